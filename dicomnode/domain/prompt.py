@@ -1,0 +1,143 @@
+"""What to segment, with what, and what comes out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dicomnode.domain.received import Annotation, Exclusion, StackImages
+from dicomnode.domain.stack import PlaneKey
+from dicomnode.domain.uid import Uid
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PromptOptions:
+    """What a site or user asks of the prompts: a regular expression on ROI names, and a margin in mm."""
+
+    roi: str | None = None
+    margin_mm: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Box:
+    """A rectangle in continuous pixel-centre coordinates: (0, 0) is the first pixel's centre.
+
+    Pixel k spans [k - 1/2, k + 1/2]; the box of pixels k0..k1 is [k0 - 1/2, k1 + 1/2]. x counts columns, y rows.
+    """
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Code:
+    """A coded concept (PS3.3 table 8.8-1)."""
+
+    value: str
+    scheme: str
+    meaning: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prompt:
+    """What to segment: one object's boxes on named planes of a stack, and what the result is called.
+
+    `source_item` names the item inside the annotation (an RTSTRUCT's ROI Number); `notes` say what was adjusted.
+    """
+
+    label: str
+    boxes: Mapping[PlaneKey, Box]
+    category: Code
+    type: Code
+    colour: tuple[int, int, int] | None
+    tracking_id: str
+    tracking_uid: Uid
+    source_uid: Uid
+    source_item: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prompts:
+    """The prompts of one annotation on one stack, and what of it did not become one."""
+
+    prompts: tuple[Prompt, ...]
+    exclusions: tuple[Exclusion, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelIdentity:
+    """Which algorithm made a mask, for the SEG's algorithm identification (PS3.3 10.16).
+
+    `source` is the weights' sha256 or, for a method without weights, its name and version.
+    `parameters` are pairs of name and value.
+    """
+
+    name: str
+    version: str
+    family: Code
+    source: str
+    parameters: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Mask:
+    """The voxels of one prompt: plane index in the stack -> (row, column) bool."""
+
+    prompt: Prompt
+    planes: Mapping[int, NDArray[np.bool_]]
+
+    @property
+    def voxels(self) -> int:
+        """Return how many voxels are inside."""
+        return sum(int(np.count_nonzero(plane)) for plane in self.planes.values())
+
+
+class ObjectKind(StrEnum):
+    """The kinds of object dicomnode makes."""
+
+    SEG = "SEG"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WrittenObject:
+    """One finished DICOM object: its identity and its bytes, a whole Part 10 file."""
+
+    kind: ObjectKind
+    sop_instance_uid: Uid
+    sop_class_uid: Uid
+    content: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """One stack and one annotation to segment on it, and how; `key` is the identity of all of it."""
+
+    key: str
+    images: StackImages
+    annotation: Annotation
+    options: PromptOptions
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Segment:
+    """One segment of a result as the user's table shows it; `volume_ml` is None where planes have no spacing."""
+
+    number: int
+    label: str
+    voxels: int
+    volume_ml: float | None
+    planes: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """What one job gave."""
+
+    objects: tuple[WrittenObject, ...]
+    segments: tuple[Segment, ...]
+    exclusions: tuple[Exclusion, ...]

@@ -1,0 +1,102 @@
+"""The stack of planes: the core geometry."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dicomnode.domain.received import Exclusion, Orientation, Vector
+from dicomnode.domain.uid import Uid
+
+
+class PlaneKey(NamedTuple):
+    """Names one plane: the SOP Instance UID, and the frame number (from 1) in a multi-frame object."""
+
+    sop_instance_uid: Uid
+    frame: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Plane:
+    """One plane of a stack: where it lies, where it came from, and its stored pixels.
+
+    `stored` is (row, column) integers as stored in the file; `values()` rescales them on use.
+    `padding` is the closed range of stored values that are no measurement (PS3.3 C.7.5.1.1.2).
+    """
+
+    key: PlaneKey
+    source: Path
+    position: Vector
+    orientation: Orientation
+    spacing: tuple[float, float]
+    thickness: float | None
+    stored: NDArray[np.integer[Any]] = field(repr=False)
+    slope: float
+    intercept: float
+    inverted: bool
+    padding: tuple[int, int] | None
+
+    def values(self) -> NDArray[np.float32]:
+        """Return the modality's values, (row, column) float32; padding becomes the least true value."""
+        values = self.stored * np.float32(self.slope) + np.float32(self.intercept)
+        if self.padding is not None:
+            low, high = self.padding
+            padded = (self.stored >= low) & (self.stored <= high)
+            if padded.any() and not padded.all():
+                values[padded] = values[~padded].min()
+        return values.astype(np.float32, copy=False)
+
+
+class Fact(StrEnum):
+    """What later steps may ask of a stack's geometry."""
+
+    REGULAR = "REGULAR"
+    IRREGULAR = "IRREGULAR"
+    SHEARED = "SHEARED"
+    MISSING_SLICES = "MISSING_SLICES"
+    SINGLE_PLANE = "SINGLE_PLANE"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Stack:
+    """Ordered planes of one acquisition; `planes` ascend along the normal (row x column direction).
+
+    `exclusions` are the images of it that could not be read.
+    """
+
+    key: str
+    series_uid: Uid
+    study_uid: Uid
+    modality: str
+    frame_of_reference_uid: Uid
+    planes: tuple[Plane, ...]
+    facts: frozenset[Fact]
+    exclusions: tuple[Exclusion, ...] = ()
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Return (planes, rows, columns)."""
+        rows, columns = self.planes[0].stored.shape[:2]
+        return len(self.planes), rows, columns
+
+    @property
+    def normal(self) -> NDArray[np.float64]:
+        """Return the unit vector the planes ascend along, (3,) float64 in the patient's axes."""
+        return normal_of(self.planes[0].orientation)
+
+    def heights(self) -> NDArray[np.float64]:
+        """Return each plane's position along the normal, (plane,) float64 in mm, ascending."""
+        return np.array([plane.position for plane in self.planes]) @ self.normal
+
+    def gaps(self) -> NDArray[np.float64]:
+        """Return the distances between neighbouring planes, (plane - 1,) float64 in mm."""
+        return np.diff(self.heights())
+
+
+def normal_of(orientation: Orientation) -> NDArray[np.float64]:
+    """Return the unit normal, row direction x column direction, (3,) float64."""
+    normal = np.cross(orientation[:3], orientation[3:])
+    return np.asarray(normal / np.linalg.norm(normal), dtype=np.float64)

@@ -1,0 +1,74 @@
+"""Where studies, jobs and deliveries stand, and which moves are legal."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+
+class StudyState(StrEnum):
+    """Where a study stands."""
+
+    RECEIVING = "receiving"  # instances are coming
+    INCOMPLETE = "incomplete"  # it went quiet and something is missing
+    HELD = "held"  # a person or another object has to decide; `reason` says which
+    READY = "ready"  # everything is here
+    DISPATCHED = "dispatched"  # its jobs exist
+    EXPIRED = "expired"  # held for too long
+
+
+class AssociationEnd(StrEnum):
+    """How an association ended."""
+
+    RELEASED = "released"
+    ABORTED = "aborted"
+    LOST = "lost"  # the connection broke
+    DIED = "died"  # this node ended before it did
+
+
+class JobState(StrEnum):
+    """Where a job stands."""
+
+    READY = "ready"
+    RUNNING = "running"
+    DONE = "done"
+    REFUSED = "refused"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class DeliveryState(StrEnum):
+    """Where the sending of one object to one destination stands."""
+
+    WAITING = "waiting"
+    SENDING = "sending"
+    DELIVERED = "delivered"
+    VERIFIED = "verified"
+    DEAD = "dead"
+
+
+STUDY_MOVES: Mapping[StudyState, frozenset[StudyState]] = {
+    StudyState.RECEIVING: frozenset({StudyState.INCOMPLETE, StudyState.HELD, StudyState.READY}),
+    StudyState.INCOMPLETE: frozenset({StudyState.RECEIVING, StudyState.READY, StudyState.HELD}),
+    StudyState.HELD: frozenset({StudyState.RECEIVING, StudyState.READY, StudyState.EXPIRED}),
+    StudyState.READY: frozenset({StudyState.DISPATCHED}),
+    StudyState.DISPATCHED: frozenset({StudyState.RECEIVING}),
+    StudyState.EXPIRED: frozenset({StudyState.RECEIVING}),
+}
+
+
+JOB_MOVES: Mapping[JobState, frozenset[JobState]] = {
+    JobState.READY: frozenset({JobState.RUNNING, JobState.CANCELLED}),
+    JobState.RUNNING: frozenset({JobState.DONE, JobState.REFUSED, JobState.FAILED, JobState.READY, JobState.CANCELLED}),
+    JobState.DONE: frozenset(),
+    JobState.REFUSED: frozenset({JobState.READY}),
+    JobState.FAILED: frozenset({JobState.READY}),
+    JobState.CANCELLED: frozenset(),
+}
+
+
+DELIVERY_MOVES: Mapping[DeliveryState, frozenset[DeliveryState]] = {
+    DeliveryState.WAITING: frozenset({DeliveryState.SENDING, DeliveryState.DEAD}),
+    DeliveryState.SENDING: frozenset({DeliveryState.DELIVERED, DeliveryState.WAITING, DeliveryState.DEAD}),
+    DeliveryState.DELIVERED: frozenset({DeliveryState.VERIFIED, DeliveryState.WAITING}),
+    DeliveryState.VERIFIED: frozenset(),
+    DeliveryState.DEAD: frozenset({DeliveryState.WAITING}),
+}

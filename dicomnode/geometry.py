@@ -1,0 +1,68 @@
+"""Where the planes of a stack lie: facts, distances between them, and the slab each one stands for."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dicomnode.domain import Fact, Stack
+
+SAME_POSITION_MM = 1e-3
+_GAP_TOLERANCE_MM = 0.1  # positions rounded to 0.1 mm are everyday scanners' rounding
+_GAP_TOLERANCE = 0.05
+_SHEAR_DEGREES = 0.5
+
+
+def facts_of(positions: NDArray[np.float64], normal: NDArray[np.float64]) -> frozenset[Fact]:
+    """Return the facts of planes at `positions`, (plane, 3) in mm, ascending along the unit vector `normal`."""
+    if len(positions) == 1:
+        return frozenset({Fact.SINGLE_PLANE})
+    gaps = np.diff(positions @ normal)
+    facts = set()
+    if np.any(multiples(gaps) > 1):
+        facts.add(Fact.MISSING_SLICES)
+    if np.max(np.abs(gaps - np.median(gaps))) > tolerance(gaps):
+        facts.add(Fact.IRREGULAR)
+    if _is_sheared(positions, normal):
+        facts.add(Fact.SHEARED)
+    return frozenset(facts or {Fact.REGULAR})
+
+
+def tolerance(gaps: NDArray[np.float64]) -> float:
+    """Return how far a gap may lie from the median of `gaps` and still count as equal, in mm."""
+    return max(_GAP_TOLERANCE_MM, _GAP_TOLERANCE * float(np.median(gaps)))
+
+
+def multiples(gaps: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return how many regular steps each gap is: 2 where one slice is missing; 1 where it is no whole multiple."""
+    median = float(np.median(gaps))
+    steps = np.maximum(1, np.round(gaps / median)).astype(np.int64)
+    whole = np.abs(gaps / steps - median) <= tolerance(gaps)
+    return np.where(whole, steps, 1)
+
+
+def local_gaps(heights: NDArray[np.float64], thickness: float | None) -> NDArray[np.float64]:
+    """Return the slice distance that holds round each plane, (plane, 2): below and above it, in mm.
+
+    Where slices are missing, the distance is that of the regular steps: a plane stands for its own slice only.
+    A single plane stands for its thickness, or 1 mm.
+    """
+    if len(heights) == 1:
+        return np.full((1, 2), thickness or 1.0)
+    gaps = np.diff(heights)
+    gaps = gaps / multiples(gaps)
+    return np.column_stack([np.concatenate([gaps[:1], gaps]), np.concatenate([gaps, gaps[-1:]])])
+
+
+def slab_depths(stack: Stack) -> NDArray[np.float64]:
+    """Return how thick a slab each plane stands for, (plane,) float64 in mm: half the way to each neighbour.
+
+    Where slices are missing, a plane stands for its own slice only.
+    """
+    return np.asarray(local_gaps(stack.heights(), stack.planes[0].thickness).mean(axis=1))
+
+
+def _is_sheared(positions: NDArray[np.float64], normal: NDArray[np.float64]) -> bool:
+    """Return whether the way from plane to plane leans from the normal by more than half a degree (gantry tilt)."""
+    way = positions[-1] - positions[0]
+    along = float(way @ normal)
+    across = float(np.linalg.norm(way - along * normal))
+    return bool(across > np.tan(np.radians(_SHEAR_DEGREES)) * abs(along))
