@@ -1,0 +1,78 @@
+"""Heal a source header, so that what is copied from it into a result is valid and means the same."""
+
+from typing import Any
+
+from pydicom import DataElement, Dataset
+from pydicom.datadict import keyword_for_tag
+from pydicom.multival import MultiValue
+from pydicom.valuerep import DA, TM
+
+from dicomnode.dicom.reading import PARSER_ERRORS, text
+
+_TEXT_VRS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
+_TYPE_2 = (  # patient and general study modules, PS3.3 C.7.1.1 and C.7.2.1
+    *("PatientID", "PatientName", "PatientBirthDate", "PatientSex"),
+    *("StudyID", "StudyDate", "StudyTime", "AccessionNumber", "ReferringPhysicianName"),
+)
+_CLINICAL_TRIAL_TYPE_2 = ("ClinicalTrialProtocolName", "ClinicalTrialSiteID", "ClinicalTrialSiteName")  # PS3.3 C.7.1.3
+_SEXES = frozenset({"M", "F", "O", ""})
+
+
+def heal(ds: Dataset) -> Dataset:
+    """Return `ds` with everything repaired that would make a copy of its header invalid; identifiers stay untouched.
+
+    Texts are decoded by the character set they were written in and will be written as UTF-8; absent type 2 elements
+    of patient and study become empty; impossible dates, times and sexes become empty or 'O'; private elements go.
+    """
+    ds.remove_private_tags()
+    _decode_texts(ds)
+    for keyword in _TYPE_2:
+        if not text(ds, keyword):
+            setattr(ds, keyword, "")
+    sex = text(ds, "PatientSex").upper()
+    ds.PatientSex = sex if sex in _SEXES else "O"
+    for keyword in ("PatientBirthDate", "StudyDate"):
+        if not is_valid(text(ds, keyword), DA):
+            setattr(ds, keyword, "")
+    if not is_valid(text(ds, "StudyTime"), TM):
+        ds.StudyTime = ""
+    if any(keyword_for_tag(tag).startswith("ClinicalTrial") for tag in list(ds.keys())):
+        for keyword in _CLINICAL_TRIAL_TYPE_2:
+            setattr(ds, keyword, text(ds, keyword))
+    return ds
+
+
+def is_valid(value: str, kind: type[DA | TM]) -> bool:
+    """Return whether `value` is a date or time of PS3.5 6.2, or empty."""
+    try:
+        kind(value)
+    except PARSER_ERRORS:
+        return False
+    return True
+
+
+def _decode_texts(ds: Dataset) -> None:
+    """Make every text of `ds` the one that was meant, and declare UTF-8 from here on (PS3.3 C.12.1.1.2).
+
+    A parser decodes by the declared character set, and as Latin 1 where none is declared. Bytes that were UTF-8 all
+    the same are then turned back: Latin 1 gives every byte a character, so nothing is lost on the way.
+    """
+    declared = bool(text(ds, "SpecificCharacterSet"))
+
+    def decode(_: Dataset, element: DataElement) -> None:
+        if element.VR in _TEXT_VRS and element.value:
+            element.value = _each(element.value, str if declared else _utf8_where_it_is)
+
+    ds.walk(decode)
+    ds.SpecificCharacterSet = "ISO_IR 192"
+
+
+def _each(value: Any, change: Any) -> Any:  # noqa: ANN401 - an element holds one text or several
+    return [change(one) for one in value] if isinstance(value, MultiValue) else change(value)
+
+
+def _utf8_where_it_is(value: object) -> str:
+    try:
+        return str(value).encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return str(value)

@@ -1,0 +1,40 @@
+"""Find the planes of a stack that a contour lies on."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dicomnode.domain import Stack
+from dicomnode.geometry import local_gaps
+
+_ROUNDING_MM = 1e-6  # so that exactly half a gap is accepted, whatever the last bit says
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Match:
+    """The planes a contour lies on, its distance in mm to the only one, and whether it runs across planes."""
+
+    planes: tuple[int, ...]
+    distance: float
+    oblique: bool
+
+
+def match_planes(points: NDArray[np.float64], stack: Stack) -> Match:
+    """Return which planes of `stack` the contour `points`, (point, 3) float64 in patient mm, lies on.
+
+    A contour parallel to the planes belongs to the nearest one, the lower of two, when that is at most half the
+    local slice distance away. One that spreads further along the normal belongs to every plane it crosses.
+    """
+    heights = stack.heights()
+    along = points @ stack.normal
+    gaps = local_gaps(heights, stack.planes[0].thickness)
+    middle = float(along.mean())
+    nearest = int(np.argmin(np.round(np.abs(heights - middle), 6)))
+    if along.max() - along.min() > gaps[nearest].min() / 2:
+        crossed = np.flatnonzero((heights >= along.min() - _ROUNDING_MM) & (heights <= along.max() + _ROUNDING_MM))
+        return Match(planes=tuple(int(index) for index in crossed), distance=0.0, oblique=True)
+    distance = abs(float(heights[nearest]) - middle)
+    reach = gaps[nearest, 1 if middle > heights[nearest] else 0] / 2
+    near = distance <= reach + _ROUNDING_MM
+    return Match(planes=(nearest,) if near else (), distance=distance, oblique=False)

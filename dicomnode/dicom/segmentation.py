@@ -1,0 +1,160 @@
+"""Write masks as DICOM Segmentation objects (PS3.3 A.51)."""
+
+import re
+from collections.abc import Sequence
+from io import BytesIO
+
+import highdicom as hd
+import numpy as np
+from highdicom.seg import Segmentation
+from numpy.typing import NDArray
+from pydicom import Dataset, dcmwrite
+from pydicom.sr.codedict import codes
+from pydicom.uid import UID, ExplicitVRLittleEndian, SegmentationStorage
+from pydicom.valuerep import DA, TM
+
+from dicomnode import __version__
+from dicomnode.dicom.instances import MANUFACTURER
+from dicomnode.dicom.reading import PARSER_ERRORS, noted, numbers, read_dataset, text
+from dicomnode.dicom.segments import describe_segment, identify
+from dicomnode.dicom.sources import newest_time, source_headers
+from dicomnode.dicom.uids import uid_of
+from dicomnode.domain import (
+    IMPLEMENTATION_CLASS_UID,
+    Annotation,
+    Mask,
+    ModelIdentity,
+    ObjectKind,
+    Stack,
+    Uid,
+    WrittenObject,
+)
+from dicomnode.errors import Reason, Refused
+
+_CODE_STRING = _SHORT_STRING = 16  # the lengths of CS, SH and LO, PS3.5 6.2
+_LONG_STRING = 64
+_LARGEST_SERIES_NUMBER = 2**31 - 1
+
+
+def write_objects(
+    masks: Sequence[Mask], stack: Stack, annotation: Annotation, model: ModelIdentity
+) -> tuple[WrittenObject, ...]:
+    """Return the objects that carry `masks`: one SEG on the source planes, or none where every mask is empty."""
+    if not any(mask.voxels for mask in masks):
+        return ()
+    headers = source_headers(stack)
+    seg_uid = identify(masks, stack, annotation, model)
+    try:
+        with noted([]):
+            seg = _segmentation(masks, stack, headers, seg_uid, model)
+            _complete(seg, headers[0], newest_time((*headers, _header(annotation))), seg_uid)
+            _restore_texts(seg, stack, headers)
+            content = _encoded(seg)
+    except PARSER_ERRORS as error:
+        raise Refused(
+            Reason.INVALID_HEADER, f"stack {stack.key}", f"no SEG can be made of its headers: {error}"
+        ) from error
+    written = WrittenObject(
+        kind=ObjectKind.SEG, sop_instance_uid=seg_uid, sop_class_uid=Uid(SegmentationStorage), content=content
+    )
+    return (written,)
+
+
+def _header(annotation: Annotation) -> Dataset:
+    ds, _ = read_dataset(annotation.path, str(annotation.path), pixels=False)
+    return ds
+
+
+def _segmentation(
+    masks: Sequence[Mask], stack: Stack, headers: Sequence[Dataset], seg_uid: Uid, model: ModelIdentity
+) -> Segmentation:
+    used = sorted({index for mask in masks for index, inside in mask.planes.items() if inside.any()})
+    return Segmentation(
+        source_images=headers,
+        pixel_array=_pixels(masks, stack, used),
+        plane_positions=[_position(stack, index) for index in used],
+        segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
+        segment_descriptions=[
+            describe_segment(number, mask.prompt, model) for number, mask in enumerate(masks, start=1)
+        ],
+        series_instance_uid=uid_of("series", seg_uid),
+        series_number=_series_number(headers[0], stack),
+        sop_instance_uid=seg_uid,
+        instance_number=1,
+        manufacturer=MANUFACTURER,
+        manufacturer_model_name=MANUFACTURER,
+        software_versions=__version__,
+        device_serial_number="not assigned",
+        content_label=re.sub("[^A-Z0-9_ ]", "_", model.name.upper())[: _CODE_STRING - 4] + "_SEG",
+        content_description=_content_description(masks),
+        content_creator_name=MANUFACTURER.upper(),
+        transfer_syntax_uid=ExplicitVRLittleEndian,
+        series_description=f"{model.name} {', '.join(mask.prompt.label for mask in masks)}"[:_LONG_STRING],
+        contributing_equipment=[
+            hd.ContributingEquipment(MANUFACTURER, codes.DCM.ProcessingEquipment, software_versions=__version__)
+        ],
+    )
+
+
+def _pixels(masks: Sequence[Mask], stack: Stack, used: Sequence[int]) -> NDArray[np.uint8]:
+    """Return the masks on the planes `used`, (plane, row, column, segment) uint8, 0 or 1."""
+    _, rows, columns = stack.shape
+    pixels = np.zeros((len(used), rows, columns, len(masks)), dtype=np.uint8)
+    for segment, mask in enumerate(masks):
+        for position, index in enumerate(used):
+            if index in mask.planes:
+                pixels[position, :, :, segment] = mask.planes[index]
+    return pixels
+
+
+def _position(stack: Stack, index: int) -> hd.PlanePositionSequence:
+    return hd.PlanePositionSequence(hd.CoordinateSystemNames.PATIENT, stack.planes[index].position)
+
+
+def _series_number(source: Dataset, stack: Stack) -> int:
+    """Return a number that sorts behind the source series and meets no other one: source x 1000 + stack number."""
+    number = int((numbers(source, "SeriesNumber", 1, f"stack {stack.key}") or (0.0,))[0])
+    return min(max(number, 0) * 1000 + int(stack.key.rpartition("/")[2]), _LARGEST_SERIES_NUMBER)
+
+
+def _content_description(masks: Sequence[Mask]) -> str:
+    prompts = [mask.prompt for mask in masks]
+    regions = ",".join(prompt.source_item for prompt in prompts)
+    return f"prompt RTSTRUCT ...{prompts[0].source_uid[-20:]} ROI {regions}"[:_LONG_STRING]
+
+
+def _complete(seg: Segmentation, source: Dataset, newest: tuple[str, str], seg_uid: Uid) -> None:
+    """Add what highdicom does not copy, and replace what it takes from the clock or makes at random."""
+    seg.BurnedInAnnotation = "NO"
+    for keyword in ("BodyPartExamined", "TimezoneOffsetFromUTC"):
+        if text(source, keyword):
+            seg[keyword] = source[keyword]
+    date, time = DA(newest[0]), TM(newest[1])
+    seg.InstanceCreationDate, seg.InstanceCreationTime = date, time
+    seg.ContentDate, seg.ContentTime = date, time
+    for item in seg.ContributingEquipmentSequence:
+        if "ContributionDateTime" in item:
+            del item.ContributionDateTime
+    dimension = uid_of("dimension", seg_uid)
+    seg.DimensionOrganizationSequence[0].DimensionOrganizationUID = dimension
+    for index in seg.DimensionIndexSequence:
+        index.DimensionOrganizationUID = dimension
+
+
+def _restore_texts(seg: Segmentation, stack: Stack, headers: Sequence[Dataset]) -> None:
+    """Give positions, orientation and spacing the source's own decimal texts: not a digit is rounded."""
+    by_uid = {plane.key.sop_instance_uid: header for plane, header in zip(stack.planes, headers, strict=True)}
+    shared = seg.SharedFunctionalGroupsSequence[0]
+    shared.PlaneOrientationSequence[0]["ImageOrientationPatient"] = headers[0]["ImageOrientationPatient"]
+    shared.PixelMeasuresSequence[0]["PixelSpacing"] = headers[0]["PixelSpacing"]
+    for frame in seg.PerFrameFunctionalGroupsSequence:
+        source = frame.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID
+        frame.PlanePositionSequence[0]["ImagePositionPatient"] = by_uid[source]["ImagePositionPatient"]
+
+
+def _encoded(seg: Segmentation) -> bytes:
+    seg.file_meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
+    seg.file_meta.ImplementationVersionName = f"DICOMNODE_{__version__}"[:_SHORT_STRING]
+    buffer = BytesIO()
+    dcmwrite(buffer, seg, enforce_file_format=True)
+    return buffer.getvalue()

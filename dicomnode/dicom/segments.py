@@ -1,0 +1,66 @@
+"""Describe the segments of a SEG, and give the SEG the identity that belongs to its content."""
+
+import hashlib
+from collections.abc import Sequence
+
+import highdicom as hd
+import numpy as np
+from highdicom.color import CIELabColor
+from highdicom.seg import SegmentDescription
+from pydicom.sr.coding import Code as CodedConcept
+
+from dicomnode import __version__
+from dicomnode.dicom.uids import uid_of
+from dicomnode.domain import Annotation, Code, Mask, ModelIdentity, Prompt, Stack, Uid
+
+_GREEN = (0, 255, 0)  # where the annotation has no colour
+
+
+def describe_segment(number: int, prompt: Prompt, model: ModelIdentity) -> SegmentDescription:
+    """Return the description of segment `number` (PS3.3 C.8.20.4): a person drew the box, an algorithm the mask."""
+    return SegmentDescription(
+        segment_number=number,
+        segment_label=prompt.label,
+        segmented_property_category=_coded(prompt.category),
+        segmented_property_type=_coded(prompt.type),
+        algorithm_type=hd.seg.SegmentAlgorithmTypeValues.SEMIAUTOMATIC,
+        algorithm_identification=hd.AlgorithmIdentificationSequence(
+            name=model.name,
+            family=_coded(model.family),
+            version=model.version,
+            source=model.source,
+            parameters=dict(model.parameters),
+        ),
+        tracking_uid=prompt.tracking_uid,
+        tracking_id=prompt.tracking_id,
+        display_color=CIELabColor.from_rgb(*(prompt.colour or _GREEN)),
+    )
+
+
+def identify(masks: Sequence[Mask], stack: Stack, annotation: Annotation, model: ModelIdentity) -> Uid:
+    """Return the UID that belongs to everything a SEG is made of; when and where it is made plays no part."""
+    return uid_of(
+        "SEG",
+        sorted((plane.key.sop_instance_uid, plane.key.frame or 0) for plane in stack.planes),
+        (annotation.sop_instance_uid, [_named(mask.prompt) for mask in masks]),
+        (model.name, model.version, model.source, model.parameters),
+        __version__,
+        [_digest(mask) for mask in masks],
+    )
+
+
+def _coded(code: Code) -> CodedConcept:
+    return CodedConcept(code.value, code.scheme, code.meaning)
+
+
+def _named(prompt: Prompt) -> tuple[object, ...]:
+    boxes = [(key, (box.x0, box.y0, box.x1, box.y1)) for key, box in prompt.boxes.items()]
+    return prompt.source_item, prompt.label, prompt.tracking_uid, boxes
+
+
+def _digest(mask: Mask) -> str:
+    digest = hashlib.sha256()
+    for index in sorted(mask.planes):
+        digest.update(f"{index}:{mask.planes[index].shape}".encode())
+        digest.update(np.packbits(mask.planes[index]).tobytes())
+    return digest.hexdigest()
