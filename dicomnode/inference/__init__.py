@@ -1,0 +1,1 @@
+"""Models: the protocol they share, one module an engine, and the segmenter that drives them."""

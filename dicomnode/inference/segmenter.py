@@ -1,0 +1,69 @@
+"""Drive a model over the prompted planes of a stack: each plane is encoded once, its boxes decoded as one batch."""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dicomnode.domain import Box, Mask, Plane, Prompt, Segment, Stack
+from dicomnode.geometry import slab_depths
+from dicomnode.inference.runtime import Runtime
+
+
+def segment(
+    stack: Stack, prompts: Sequence[Prompt], runtime: Runtime, progress: Callable[[int, int], None]
+) -> tuple[Mask, ...]:
+    """Return a mask for each of `prompts`, on the planes its boxes name; tell `progress` (done, total) planes."""
+    prompted = _boxes_by_plane(stack, prompts)
+    planes: list[dict[int, NDArray[np.bool_]]] = [{} for _ in prompts]
+    for done, index in enumerate(sorted(prompted), start=1):
+        plane = stack.planes[index]
+        numbers, boxes = zip(*prompted[index], strict=True)
+        features = runtime.encode(model_view(plane), plane.spacing)
+        logits = runtime.decode(features, _as_array(boxes))
+        for number, logit in zip(numbers, logits, strict=True):
+            planes[number][index] = logit > 0
+        progress(done, len(prompted))
+    return tuple(Mask(prompt=prompt, planes=found) for prompt, found in zip(prompts, planes, strict=True))
+
+
+def summarise(masks: Sequence[Mask], stack: Stack) -> tuple[Segment, ...]:
+    """Return the figures of each mask; the volume is voxels x pixel area x slab depth."""
+    depths = slab_depths(stack)
+    segments = []
+    for number, mask in enumerate(masks, start=1):
+        volume = sum(
+            np.count_nonzero(inside) * stack.planes[index].spacing[0] * stack.planes[index].spacing[1] * depths[index]
+            for index, inside in mask.planes.items()
+        )
+        filled = sum(bool(inside.any()) for inside in mask.planes.values())
+        segments.append(
+            Segment(
+                number=number,
+                label=mask.prompt.label,
+                voxels=mask.voxels,
+                volume_ml=float(volume) / 1000,
+                planes=filled,
+            )
+        )
+    return tuple(segments)
+
+
+def model_view(plane: Plane) -> NDArray[np.float32]:
+    """Return the plane's values as a model looks at them, (row, column) float32: MONOCHROME1 turned round."""
+    values = plane.values()
+    return -values if plane.inverted else values
+
+
+def _boxes_by_plane(stack: Stack, prompts: Sequence[Prompt]) -> dict[int, list[tuple[int, Box]]]:
+    index_of = {plane.key: index for index, plane in enumerate(stack.planes)}
+    prompted: dict[int, list[tuple[int, Box]]] = defaultdict(list)
+    for number, prompt in enumerate(prompts):
+        for key, box in prompt.boxes.items():
+            prompted[index_of[key]].append((number, box))
+    return prompted
+
+
+def _as_array(boxes: Sequence[Box]) -> NDArray[np.float64]:
+    return np.array([(box.x0, box.y0, box.x1, box.y1) for box in boxes], dtype=np.float64)

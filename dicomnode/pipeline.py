@@ -1,0 +1,49 @@
+"""One job: the straight line from a stack and an annotation to finished objects."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from dicomnode.dicom.check import check
+from dicomnode.dicom.prompts import read_prompts
+from dicomnode.dicom.segmentation import write_objects
+from dicomnode.dicom.stack import read_stack
+from dicomnode.domain import Job, Outcome
+from dicomnode.inference.runtime import Runtime
+from dicomnode.inference.segmenter import segment, summarise
+
+
+class Step(StrEnum):
+    """The steps of a job, in order."""
+
+    READ = "read"
+    PROMPTS = "prompts"
+    SEGMENT = "segment"
+    WRITE = "write"
+
+
+def _tell_nobody(_step: Step, _done: int, _total: int) -> None:
+    pass
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tools:
+    """What a job works with: the model, and whom to tell how far it is (step, done, total)."""
+
+    runtime: Runtime
+    progress: Callable[[Step, int, int], None] = _tell_nobody
+
+
+def run(job: Job, tools: Tools) -> Outcome:
+    """Segment the images of `job`; return the objects to deliver."""
+    tools.progress(Step.READ, 0, len(job.images.images))
+    stack = read_stack(job.images)
+    tools.progress(Step.PROMPTS, 0, 1)
+    found = read_prompts(job.annotation, stack, job.options)
+    tools.progress(Step.SEGMENT, 0, 1)
+    masks = segment(stack, found.prompts, tools.runtime, lambda done, total: tools.progress(Step.SEGMENT, done, total))
+    tools.progress(Step.WRITE, 0, 1)
+    objects = write_objects(masks, stack, job.annotation, tools.runtime.identity)
+    check(objects, masks, stack)  # re-reads what was written, plane by plane, in patient space
+    tools.progress(Step.WRITE, 1, 1)
+    return Outcome(objects=objects, segments=summarise(masks, stack), exclusions=found.exclusions)
