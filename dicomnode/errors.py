@@ -34,7 +34,6 @@ class Reason(StrEnum):
     TRUNCATED = "TRUNCATED"
     UID_CONFLICT = "UID_CONFLICT"
     UID_MISMATCH = "UID_MISMATCH"
-    UNKNOWN_MODEL = "UNKNOWN_MODEL"
     UNREADABLE = "UNREADABLE"
     # set aside: no image this version reads, or no prompt; an annotation that needs it is refused itself
     DUPLICATE_INSTANCE = "DUPLICATE_INSTANCE"

@@ -10,7 +10,7 @@ from dicomnode.dicom.segmentation import write_objects
 from dicomnode.dicom.stack import read_stack
 from dicomnode.domain import Job, Outcome
 from dicomnode.inference.runtime import Runtime
-from dicomnode.inference.segmenter import segment, summarise
+from dicomnode.inference.segmenter import nothing_found, segment, summarise
 
 
 class Step(StrEnum):
@@ -46,4 +46,5 @@ def run(job: Job, tools: Tools) -> Outcome:
     objects = write_objects(masks, stack, job.annotation, tools.runtime.identity)
     check(objects, masks, stack)  # re-reads what was written, plane by plane, in patient space
     tools.progress(Step.WRITE, 1, 1)
-    return Outcome(objects=objects, segments=summarise(masks, stack), exclusions=found.exclusions)
+    exclusions = (*stack.exclusions, *found.exclusions, *nothing_found(masks))
+    return Outcome(objects=objects, segments=summarise(masks, stack), exclusions=exclusions)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 from dicomnode import __version__
-from dicomnode.dicom.grouping import group
+from dicomnode.dicom.grouping import group, without_repeats
 from dicomnode.dicom.pairing import pair
 from dicomnode.domain import Annotation, Exclusion, ImageInstance, Job, ModelIdentity, Pair, PromptOptions, StackImages
 
@@ -22,9 +22,12 @@ class Plan:
 
 def plan(images: Iterable[ImageInstance], annotations: Iterable[Annotation]) -> Plan:
     """Return which annotation means which stack, from headers alone."""
-    stacks, left_out = group(images)
-    pairs, unpaired = pair(annotations, stacks)
-    return Plan(stacks=stacks, pairs=pairs, exclusions=(*left_out, *unpaired))
+    single_images, repeated_images = without_repeats(images)
+    single_annotations, repeated_annotations = without_repeats(annotations)
+    stacks, left_out = group(single_images)
+    pairs, unpaired = pair(single_annotations, stacks)
+    exclusions = (*repeated_images, *repeated_annotations, *left_out, *unpaired)
+    return Plan(stacks=stacks, pairs=pairs, exclusions=exclusions)
 
 
 def job_of(found: Pair, options: PromptOptions, model: ModelIdentity) -> Job:

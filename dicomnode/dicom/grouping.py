@@ -3,23 +3,26 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 
-from dicomnode.domain import Exclusion, ImageInstance, StackImages, Uid, normal_of
+from dicomnode.domain import Annotation, Exclusion, ImageInstance, StackImages, Uid, normal_of
 from dicomnode.errors import Reason, Refused
 from dicomnode.geometry import SAME_POSITION_MM
 
 _ORIENTATION_TOLERANCE = 1e-3
 
+Known = TypeVar("Known", ImageInstance, Annotation)
+
 
 def group(images: Iterable[ImageInstance]) -> tuple[tuple[StackImages, ...], tuple[Exclusion, ...]]:
-    """Return the stacks that `images` make, and what could not be placed and why."""
-    singles, exclusions = _without_repeats(images)
+    """Return the stacks that `images` make, each SOP Instance UID being there once, and what makes none and why."""
     series: dict[Uid, list[ImageInstance]] = defaultdict(list)
-    for image in singles:
+    for image in images:
         series[image.series_uid].append(image)
     stacks: list[StackImages] = []
+    exclusions: list[Exclusion] = []
     for uid in sorted(series):
         for number, members in enumerate(_split(series[uid]), start=1):
             try:
@@ -29,19 +32,19 @@ def group(images: Iterable[ImageInstance]) -> tuple[tuple[StackImages, ...], tup
     return tuple(stacks), tuple(exclusions)
 
 
-def _without_repeats(images: Iterable[ImageInstance]) -> tuple[list[ImageInstance], list[Exclusion]]:
+def without_repeats(instances: Iterable[Known]) -> tuple[tuple[Known, ...], tuple[Exclusion, ...]]:
     """Keep the first of each SOP Instance UID; the same bytes again are a repeat, other bytes a conflict."""
-    first: dict[Uid, ImageInstance] = {}
+    first: dict[Uid, Known] = {}
     exclusions = []
-    for image in images:
-        known = first.setdefault(image.sop_instance_uid, image)
-        if known is image:
+    for instance in instances:
+        known = first.setdefault(instance.sop_instance_uid, instance)
+        if known is instance:
             continue
-        same = known.sha256 == image.sha256
+        same = known.sha256 == instance.sha256
         reason = Reason.DUPLICATE_INSTANCE if same else Reason.UID_CONFLICT
         detail = f"{'the same instance' if same else 'another instance with the same UID'} as {known.path}"
-        exclusions.append(Exclusion(what=str(image.path), reason=reason, detail=detail))
-    return list(first.values()), exclusions
+        exclusions.append(Exclusion(what=str(instance.path), reason=reason, detail=detail))
+    return tuple(first.values()), tuple(exclusions)
 
 
 def _split(images: list[ImageInstance]) -> list[list[ImageInstance]]:

@@ -46,17 +46,19 @@ def describe(source: Path | BinaryIO, *, path: Path, sha256: str, fallback: Fall
     """Return what the instance in `source` is, from its header; `path` is where it lies and names it in errors.
 
     Refuses what cannot be read, and what has no SOP Class, SOP Instance, Study or Series Instance UID (MISSING_UID).
+    What has an identity is never refused here: where its header is no good, an OtherInstance says why.
     """
     what = str(path)
     ds, notes = read_dataset(source, what, pixels=False)
     identity = {**_identity(ds, what, fallback), "sha256": sha256, "path": path}
-    if is_own(ds):
-        return _other(identity, Reason.OWN_RESULT, "dicomnode made it")
-    if identity["sop_class_uid"] == RTStructureSetStorage:
-        return _structure_set(ds, identity, notes)
-    if obstacle := _obstacle(ds, identity["sop_class_uid"], what):
-        return _other(identity, *obstacle)
-    return _image(ds, identity, notes, what)
+    if fallback and not ds.get("SeriesInstanceUID"):
+        notes = (*notes, f"{Reason.MISSING_UID}: study and series UID derived from the SOP Instance UIDs of its folder")
+    try:
+        return _usable(ds, identity, notes, what)
+    except Refused as error:
+        return OtherInstance(**identity, exclusion=Exclusion.of(error))
+    except PARSER_ERRORS as error:
+        return _other(identity, Reason.INVALID_HEADER, f"{type(error).__name__}: {error}")
 
 
 def is_own(ds: Dataset) -> bool:
@@ -67,11 +69,31 @@ def is_own(ds: Dataset) -> bool:
         return False
 
 
+def identity_of_file(path: Path) -> str:
+    """Return the SOP Instance UID of the file at `path`, from the data set or the file meta information, or ''."""
+    try:
+        ds, _ = read_dataset(path, str(path), pixels=False)
+    except Refused:
+        return ""
+    meta = getattr(ds, "file_meta", None) or Dataset()
+    return text(ds, "SOPInstanceUID") or text(meta, "MediaStorageSOPInstanceUID")
+
+
 def items(ds: Dataset, keyword: str) -> Iterator[Dataset]:
     """Yield the items of the sequence `keyword`, none where it is absent, empty or no sequence."""
     value = ds.get(keyword)
     if value is not None and not isinstance(value, str | bytes):
         yield from value
+
+
+def _usable(ds: Dataset, identity: dict[str, Any], notes: tuple[str, ...], what: str) -> Instance:
+    if is_own(ds):
+        return _other(identity, Reason.OWN_RESULT, "dicomnode made it")
+    if identity["sop_class_uid"] == RTStructureSetStorage:
+        return _structure_set(ds, identity, notes)
+    if obstacle := _obstacle(ds, identity["sop_class_uid"], what):
+        return _other(identity, *obstacle)
+    return _image(ds, identity, notes, what)
 
 
 def _identity(ds: Dataset, what: str, fallback: Fallback | None) -> dict[str, Any]:
@@ -158,14 +180,11 @@ def _check_orientation(orientation: tuple[float, ...], what: str) -> None:
 
 
 def _structure_set(ds: Dataset, identity: dict[str, Any], notes: tuple[str, ...]) -> Annotation:
-    try:
-        referenced = _referenced_images(ds)
-        series = tuple(dict.fromkeys(Uid(str(item.get("SeriesInstanceUID"))) for item in _referenced_series(ds)))
-        frames = dict.fromkeys(
-            Uid(str(item.get("ReferencedFrameOfReferenceUID") or "")) for item in items(ds, "StructureSetROISequence")
-        )
-    except PARSER_ERRORS as error:
-        raise Refused(Reason.UNREADABLE, str(identity["path"]), f"{type(error).__name__}: {error}") from error
+    referenced = _referenced_images(ds)
+    series = tuple(dict.fromkeys(Uid(str(item.get("SeriesInstanceUID"))) for item in _referenced_series(ds)))
+    frames = dict.fromkeys(
+        Uid(str(item.get("ReferencedFrameOfReferenceUID") or "")) for item in items(ds, "StructureSetROISequence")
+    )
     return Annotation(
         **identity,
         kind=AnnotationKind.RTSTRUCT,

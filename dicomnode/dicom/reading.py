@@ -26,6 +26,8 @@ PARSER_ERRORS = (
     ValueError,
 )
 
+_TAG_AND_LENGTH = 8  # bytes that begin an element
+
 _warnings_lock = threading.RLock()  # the warning filters are the process's, not a thread's
 
 
@@ -113,7 +115,8 @@ class _Watched:
 
     def read(self, size: int = -1) -> bytes:
         data = self._file.read(size)
-        if 0 < len(data) < size or (not data and size > 0 and size != 8):  # noqa: PLR2004 - 8: a tag; none left is the end
+        at_end = size == _TAG_AND_LENGTH and not data.strip(b"\0")  # nothing more, or a few bytes of padding
+        if len(data) < size and not at_end:
             self.cut_off = True
         return data
 

@@ -46,7 +46,8 @@ class Code:
 class Prompt:
     """What to segment: one object's boxes on named planes of a stack, and what the result is called.
 
-    `source_item` names the item inside the annotation (an RTSTRUCT's ROI Number); `notes` say what was adjusted.
+    `source_item` names the item inside the annotation (an RTSTRUCT's ROI Number); `notes` say what was adjusted;
+    `outlines` are what a person drew, for pictures: (point, 2) float64 x, y in pixel-centre coordinates.
     """
 
     label: str
@@ -58,6 +59,9 @@ class Prompt:
     tracking_uid: Uid
     source_uid: Uid
     source_item: str
+    outlines: Mapping[PlaneKey, tuple[NDArray[np.float64], ...]] = field(
+        default_factory=dict, compare=False, repr=False
+    )
     notes: tuple[str, ...] = ()
 
 

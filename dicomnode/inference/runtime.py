@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicomnode.domain import ModelIdentity
-from dicomnode.errors import Reason, Refused
+from dicomnode.errors import SettingsError
 
 RUNTIMES = {  # model -> (module, class); importing this imports no engine
     "classical": ("dicomnode.inference.classical", "ClassicalRuntime"),
@@ -37,7 +37,7 @@ class Runtime(Protocol):
 def load_runtime(name: str) -> Runtime:
     """Return the model called `name`."""
     if name not in RUNTIMES:
-        raise Refused(Reason.UNKNOWN_MODEL, f"model {name}", f"the models are: {', '.join(sorted(RUNTIMES))}")
+        raise SettingsError(f"model {name!r}", f"there is no such model; there are: {', '.join(sorted(RUNTIMES))}")
     module, attribute = RUNTIMES[name]
     runtime: Runtime = getattr(import_module(module), attribute)()
     return runtime

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from dicomnode.domain import Box, Mask, Plane, Prompt, Segment, Stack
+from dicomnode.domain import Box, Exclusion, Mask, Plane, Prompt, Segment, Stack
+from dicomnode.errors import Reason
 from dicomnode.geometry import slab_depths
 from dicomnode.inference.runtime import Runtime
 
@@ -48,6 +49,19 @@ def summarise(masks: Sequence[Mask], stack: Stack) -> tuple[Segment, ...]:
             )
         )
     return tuple(segments)
+
+
+def nothing_found(masks: Sequence[Mask]) -> tuple[Exclusion, ...]:
+    """Return which of `masks` have no voxel."""
+    return tuple(
+        Exclusion(
+            what=f"{mask.prompt.source_uid} item {mask.prompt.source_item} {mask.prompt.label!r}",
+            reason=Reason.EMPTY_RESULT,
+            detail=f"the model found nothing in its boxes on {len(mask.prompt.boxes)} planes",
+        )
+        for mask in masks
+        if not mask.voxels
+    )
 
 
 def model_view(plane: Plane) -> NDArray[np.float32]:

@@ -12,16 +12,23 @@ EDGE = -0.5  # where the first pixel begins
 LEAST_SIDE = 3.0  # pixels: less is no region a model can look at
 
 
-def box_of_points(points: NDArray[np.float64], plane: Plane) -> Box:
-    """Return the extent on `plane` of `points`, (point, 3) float64 in patient mm.
+def to_pixels(points: NDArray[np.float64], plane: Plane) -> NDArray[np.float64]:
+    """Return `points`, (point, 3) float64 in patient mm, as (point, 2) float64 x, y in pixel-centre coordinates.
 
-    x = (p - position) . row direction / column spacing, likewise y (PS3.3 C.7.6.2.1.1): pixel-centre coordinates.
+    x = (p - position) . row direction / column spacing, likewise y (PS3.3 C.7.6.2.1.1); both count from the centre
+    of the first pixel.
     """
     row, column = (np.asarray(plane.orientation[start : start + 3]) for start in (0, 3))
     offsets = points - np.asarray(plane.position)
     x = offsets @ (row / np.linalg.norm(row)) / plane.spacing[1]
     y = offsets @ (column / np.linalg.norm(column)) / plane.spacing[0]
-    return Box(x0=float(x.min()), y0=float(y.min()), x1=float(x.max()), y1=float(y.max()))
+    return np.column_stack([x, y])
+
+
+def extent(outline: NDArray[np.float64]) -> Box:
+    """Return the least box round `outline`, (point, 2) float64 x, y."""
+    (x0, y0), (x1, y1) = outline.min(axis=0), outline.max(axis=0)
+    return Box(x0=float(x0), y0=float(y0), x1=float(x1), y1=float(y1))
 
 
 def union(boxes: Iterable[Box]) -> Box:

@@ -10,7 +10,7 @@ from pydicom import Dataset
 
 from dicomnode.dicom.codes import codes_for
 from dicomnode.dicom.instances import items
-from dicomnode.dicom.prompts.boxes import box_of_points, fit, union
+from dicomnode.dicom.prompts.boxes import extent, fit, to_pixels, union
 from dicomnode.dicom.prompts.matching import match_planes
 from dicomnode.dicom.reading import PARSER_ERRORS, text
 from dicomnode.dicom.uids import uid_of
@@ -99,13 +99,13 @@ def _prompt_of(
 ) -> tuple[Prompt, list[Exclusion]]:
     _check_wanted(roi, options)
     notes = _check_frame_of_reference(roi, stack)
-    extents, exclusions = _extents(roi, stack, notes)
+    outlines, exclusions = _outlines(roi, stack, notes)
     boxes: dict[PlaneKey, Box] = {}
-    for index in sorted(extents):
+    for index in sorted(outlines):
         plane = stack.planes[index]
         try:
             boxes[plane.key], adjusted = fit(
-                union(extents[index]), plane, options.margin_mm, f"{roi.what}, plane {index}"
+                union(map(extent, outlines[index])), plane, options.margin_mm, f"{roi.what}, plane {index}"
             )
             notes.extend(f"plane {index}: {note}" for note in adjusted)
         except Refused as error:
@@ -123,6 +123,7 @@ def _prompt_of(
         tracking_uid=uid_of("tracking", annotation.sop_instance_uid, roi.number),
         source_uid=annotation.sop_instance_uid,
         source_item=roi.number,
+        outlines={stack.planes[index].key: tuple(drawn) for index, drawn in outlines.items()},
         notes=tuple(notes),
     )
     return prompt, exclusions
@@ -151,9 +152,11 @@ def _check_frame_of_reference(roi: _Roi, stack: Stack) -> list[str]:
     return [f"FOR_OVERRIDDEN: {detail}; its contours name the images"]
 
 
-def _extents(roi: _Roi, stack: Stack, notes: list[str]) -> tuple[dict[int, list[Box]], list[Exclusion]]:
-    """Return the extents of the contours by plane index, and what was left out; what was adjusted goes to `notes`."""
-    extents: dict[int, list[Box]] = defaultdict(list)
+def _outlines(
+    roi: _Roi, stack: Stack, notes: list[str]
+) -> tuple[dict[int, list[NDArray[np.float64]]], list[Exclusion]]:
+    """Return the contours in pixels by plane index, and what was left out; what was adjusted goes to `notes`."""
+    outlines: dict[int, list[NDArray[np.float64]]] = defaultdict(list)
     broken: list[str] = []
     off: list[str] = []
     thin = 0
@@ -176,8 +179,8 @@ def _extents(roi: _Roi, stack: Stack, notes: list[str]) -> tuple[dict[int, list[
         elif match.distance > _NOTED_DISTANCE_MM and match.planes:
             notes.append(f"contour {number} lies {match.distance:.2f} mm off its plane")
         for index in match.planes:
-            extents[index].append(box_of_points(points, stack.planes[index]))
-    return extents, _left_out(roi, broken, off, thin)
+            outlines[index].append(to_pixels(points, stack.planes[index]))
+    return outlines, _left_out(roi, broken, off, thin)
 
 
 def _left_out(roi: _Roi, broken: list[str], off: list[str], thin: int) -> list[Exclusion]:

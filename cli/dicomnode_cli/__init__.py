@@ -1,0 +1,1 @@
+"""The command line of dicomnode: parse, call one function, print."""

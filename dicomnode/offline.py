@@ -1,0 +1,165 @@
+"""Segment what is annotated in files and folders: the middle of the node, without network, queue or database."""
+
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dicomnode.dicom.preview import draw
+from dicomnode.dicom.scan import scan
+from dicomnode.domain import (
+    Annotation,
+    Exclusion,
+    ImageInstance,
+    Job,
+    ObjectKind,
+    Outcome,
+    PromptOptions,
+    Segment,
+    StackImages,
+    Uid,
+)
+from dicomnode.errors import Refused
+from dicomnode.inference.runtime import Runtime
+from dicomnode.pipeline import Step, Tools, run
+from dicomnode.planning import job_of, plan
+
+_TAIL = 12  # characters of a UID that name a file, and more where that is not unique
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SavedObject:
+    """One object that was written, and where."""
+
+    kind: ObjectKind
+    path: Path
+    sop_instance_uid: Uid
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Result:
+    """What one annotation on one stack gave, and how many seconds each step took."""
+
+    job: Job
+    model: str
+    objects: tuple[SavedObject, ...]
+    preview: Path | None
+    segments: tuple[Segment, ...]
+    seconds: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Report:
+    """What there was, what was made of it, and what was not and why."""
+
+    stacks: tuple[StackImages, ...]
+    annotations: tuple[Annotation, ...]
+    results: tuple[Result, ...]
+    exclusions: tuple[Exclusion, ...]
+
+    @property
+    def refused(self) -> tuple[Exclusion, ...]:
+        """Return what a user would expect to be segmented and was not."""
+        return tuple(one for one in self.exclusions if one.reason.refuses)
+
+    @property
+    def set_aside(self) -> tuple[Exclusion, ...]:
+        """Return what is no image or no prompt."""
+        return tuple(one for one in self.exclusions if not one.reason.refuses)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wishes:
+    """How to segment: where results go, which regions, whether to draw previews, and whom to tell how far it is."""
+
+    output: Path
+    options: PromptOptions
+    preview: bool
+    progress: Callable[[str, Step, int, int], None]
+
+
+def segment_paths(paths: Iterable[Path], runtime: Runtime, wishes: Wishes) -> Report:
+    """Segment every annotation in `paths` on the stack it means; write one SEG each and return what was done."""
+    instances, left_out = scan(paths)
+    annotations = tuple(one for one in instances if isinstance(one, Annotation))
+    found = plan((one for one in instances if isinstance(one, ImageInstance)), annotations)
+    jobs = [job_of(pair, wishes.options, runtime.identity) for pair in found.pairs]
+    folders = _short({job.images.series_uid for job in jobs})
+    names = _short({job.annotation.sop_instance_uid for job in jobs})
+    results: list[Result] = []
+    exclusions = [*left_out, *found.exclusions]
+    for number, job in enumerate(jobs, start=1):
+        target = wishes.output / f"{folders[job.images.series_uid]}-{job.images.key.rpartition('/')[2]}"
+        stem = target / names[job.annotation.sop_instance_uid]
+        try:
+            result, more = _segment(job, runtime, wishes, stem, f"{number}/{len(jobs)}")
+            results.extend([result] if result.objects else [])
+            exclusions.extend(more)
+        except Refused as error:
+            exclusions.append(Exclusion.of(error))
+    return Report(stacks=found.stacks, annotations=annotations, results=tuple(results), exclusions=tuple(exclusions))
+
+
+def _segment(
+    job: Job, runtime: Runtime, wishes: Wishes, stem: Path, title: str
+) -> tuple[Result, tuple[Exclusion, ...]]:
+    watch = _Stopwatch()
+
+    def progress(step: Step, done: int, total: int) -> None:
+        watch.at(step)
+        wishes.progress(title, step, done, total)
+
+    outcome = run(job, Tools(runtime=runtime, progress=progress))
+    objects = tuple(_save(outcome, stem))
+    seconds = watch.stop()
+    preview = stem.with_name(f"{stem.name}_SEG.png") if wishes.preview and objects else None
+    if preview:
+        draw(job, outcome.objects[0].content, preview)
+    result = Result(
+        job=job,
+        model=runtime.identity.name,
+        objects=objects,
+        preview=preview,
+        segments=outcome.segments,
+        seconds=seconds,
+    )
+    return result, outcome.exclusions
+
+
+def _save(outcome: Outcome, stem: Path) -> Iterable[SavedObject]:
+    """Write each object whole or not at all: a reader never finds half a file."""
+    for made in outcome.objects:
+        path = stem.with_name(f"{stem.name}_{made.kind}.dcm").absolute()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f"{path.name}.part")
+        part.write_bytes(made.content)
+        os.replace(part, path)  # noqa: PTH105 - atomic, and says so
+        yield SavedObject(kind=made.kind, path=path, sop_instance_uid=made.sop_instance_uid)
+
+
+def _short(uids: Iterable[Uid]) -> dict[Uid, str]:
+    """Return the ending of each UID that names its files: the same length for all, long enough to be unique."""
+    known = list(uids)
+    length = next(size for size in range(_TAIL, 65) if len({_tail(uid, size) for uid in known}) == len(known))
+    return {uid: _tail(uid, length) for uid in known}
+
+
+def _tail(uid: Uid, length: int) -> str:
+    return uid[-length:].lstrip(".")
+
+
+class _Stopwatch:
+    """Measures how long each step takes, from the moments they begin."""
+
+    def __init__(self) -> None:
+        self._begun: list[tuple[str, float]] = []
+
+    def at(self, step: Step) -> None:
+        if not self._begun or self._begun[-1][0] != step:
+            self._begun.append((step.value, time.perf_counter()))
+
+    def stop(self) -> dict[str, float]:
+        ends: Sequence[tuple[str, float]] = [*self._begun[1:], ("end", time.perf_counter())]
+        seconds = {name: end - start for (name, start), (_, end) in zip(self._begun, ends, strict=True)}
+        return {**seconds, "total": ends[-1][1] - self._begun[0][1]}
