@@ -51,7 +51,7 @@ def describe(source: Path | BinaryIO, *, path: Path, sha256: str, fallback: Fall
     what = str(path)
     ds, notes = read_dataset(source, what, pixels=False)
     identity = {**_identity(ds, what, fallback), "sha256": sha256, "path": path}
-    if fallback and not ds.get("SeriesInstanceUID"):
+    if fallback and not text(ds, "SeriesInstanceUID"):
         notes = (*notes, f"{Reason.MISSING_UID}: study and series UID derived from the SOP Instance UIDs of its folder")
     try:
         return _usable(ds, identity, notes, what)
@@ -99,10 +99,10 @@ def _usable(ds: Dataset, identity: dict[str, Any], notes: tuple[str, ...], what:
 def _identity(ds: Dataset, what: str, fallback: Fallback | None) -> dict[str, Any]:
     meta = getattr(ds, "file_meta", None) or Dataset()
     names = {
-        "SOPClassUID": ds.get("SOPClassUID") or meta.get("MediaStorageSOPClassUID"),
-        "SOPInstanceUID": ds.get("SOPInstanceUID") or meta.get("MediaStorageSOPInstanceUID"),
-        "StudyInstanceUID": ds.get("StudyInstanceUID") or (fallback and fallback.study_uid),
-        "SeriesInstanceUID": ds.get("SeriesInstanceUID") or (fallback and fallback.series_uid),
+        "SOPClassUID": text(ds, "SOPClassUID") or text(meta, "MediaStorageSOPClassUID"),
+        "SOPInstanceUID": text(ds, "SOPInstanceUID") or text(meta, "MediaStorageSOPInstanceUID"),
+        "StudyInstanceUID": text(ds, "StudyInstanceUID") or (fallback and fallback.study_uid),
+        "SeriesInstanceUID": text(ds, "SeriesInstanceUID") or (fallback and fallback.series_uid),
     }
     if names["SOPClassUID"] == MediaStorageDirectoryStorage:
         raise Refused(Reason.NOT_AN_IMAGE, what, "it is a DICOMDIR")
@@ -126,8 +126,10 @@ def _obstacle(ds: Dataset, sop_class_uid: str, what: str) -> tuple[Reason, str] 
     name = UID(sop_class_uid).name
     if sop_class_uid in (SegmentationStorage, LabelMapSegmentationStorage) or text(ds, "Modality") == "SR":
         return Reason.NOT_A_PROMPT, f"{name} is not read as an annotation by this version"
-    if sop_class_uid in _WITH_PIXELS_BUT_NO_IMAGE or not ds.get("Rows") or not ds.get("Columns"):
+    if sop_class_uid in _WITH_PIXELS_BUT_NO_IMAGE or "Image Storage" not in name and not ds.get("Rows"):
         return Reason.NOT_AN_IMAGE, name
+    if not ds.get("Rows") or not ds.get("Columns"):
+        return Reason.INVALID_HEADER, f"{name} without Rows or Columns"
     if "LOCALIZER" in text(ds, "ImageType"):
         return Reason.LOCALIZER, "ImageType says LOCALIZER"
     return _limit(ds, name, what)

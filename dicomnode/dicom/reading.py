@@ -1,7 +1,9 @@
 """Read data sets so that a parser's warnings become notes and a cut-off file is noticed."""
 
+import struct
 import threading
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import isfinite
@@ -20,10 +22,13 @@ PARSER_ERRORS = (
     KeyError,
     LookupError,
     NotImplementedError,
+    OSError,
     OverflowError,
     RecursionError,
     TypeError,
     ValueError,
+    struct.error,
+    zlib.error,
 )
 
 _TAG_AND_LENGTH = 8  # bytes that begin an element

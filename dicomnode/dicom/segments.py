@@ -29,7 +29,7 @@ def describe_segment(number: int, prompt: Prompt, model: ModelIdentity) -> Segme
             family=_coded(model.family),
             version=model.version,
             source=model.source,
-            parameters=dict(model.parameters),
+            parameters={**dict(model.parameters), "margin_mm": f"{prompt.margin_mm:g}"},
         ),
         tracking_uid=prompt.tracking_uid,
         tracking_id=prompt.tracking_id,
@@ -55,7 +55,7 @@ def _coded(code: Code) -> CodedConcept:
 
 def _named(prompt: Prompt) -> tuple[object, ...]:
     boxes = [(key, (box.x0, box.y0, box.x1, box.y1)) for key, box in prompt.boxes.items()]
-    return prompt.source_item, prompt.label, prompt.tracking_uid, boxes
+    return prompt.source_item, prompt.label, prompt.tracking_uid, prompt.margin_mm, boxes
 
 
 def _digest(mask: Mask) -> str:

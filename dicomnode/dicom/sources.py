@@ -38,7 +38,7 @@ def newest_time(headers: Iterable[Dataset]) -> tuple[str, str]:
     for ds in headers:
         for date, time in _DATES:
             day, hour = text(ds, date), text(ds, time)
-            if day and is_valid(day, DA) and is_valid(hour, TM):
+            if day.isdigit() and is_valid(day, DA) and is_valid(hour, TM):
                 found.append((day, hour or "000000"))
     return max(found)
 

@@ -46,6 +46,7 @@ class Code:
 class Prompt:
     """What to segment: one object's boxes on named planes of a stack, and what the result is called.
 
+    `margin_mm` is how much was added to the boxes on every side.
     `source_item` names the item inside the annotation (an RTSTRUCT's ROI Number); `notes` say what was adjusted;
     `outlines` are what a person drew, for pictures: (point, 2) float64 x, y in pixel-centre coordinates.
     """
@@ -57,6 +58,7 @@ class Prompt:
     colour: tuple[int, int, int] | None
     tracking_id: str
     tracking_uid: Uid
+    margin_mm: float
     source_uid: Uid
     source_item: str
     outlines: Mapping[PlaneKey, tuple[NDArray[np.float64], ...]] = field(

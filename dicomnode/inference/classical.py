@@ -185,7 +185,7 @@ def _likeliest(radii: NDArray[np.float64], evidence: NDArray[np.float64], inside
 
 def _blur(values: NDArray[np.float64], sigma: float, unit: tuple[float, float]) -> NDArray[np.float64]:
     """Return `values`, (row, column) float64, after a Gaussian that is round in millimetres; edges are repeated."""
-    variance = ((sigma * unit[1]) ** 2, (sigma * unit[0]) ** 2)  # SimpleITK counts x, then y
+    variance = [(sigma * unit[1]) ** 2, (sigma * unit[0]) ** 2]  # SimpleITK counts x, then y
     smoothed = sitk.DiscreteGaussian(
         sitk.GetImageFromArray(values),
         variance=variance,

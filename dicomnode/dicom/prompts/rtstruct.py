@@ -121,6 +121,7 @@ def _prompt_of(
         colour=roi.colour,
         tracking_id=roi.label,
         tracking_uid=uid_of("tracking", annotation.sop_instance_uid, roi.number),
+        margin_mm=options.margin_mm,
         source_uid=annotation.sop_instance_uid,
         source_item=roi.number,
         outlines={stack.planes[index].key: tuple(drawn) for index, drawn in outlines.items()},

@@ -1,0 +1,95 @@
+"""`dicomnode segment` as a user runs it: exit codes, and the JSON document."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.builders import ct_series, rtstruct, save, square
+
+DICOMNODE = Path(sys.executable).parent / "dicomnode"
+
+
+def _run(*words: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [DICOMNODE, "segment", *map(str, words)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=60)
+
+
+def _study(folder: Path) -> list[Path]:
+    images = ct_series()
+    return save([*images, rtstruct(images, {"Liver": [square(10, 8, 20, 16, z) for z in (2.5, 5.0)]})], folder)
+
+
+def _json(done: subprocess.CompletedProcess[str]) -> Any:  # noqa: ANN401 - a JSON document
+    return json.loads(done.stdout)
+
+
+def test_a_folder_is_segmented_into_the_default_folder(tmp_path: Path) -> None:
+    _study(tmp_path / "in")
+    done = _run("in", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "segmentations").rglob("*_SEG.dcm"))) == 1
+    assert "Liver" in done.stdout
+
+
+def test_the_json_document_has_what_is_promised_and_absolute_paths(tmp_path: Path) -> None:
+    _study(tmp_path / "in")
+    done = _run("in", "--json", "-o", "out", cwd=tmp_path)
+    document = _json(done)
+    assert done.returncode == 0
+    assert set(document) == {"results", "refused", "set_aside"}
+    result = document["results"][0]
+    expected = {"stack", "series_uid", "annotation_uid", "annotation_kind", "model", "objects", "segments", "seconds"}
+    assert set(result) == expected
+    assert result["stack"] == f"{result['series_uid']}/1"
+    assert (result["annotation_kind"], result["model"]) == ("RTSTRUCT", "classical")
+    assert Path(result["objects"][0]["path"]).is_absolute()
+    assert set(result["segments"][0]) == {"number", "label", "voxels", "volume_ml", "planes"}
+    assert set(result["seconds"]) == {"read", "prompts", "segment", "write", "total"}
+
+
+def test_images_without_annotation_end_with_3_and_a_sentence(tmp_path: Path) -> None:
+    save(ct_series(), tmp_path / "in")
+    done = _run("in", "--json", cwd=tmp_path)
+    assert done.returncode == 3
+    assert _json(done) == {"results": [], "refused": [], "set_aside": []}
+    assert "Found 1 stack of 5 images (CT), but no annotation" in done.stderr
+
+
+def test_a_truncated_file_among_good_ones_ends_with_4_and_is_named(tmp_path: Path) -> None:
+    paths = _study(tmp_path / "in")
+    paths[-2].write_bytes(paths[-2].read_bytes()[:600])
+    done = _run("in", "--json", cwd=tmp_path)
+    assert done.returncode == 4
+    assert [one["what"] for one in _json(done)["refused"]] == [str(Path("in") / paths[-2].name)]
+    assert len(_json(done)["results"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("nowhere",), "nowhere"),
+        (("in", "--model", "none-such"), "classical"),
+        (("in", "--roi", "("), "regular expression"),
+        (("in", "--config", "none.toml"), "none.toml"),
+    ],
+)
+def test_wrong_usage_ends_with_2_and_says_what_is_wrong(tmp_path: Path, words: tuple[str, ...], said: str) -> None:
+    _study(tmp_path / "in")
+    done = _run(*words, cwd=tmp_path)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_output_that_cannot_be_written_ends_with_1_and_one_document(tmp_path: Path) -> None:
+    _study(tmp_path / "in")
+    (tmp_path / "out").write_text("a file, not a folder")
+    done = _run("in", "--json", "-o", "out", cwd=tmp_path)
+    assert done.returncode == 1
+    assert _json(done) == {"results": [], "refused": [], "set_aside": []}
+    assert "out" in done.stderr
+    assert "Traceback" not in done.stderr
