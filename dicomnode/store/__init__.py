@@ -1,0 +1,1 @@
+"""What is durable: files in the spool, rows in the database."""
