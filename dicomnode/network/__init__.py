@@ -1,0 +1,8 @@
+"""DICOM over TCP: the listener, the sender, and a small PACS to try them against."""
+
+import pydicom.config
+from pynetdicom import _config
+
+# What is accepted does not depend on Python's warning filters, and nothing a peer sends is written to the log.
+pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+_config.LOG_HANDLER_LEVEL = "none"

@@ -1,0 +1,39 @@
+"""Which presentation contexts the listener accepts, and which syntax it takes where a peer offers several."""
+
+from pydicom.uid import UID
+from pynetdicom import ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts, build_context
+from pynetdicom.presentation import PresentationContext
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at import from a table
+
+VERIFICATION = UID(Verification)
+
+# The acceptor chooses where one context offers several syntaxes (PS3.8 9.3.3.2). What was compressed without loss comes
+# first: the sender need not decompress it. Explicit VR comes before Implicit, which loses the VR of private elements.
+# Lossy comes last: chosen first it might make the sender compress again.
+_FIRST = (
+    "1.2.840.10008.1.2.4.70",  # JPEG Lossless, first-order prediction
+    "1.2.840.10008.1.2.4.57",  # JPEG Lossless
+    "1.2.840.10008.1.2.4.80",  # JPEG-LS Lossless
+    "1.2.840.10008.1.2.4.90",  # JPEG 2000 Lossless
+    "1.2.840.10008.1.2.4.92",  # JPEG 2000 Multi-component Lossless
+    "1.2.840.10008.1.2.4.201",  # High-Throughput JPEG 2000 Lossless
+    "1.2.840.10008.1.2.4.202",  # High-Throughput JPEG 2000 Lossless, RPCL
+    "1.2.840.10008.1.2.4.110",  # JPEG XL Lossless
+    "1.2.840.10008.1.2.5",  # RLE Lossless
+    "1.2.840.10008.1.2.8.1",  # Deflated Image Frame Compression
+    "1.2.840.10008.1.2.1",  # Explicit VR Little Endian
+    "1.2.840.10008.1.2.1.99",  # Deflated Explicit VR Little Endian
+    "1.2.840.10008.1.2",  # Implicit VR Little Endian
+    "1.2.840.10008.1.2.2",  # Explicit VR Big Endian
+)
+ACCEPTED_SYNTAXES = (
+    *(UID(syntax) for syntax in _FIRST),
+    *(UID(syntax) for syntax in ALL_TRANSFER_SYNTAXES if syntax not in _FIRST),
+)
+
+
+def accepted_contexts() -> list[PresentationContext]:
+    """Return every storage class with every transfer syntax, and Verification (PS3.4 annexes A and B)."""
+    storage = [context.abstract_syntax for context in AllStoragePresentationContexts]
+    syntaxes: list[str | UID] = list(ACCEPTED_SYNTAXES)
+    return [build_context(name, syntaxes) for name in (VERIFICATION, *(UID(str(uid)) for uid in storage))]
