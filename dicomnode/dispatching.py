@@ -1,0 +1,86 @@
+"""Make the jobs of the studies that are ready, and say of the others that went quiet what they lack."""
+
+import logging
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+
+from dicomnode import planning, readiness
+from dicomnode.domain import (
+    Annotation,
+    Exclusion,
+    ImageInstance,
+    ModelIdentity,
+    OtherInstance,
+    PromptOptions,
+    StudyState,
+)
+from dicomnode.errors import Unavailable
+from dicomnode.readiness import Shortfall
+from dicomnode.store import arrivals, events, jobs
+from dicomnode.store.arrivals import StudyRow
+from dicomnode.store.desk import Desk
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Orders:
+    """How a study is to be segmented, and how long it has to be quiet first."""
+
+    quiet_seconds: float
+    options: PromptOptions
+    model: ModelIdentity
+
+
+def start_studies(desk: Desk, orders: Orders) -> int:
+    """Make the jobs of every study that is ready; return how many jobs are new."""
+    created = 0
+    for study in arrivals.receiving(desk.database):
+        now = desk.database.now()
+        evidence = readiness.judge(study.last_instance_at, study.open_associations, now, orders.quiet_seconds)
+        if evidence.ready:
+            created += _try(desk, orders, study, str(evidence))
+    return created
+
+
+def _try(desk: Desk, orders: Orders, study: StudyRow, why: str) -> int:
+    """Start `study`; a bug that only its headers bring out holds it, and not those that wait behind it."""
+    with ThreadPoolExecutor(1) as pool:
+        started = pool.submit(_start, desk, orders, study, why)
+    error = started.exception()
+    if error is None or isinstance(error, Unavailable):
+        return started.result()
+    log.error("a study failed", extra={"action": "study_failed", "study": study.study_uid}, exc_info=error)
+    arrivals.settle(desk.database, study, StudyState.HELD, f"a bug: {type(error).__name__}: {error}")
+    return 0
+
+
+def _start(desk: Desk, orders: Orders, study: StudyRow, why: str) -> int:
+    """Make the jobs of `study`, or record what it lacks; return how many jobs are new."""
+    instances = arrivals.instances_of(desk.database, desk.spool, study.study_uid)
+    images = [instance for instance in instances if isinstance(instance, ImageInstance)]
+    annotations = [instance for instance in instances if isinstance(instance, Annotation)]
+    plan = planning.plan(images, annotations)
+    exclusions = (*plan.exclusions, *(other.exclusion for other in instances if isinstance(other, OtherInstance)))
+    if not plan.pairs:
+        _settle(desk, study, readiness.shortfall(len(images), len(annotations), exclusions), exclusions)
+        return 0
+    work = [(pair, planning.job_of(pair, orders.options, orders.model)) for pair in plan.pairs]
+    created = jobs.dispatch(desk.database, study, work, why)
+    if created is None:
+        return 0
+    if exclusions:
+        details = {"study": study.study_uid, "left_out": [asdict(left) for left in exclusions]}
+        events.record_event(desk.database, "node", "left_out", details)
+    told = {"action": "study_dispatched", "study": study.study_uid, "generation": str(study.generation)}
+    log.info("a study of %d images is ready for %d new jobs: %s", len(images), len(created), why, extra=told)
+    return len(created)
+
+
+def _settle(desk: Desk, study: StudyRow, lack: Shortfall, exclusions: Iterable[Exclusion]) -> None:
+    """Record what `study` lacks; the log gets no words that came with an object."""
+    if arrivals.settle(desk.database, study, lack.state, lack.reason):
+        reasons = ", ".join(sorted({left.reason.value for left in exclusions if left.reason.refuses}))
+        told = {"action": f"study_{lack.state.value}", "study": study.study_uid, "reasons": reasons}
+        log.warning("a study went quiet and cannot start", extra=told)

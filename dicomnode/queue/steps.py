@@ -1,0 +1,130 @@
+"""Do the next job, or send the next object: claim its row, do it, record what became of it."""
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from dicomnode.domain import Exclusion, Job, JobState, Outcome, WrittenObject
+from dicomnode.errors import Reason, Refused, Unavailable
+from dicomnode.store import deliveries, jobs
+from dicomnode.store.desk import Desk
+from dicomnode.store.jobs import Artifact, JobRow
+from dicomnode.store.spool import Spool
+
+log = logging.getLogger(__name__)
+
+
+def do_next_job(desk: Desk, run: Callable[[Job], Outcome | BaseException | None]) -> bool:
+    """Claim and run one job; return whether there was one.
+
+    `run` gives the outcome, or what the job ended with: Refused stops it for good, Unavailable lets it be tried again,
+    any other exception is a bug and fails it. None means that it was broken off because the node is stopping.
+    """
+    claimed = jobs.claim(desk.database)
+    if claimed is None:
+        return False
+    started = time.monotonic()
+    result = run(jobs.load(desk.database, desk.spool, claimed))
+    match result:
+        case Outcome(objects=()):
+            _refuse(desk, claimed, _nothing_made(claimed, result))
+        case Outcome():
+            _hand_over(desk, claimed, result, time.monotonic() - started)
+        case Refused():
+            _refuse(desk, claimed, result)
+        case Unavailable():
+            _try_again(desk, claimed, str(result))
+        case None:
+            log.info("a job is given back", extra=_about(claimed, "job_given_back"))
+            jobs.give_back(desk.database)
+        case BaseException():
+            log.error("a job failed", extra=_about(claimed, "job_failed"), exc_info=result)
+            jobs.stop(desk.database, claimed.key, JobState.FAILED, f"{type(result).__name__}: {result}")
+    return True
+
+
+def send_next(desk: Desk, destination: str, send: Callable[[Path], int]) -> bool:
+    """Claim and send one object that is due for `destination`; return whether there was one."""
+    row = deliveries.claim(desk.database, destination)
+    if row is None:
+        return False
+    about = {"object": row.sop_uid, "destination": destination, "attempts": row.attempts}
+    try:
+        status = send(desk.spool.path(row.key))
+    except Unavailable as error:
+        wait = deliveries.put_back(desk.database, row, str(error))
+        told = {"action": "delivery_postponed", "seconds": wait.total_seconds()}
+        log.warning("an object will be sent later: %s", error, extra=told | about)
+    except Refused as error:
+        deliveries.bury(desk.database, row, str(error))
+        log.error("an object cannot be delivered: %s", error, extra={"action": "delivery_dead"} | about)  # noqa: TRY400
+    else:
+        deliveries.delivered(desk.database, row, status)
+        told = {"action": "delivered", "status": f"0x{status:04X}"}
+        log.log(logging.WARNING if status else logging.INFO, "an object is delivered", extra=told | about)
+    return True
+
+
+def _hand_over(desk: Desk, row: JobRow, outcome: Outcome, seconds: float) -> None:
+    """Keep what the job made, and record it with its deliveries; what is kept is never made again under its UID."""
+    for left in outcome.exclusions:
+        told = {"reason": left.reason.value}  # its words may name a region as somebody typed it: not for the log
+        level = logging.WARNING if left.reason.refuses else logging.INFO
+        log.log(level, "part of an annotation was left out", extra=_about(row, "prompt_left_out") | told)
+    try:
+        made = tuple(_keep(desk.spool, row, found) for found in outcome.objects)
+    except OSError as error:
+        jobs.give_back(desk.database)
+        raise Unavailable(f"an object cannot be kept: {error.strerror}") from error
+    details = {"seconds": round(seconds, 3), "left_out": [_words(left) for left in outcome.exclusions]}
+    try:
+        jobs.complete(desk.database, row.key, made, desk.destinations, details)
+    except Refused as error:
+        _refuse(desk, row, error)
+        return
+    log.info("a job is done", extra=_about(row, "job_done") | {"seconds": round(seconds, 3), "objects": len(made)})
+    if not desk.destinations:
+        kept = {"files": [artifact.key for artifact in made]}
+        log.warning(
+            "there is no destination: the objects stay in the outbox", extra=_about(row, "kept_in_outbox") | kept
+        )
+
+
+def _keep(spool: Spool, row: JobRow, found: WrittenObject) -> Artifact:
+    key = f"outbox/{row.key[:16]}/{found.sop_instance_uid}.dcm"
+    spool.put(key, [found.content])
+    return Artifact(
+        kind=found.kind,
+        sop_uid=found.sop_instance_uid,
+        sop_class_uid=found.sop_class_uid,
+        key=key,
+        sha256=hashlib.sha256(found.content).hexdigest(),
+    )
+
+
+def _nothing_made(row: JobRow, outcome: Outcome) -> Refused:
+    """Return why a job made no object: the first of what was left out, with all of it in words."""
+    reason = next((left.reason for left in outcome.exclusions if left.reason.refuses), Reason.EMPTY_RESULT)
+    detail = "; ".join(_words(left) for left in outcome.exclusions)
+    return Refused(reason, f"job {row.key[:12]}", detail or "nothing was segmented")
+
+
+def _words(left: Exclusion) -> str:
+    return f"{left.what}: {left.reason}: {left.detail}"
+
+
+def _refuse(desk: Desk, row: JobRow, error: Refused) -> None:
+    log.warning("a job is refused", extra=_about(row, "job_refused") | {"reason": error.reason.value})
+    jobs.stop(desk.database, row.key, JobState.REFUSED, str(error))
+
+
+def _try_again(desk: Desk, row: JobRow, reason: str) -> None:
+    after = jobs.put_back(desk.database, row.key, reason)
+    log.error("a job did not end: %s", reason, extra=_about(row, f"job_{after.value}"))
+
+
+def _about(row: JobRow, action: str) -> dict[str, Any]:
+    return {"action": action, "job": row.key[:12], "attempts": row.attempts}

@@ -1,0 +1,134 @@
+"""Read settings from their file; say of every mistake where it is, what was found and what is allowed."""
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from dicomnode.errors import SettingsError
+from dicomnode.settings import toml_text
+from dicomnode.settings.places import Surroundings, find
+from dicomnode.settings.tables import Destination, Settings
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Loaded:
+    """Settings, and the file they come from; None where every value is the default."""
+
+    settings: Settings
+    path: Path | None
+
+
+def load(explicit: Path | None, around: Surroundings) -> Loaded:
+    """Return the settings that count here: of the first file found, or the defaults."""
+    path = find(explicit, around)
+    text = toml_text.read_text(path) if path else ""
+    return Loaded(settings=parse(text, path, around), path=path)
+
+
+def parse(text: str, path: Path | None, around: Surroundings) -> Settings:
+    """Return the settings that `text`, the content of the file at `path`, holds."""
+    what = str(path) if path else "default settings"
+    data = toml_text.parse(text, what)
+    try:
+        return Settings.model_validate(_with_data_dir(data, path, around))
+    except ValidationError as error:
+        problems = sorted(_problem(details, text, data) for details in error.errors())
+        raise SettingsError(what, "; ".join(sentence for _, sentence in problems)) from error
+
+
+def get(settings: Settings, key: str) -> Any:  # noqa: ANN401 - any value a settings file can hold
+    """Return the value of `key`, such as `listener.port` or `destinations.pacs.port`."""
+    value: Any = settings.model_dump(mode="json")
+    value["destinations"] = {destination["name"]: destination for destination in value["destinations"]}
+    for part in key.split("."):
+        known = list(value) if isinstance(value, dict) else []
+        if part not in known:
+            raise SettingsError(key, f"there is no such setting{did_you_mean(part, known)}")
+        value = value[part]
+    return value
+
+
+def did_you_mean(word: str, known: list[str]) -> str:
+    """Return the end of a sentence that says `word` is unknown: the nearest of `known`, or all of them."""
+    close = get_close_matches(word, known, n=1)
+    if close:
+        return f"; did you mean {close[0]}?"
+    return f"; there are: {', '.join(known)}" if known else ""
+
+
+def _with_data_dir(data: dict[str, Any], path: Path | None, around: Surroundings) -> dict[str, Any]:
+    """Return `data` with `node.data_dir` as an absolute path: its default, `~` and relative paths resolved."""
+    node = data.get("node", {})
+    if not isinstance(node, dict):
+        return data  # the tables say what is wrong with it
+    given = node.get("data_dir")
+    if given is None:
+        resolved: Path | str | None = _default_data_dir(around)
+    elif isinstance(given, str) and given.strip():
+        resolved = _resolved(given, path, around)
+    else:
+        resolved = None
+    return data if resolved is None else {**data, "node": {**node, "data_dir": resolved}}
+
+
+def _default_data_dir(around: Surroundings) -> Path:
+    base = around.base("XDG_DATA_HOME", ".local/share")
+    if base is None:
+        raise SettingsError("node.data_dir", "has no default, as neither XDG_DATA_HOME nor HOME is set; set it")
+    return base / "dicomnode"
+
+
+def _resolved(given: str, path: Path | None, around: Surroundings) -> Path | str:
+    if given.startswith("~"):
+        home = around.home if given == "~" or given.startswith("~/") else None
+        return home / given[2:] if home else given
+    return (path.parent if path else around.folder).absolute() / given
+
+
+def _problem(details: ErrorDetails, text: str, data: dict[str, Any]) -> tuple[int, str]:
+    """Return the line of a mistake (0 if it has none) and the sentence on it."""
+    location = details["loc"]
+    key = _spoken(location, data)
+    line = toml_text.line_of(text, location)
+    where = f"line {line}: {key}" if line else key
+    model, allowed = _allowed(location)
+    if details["type"] == "extra_forbidden":
+        return (
+            line or 0,
+            f"{where}: there is no such setting{did_you_mean(str(location[-1]), list(model.model_fields))}",
+        )
+    if details["type"] == "missing":
+        return line or 0, f"{where} is missing; it must be {allowed}"
+    reason = f" ({details['msg']})" if details["type"] == "rule" else ""
+    return line or 0, f"{where}: found {details['input']!r}{reason}; allowed: {allowed}"
+
+
+def _spoken(location: toml_text.Location, data: dict[str, Any]) -> str:
+    """Return `location` as users write it: a destination by its name, or by its number from 1 if it has none."""
+    parts = [str(part) for part in location]
+    if len(location) > 1 and isinstance(location[1], int):
+        table = data["destinations"][location[1]]
+        name = table.get("name") if isinstance(table, dict) else None
+        parts[1] = name if isinstance(name, str) and name else f"#{location[1] + 1}"
+    return ".".join(parts)
+
+
+def _allowed(location: toml_text.Location) -> tuple[type[BaseModel], str]:
+    """Return the table that the last key of `location` stands in, and what is allowed as its value."""
+    model: type[BaseModel] = Settings
+    allowed = "the tables of the settings file"
+    for part in location:
+        field = model.model_fields.get(part) if isinstance(part, str) else None
+        if isinstance(part, int):
+            model, allowed = Destination, "a table with name, ae_title, host and port"
+        elif field is not None:
+            kind = field.annotation
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                model, allowed = kind, f"a [{part}] table"
+            else:
+                allowed = field.description or "another value"
+    return model, allowed

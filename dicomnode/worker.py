@@ -1,0 +1,141 @@
+"""Run jobs in a child process, so that a crash in a decoder or a model is an error and not the end of the node."""
+
+import os
+import signal
+from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import cache
+from multiprocessing import active_children, connection, get_context, parent_process
+from multiprocessing.connection import Connection
+from threading import Event, Thread
+from typing import Any, ParamSpec, TypeVar
+
+from dicomnode import logs, pipeline
+from dicomnode.domain import Job, ModelIdentity, Outcome
+from dicomnode.errors import Unavailable
+from dicomnode.inference.runtime import Runtime, load_runtime
+
+LoadRuntime = Callable[[], Runtime]  # runs in the child; hashable, and found there by its name
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class NamedModel:
+    """Loads the model of a name."""
+
+    name: str
+
+    def __call__(self) -> Runtime:
+        """Return the model."""
+        return load_runtime(self.name)
+
+
+class Worker:
+    """A child process that keeps the model warm, and ends with this process whatever becomes of it.
+
+    It is started afresh (spawned), so a program that uses it guards its start with `if __name__ == "__main__"`.
+    """
+
+    def __init__(self, load: LoadRuntime, *, deadline: float = 3600.0) -> None:
+        self._load = load
+        self._deadline = deadline
+        self._stopping = Event()
+        self._child = _Child()
+
+    def identity(self) -> ModelIdentity:
+        """Return which algorithm the model is, once it is loaded."""
+        try:
+            return self._submit(_identity, self._load).result(timeout=self._deadline)
+        except BrokenProcessPool as error:
+            hint = 'a script that starts a node does so under `if __name__ == "__main__"`'
+            raise Unavailable(f"the process of the model ended before it was ready ({hint})") from error
+
+    def run(self, job: Job) -> Outcome | BaseException | None:
+        """Return what `job` gave, or what it ended with, or None if the worker was stopped meanwhile.
+
+        A job that ends the process, or does not end in time, is Unavailable.
+        """
+        future = self._submit(_run, job, self._load)
+        try:
+            error = future.exception(timeout=self._deadline)
+        except TimeoutError:
+            self._child.kill()
+            return Unavailable(f"the job took longer than {self._deadline:g} s")
+        if isinstance(error, BrokenProcessPool):
+            return None if self._stopping.is_set() else Unavailable("the job ended the process that ran it")
+        return error or future.result()
+
+    def stop(self) -> None:
+        """End the child, and with it the job that it may be running."""
+        self._stopping.set()
+        self._child.kill()
+
+    def _submit(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Hand a call to the child, or to a new one if it has died meanwhile."""
+        try:
+            return self._child.pool.submit(function, *args, **kwargs)
+        except RuntimeError:  # it is broken, or was shut down
+            if self._stopping.is_set():
+                return _broken()
+        self._child.kill()
+        self._child = _Child()
+        return self._child.pool.submit(function, *args, **kwargs)
+
+
+def _broken() -> Future[Any]:
+    future: Future[Any] = Future()
+    future.set_exception(BrokenProcessPool("the worker is stopped"))
+    return future
+
+
+class _Child:
+    """One process, on a leash: a pipe whose end it waits for."""
+
+    def __init__(self) -> None:
+        context = get_context("spawn")
+        self._collar, self._leash = context.Pipe(duplex=False)
+        self.pool = ProcessPoolExecutor(1, context, initializer=_prepare, initargs=(self._collar,))
+        self._number = self.pool.submit(os.getpid)
+
+    def kill(self) -> None:
+        """Let go of the leash, so that the child ends; kill it where it is too busy to notice."""
+        self._leash.close()
+        number = self._number.result() if self._number.done() and not self._number.exception() else None
+        for child in active_children():
+            if child.pid == number:
+                child.kill()
+        self.pool.shutdown(wait=True, cancel_futures=True)
+        self._collar.close()
+
+
+# --- in the child ---------------------------------------------------------------------------------------------------
+
+
+def _prepare(collar: Connection) -> None:
+    """Leave stopping and logging to the parent, and do not outlive it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    logs.silence()
+    Thread(target=_end_with_the_parent, args=(collar,), daemon=True).start()
+
+
+def _end_with_the_parent(collar: Connection) -> None:
+    parent = parent_process()
+    connection.wait([collar, *([parent.sentinel] if parent else [])])
+    os._exit(1)
+
+
+@cache
+def _runtime(load: LoadRuntime) -> Runtime:
+    return load()
+
+
+def _identity(load: LoadRuntime) -> ModelIdentity:
+    return _runtime(load).identity
+
+
+def _run(job: Job, load: LoadRuntime) -> Outcome:
+    return pipeline.run(job, pipeline.Tools(runtime=_runtime(load)))
