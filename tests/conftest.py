@@ -1,0 +1,32 @@
+"""What tests ask of the machine: real data, real peers; without them they skip, and say why."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Return the folder of real data."""
+    folder = Path(os.environ.get("DICOMNODE_TEST_DATA") or CHECKOUT.parent / "shared" / "data")
+    if not folder.is_dir():
+        without(f"there is no real data: DICOMNODE_TEST_DATA is not set, and {folder} is no folder")
+    return folder
+
+
+def require_program(name: str) -> str:
+    """Return where the program `name` is, or skip the test."""
+    found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
+    return found or without(f"{name} is not installed (make peers)")
+
+
+def without(reason: str) -> NoReturn:
+    """Skip the test for `reason`; fail it instead where DICOMNODE_REQUIRE_ALL asks for every test."""
+    if os.environ.get("DICOMNODE_REQUIRE_ALL"):
+        pytest.fail(f"DICOMNODE_REQUIRE_ALL is set, and {reason}")
+    pytest.skip(reason)

@@ -1,0 +1,65 @@
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dicomnode.store.spool import Spool
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Spool:
+    return Spool(tmp_path / "spool")
+
+
+def test_what_was_put_is_there(spool: Spool) -> None:
+    spool.put("a/b/one.dcm", [b"head", b"body"])
+    with spool.open("a/b/one.dcm") as file:
+        assert file.read() == b"headbody"
+
+
+def test_no_unfinished_file_is_left_after_a_put(spool: Spool) -> None:
+    spool.put("a/one.dcm", [b"body"])
+    assert list(spool.path("incoming").iterdir()) == []
+    assert list(spool.keys()) == ["a/one.dcm"]
+
+
+def test_a_put_that_fails_leaves_nothing(spool: Spool) -> None:
+    def chunks() -> Iterator[bytes]:
+        yield b"half"
+        raise OSError(28, os.strerror(28))
+
+    with pytest.raises(OSError, match="No space left"):
+        spool.put("a/one.dcm", chunks())
+    assert list(spool.path("incoming").iterdir()) == []
+    assert list(spool.keys()) == []
+
+
+def test_a_second_put_replaces_the_file_whole(spool: Spool) -> None:
+    spool.put("one.dcm", [b"a long first body"])
+    spool.put("one.dcm", [b"short"])
+    assert spool.path("one.dcm").read_bytes() == b"short"
+
+
+def test_a_deleted_file_is_gone_and_deleting_it_again_does_nothing(spool: Spool) -> None:
+    spool.put("one.dcm", [b"body"])
+    spool.delete("one.dcm")
+    spool.delete("one.dcm")
+    assert list(spool.keys()) == []
+
+
+@pytest.mark.parametrize("key", ["../one.dcm", "/etc/one.dcm", "a/../../one.dcm", ""])
+def test_a_key_that_leads_out_of_the_spool_raises(spool: Spool, key: str) -> None:
+    with pytest.raises(ValueError, match="leads out of the spool"):
+        spool.put(key, [b"body"])
+
+
+def test_a_sweep_removes_unfinished_files_and_lays_aside_those_that_no_row_knows(spool: Spool) -> None:
+    spool.put("a/known.dcm", [b"body"])
+    spool.put("a/stranger.dcm", [b"body"])
+    spool.path("incoming/half.part").write_bytes(b"half")
+    assert spool.sweep({"a/known.dcm"}) == 2
+    assert list(spool.keys()) == ["a/known.dcm"]
+    assert spool.path("orphans/a/stranger.dcm").read_bytes() == b"body"
+    assert list(spool.path("incoming").iterdir()) == []
+    assert spool.sweep({"a/known.dcm"}) == 0

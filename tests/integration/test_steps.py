@@ -1,0 +1,199 @@
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from threading import Event
+
+import pytest
+
+from dicomnode.dispatching import Orders, start_studies
+from dicomnode.domain import JobState, ObjectKind, Outcome, PromptOptions, StudyState, Uid, WrittenObject
+from dicomnode.errors import Unavailable
+from dicomnode.network.part10 import StoreRequest
+from dicomnode.queue.engine import Engine
+from dicomnode.queue.steps import do_next_job
+from dicomnode.queue.sweeps import Sweeps
+from dicomnode.receiving import receive
+from dicomnode.store import arrivals, deliveries, jobs
+from dicomnode.store.database import Database
+from dicomnode.store.desk import Desk
+from dicomnode.store.spool import Spool
+from tests.builders import STUDY, ct_series, rtstruct, save, square
+from tests.fakes import FillsTheBox
+
+ORDERS = Orders(quiet_seconds=0, options=PromptOptions(), model=FillsTheBox().identity)
+
+
+class FillsUp(Spool):
+    """A spool on a disk that is full while `full` is set."""
+
+    full = False
+
+    def put(self, key: str, chunks: Iterable[bytes]) -> None:
+        if self.full:
+            raise OSError(28, "No space left on device")
+        super().put(key, chunks)
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> FillsUp:
+    return FillsUp(tmp_path / "spool")
+
+
+@pytest.fixture
+def desk(tmp_path: Path, spool: FillsUp) -> Iterator[Desk]:
+    database = Database(tmp_path / "node.sqlite")
+    database.upgrade()
+    yield Desk(database=database, spool=spool, destinations=("pacs",))
+    database.close()
+
+
+@pytest.fixture
+def study(desk: Desk, tmp_path: Path) -> None:
+    """Let a study arrive, in an association that is closed."""
+    images = ct_series()
+    drawn = rtstruct(images, {"liver": [square(10, 8, 20, 16, 2.5)]})
+    for path in save([*images, drawn], tmp_path / "sent"):
+        content = path.read_bytes()
+        data_set = content[144 + int.from_bytes(content[140:144], "little") :]
+        ds = drawn if path.stem == drawn.SOPInstanceUID else images[0]
+        request = StoreRequest(
+            sop_class_uid=Uid(ds.SOPClassUID),
+            sop_instance_uid=Uid(path.stem),
+            transfer_syntax_uid=Uid("1.2.840.10008.1.2.1"),
+            peer_ae="SENDER",
+            association_id=arrivals.open_association(desk.database, "SENDER"),
+        )
+        receive(desk, request, data_set)
+    arrivals.close_orphans(desk.database)
+
+
+def made(content: bytes = b"a SEG") -> Outcome:
+    written = WrittenObject(
+        kind=ObjectKind.SEG, sop_instance_uid=Uid("2.25.1"), sop_class_uid=Uid("1.2.3"), content=content
+    )
+    return Outcome(objects=(written,), segments=(), exclusions=())
+
+
+@pytest.mark.usefixtures("study")
+def test_a_result_that_finds_no_room_is_made_again_later(desk: Desk, spool: FillsUp) -> None:
+    assert start_studies(desk, ORDERS) == 1
+    spool.full = True
+    with pytest.raises(Unavailable, match="an object cannot be kept: No space left on device"):
+        do_next_job(desk, lambda _job: made())
+    assert [(job.state, job.attempts) for job in jobs.all_jobs(desk.database)] == [(JobState.READY, 0)]
+    spool.full = False
+    assert do_next_job(desk, lambda _job: made())
+    assert [(job.state, job.attempts) for job in jobs.all_jobs(desk.database)] == [(JobState.DONE, 1)]
+    assert [row.destination for row in deliveries.all_deliveries(desk.database)] == ["pacs"]
+
+
+@pytest.mark.usefixtures("study")
+def test_a_bug_fails_the_job_and_is_told(desk: Desk) -> None:
+    start_studies(desk, ORDERS)
+    assert do_next_job(desk, lambda _job: ZeroDivisionError("a bug"))
+    assert [(job.state, job.reason) for job in jobs.all_jobs(desk.database)] == [
+        (JobState.FAILED, "ZeroDivisionError: a bug")
+    ]
+
+
+@pytest.mark.usefixtures("study")
+def test_a_job_that_is_broken_off_was_not_tried(desk: Desk) -> None:
+    start_studies(desk, ORDERS)
+    assert do_next_job(desk, lambda _job: None)
+    assert [(job.state, job.attempts) for job in jobs.all_jobs(desk.database)] == [(JobState.READY, 0)]
+
+
+@pytest.mark.usefixtures("study")
+def test_other_bytes_under_the_uid_of_an_object_that_exists_are_refused(desk: Desk, tmp_path: Path) -> None:
+    start_studies(desk, ORDERS)
+    do_next_job(desk, lambda _job: made())
+    (late,) = save(ct_series(planes=6)[5:], tmp_path / "late")
+    content = late.read_bytes()
+    request = StoreRequest(
+        sop_class_uid=Uid("1.2.840.10008.5.1.4.1.1.2"),
+        sop_instance_uid=Uid(late.stem),
+        transfer_syntax_uid=Uid("1.2.840.10008.1.2.1"),
+        peer_ae="SENDER",
+        association_id=arrivals.open_association(desk.database, "SENDER"),
+    )
+    receive(desk, request, content[144 + int.from_bytes(content[140:144], "little") :])
+    arrivals.close_orphans(desk.database)
+    assert start_studies(desk, ORDERS) == 1
+    do_next_job(desk, lambda _job: made(b"another SEG"))
+    second = jobs.all_jobs(desk.database)[1]
+    assert second.state is JobState.REFUSED
+    assert second.reason is not None
+    assert "UID_CONFLICT" in second.reason
+
+
+def test_nothing_to_do_is_told(desk: Desk) -> None:
+    assert not do_next_job(desk, lambda _job: made())
+
+
+@pytest.mark.usefixtures("study")
+def test_a_bug_that_one_study_brings_out_holds_that_study(desk: Desk) -> None:
+    with desk.database.write() as connection:
+        connection.exec_driver_sql("UPDATE instance SET facts = '{}'")
+    assert start_studies(desk, ORDERS) == 0
+    study = arrivals.study_of(desk.database, Uid(STUDY))
+    assert study is not None
+    assert study.state is StudyState.HELD
+    assert study.reason is not None
+    assert study.reason.startswith("a bug: ValidationError")
+
+
+def test_a_lane_goes_on_until_nothing_is_left_and_again_when_it_is_woken() -> None:
+    left = [1, 2, 3]
+    engine = Engine({"count": lambda: bool(left and left.pop())}, on_death=lambda _name: None)
+    engine.start()
+    _until(lambda: not left)
+    left.append(4)
+    engine.wake()
+    _until(lambda: not left)
+    engine.stop()
+    assert engine.join(5)
+
+
+def test_a_lane_tries_again_what_is_unavailable() -> None:
+    tries = []
+
+    def step() -> bool:
+        tries.append(1)
+        if len(tries) < 3:
+            raise Unavailable("not yet")
+        return False
+
+    engine = Engine({"try": step}, on_death=lambda _name: None, pause=0.01)
+    engine.start()
+    _until(lambda: len(tries) >= 3)
+    engine.stop()
+    assert engine.join(5)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_bug_ends_its_lane_and_is_told() -> None:
+    dead = Event()
+    engine = Engine({"bug": lambda: 1 / 0 > 0}, on_death=lambda _name: dead.set())
+    engine.start()
+    assert dead.wait(5)
+    engine.stop()
+    assert engine.join(5)
+
+
+def test_a_sweep_is_done_again_and_again_until_it_is_stopped() -> None:
+    done: list[float] = []
+    sweeps = Sweeps({"count": lambda: done.append(time.monotonic())}, every=0.05)
+    sweeps.start()
+    _until(lambda: len(done) >= 3)
+    sweeps.stop()
+    count = len(done)
+    time.sleep(0.15)
+    assert len(done) == count
+
+
+def _until(condition: object) -> None:
+    deadline = time.monotonic() + 5
+    assert callable(condition)
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come true in time"
+        time.sleep(0.01)

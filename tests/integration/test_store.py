@@ -1,0 +1,151 @@
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from dicomnode.domain import (
+    AssociationEnd,
+    Instance,
+    StudyState,
+)
+from dicomnode.errors import Unavailable
+from dicomnode.store import arrivals
+from dicomnode.store.arrivals import Recorded
+from dicomnode.store.database import Database
+from dicomnode.store.events import Event, add_event, events
+from dicomnode.store.spool import Spool
+from dicomnode.store.tables import metadata
+from tests.rows import STUDY, Clock, annotation, artifact, done_job, image, own_result, ready_job, receive
+
+
+def test_the_migrations_make_the_tables(database: Database) -> None:
+    with database.read() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        assert compare_metadata(context, metadata) == []
+
+
+def test_an_upgrade_of_what_is_up_to_date_changes_nothing(database: Database) -> None:
+    receive(database, image())
+    database.upgrade()
+    assert arrivals.study_of(database, STUDY) is not None
+
+
+@pytest.mark.parametrize(
+    ("pragma", "value"), [("journal_mode", "wal"), ("synchronous", 2), ("busy_timeout", 30000), ("foreign_keys", 1)]
+)
+def test_the_database_is_set_to_survive_a_power_loss(database: Database, pragma: str, value: object) -> None:
+    with database.read() as connection:
+        assert connection.exec_driver_sql(f"PRAGMA {pragma}").scalar() == value
+
+
+def test_a_transaction_that_raises_leaves_nothing(database: Database) -> None:
+    def begin_and_fail() -> None:
+        with database.write() as connection:
+            add_event(connection, Event(at=database.now(), who="a", what="b", details={}))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        begin_and_fail()
+    assert events(database, "b") == ()
+
+
+def test_a_database_that_cannot_be_used_is_unavailable(tmp_path: Path) -> None:
+    database = Database(tmp_path / "no such folder" / "node.sqlite")
+    with pytest.raises(Unavailable, match="unable to open database file"), database.read():
+        pass
+    database.close()
+
+
+def test_the_rows_are_plain_for_other_programs(database: Database, tmp_path: Path) -> None:
+    receive(database, image())
+    other = sqlite3.connect(tmp_path / "node.sqlite")
+    row = other.execute("SELECT sop_uid, kind, modality, conflict, received_at FROM instance").fetchone()
+    other.close()
+    assert row == ("1.2.3.1", "image", "CT", 0, "2026-01-02 03:04:05.000000")
+
+
+@pytest.mark.parametrize("instance", [image(), annotation(), own_result()])
+def test_an_instance_comes_back_as_it_was_recorded(database: Database, spool: Spool, instance: Instance) -> None:
+    receive(database, instance)
+    (found,) = arrivals.instances_of(database, spool, STUDY)
+    assert found == replace(instance, path=spool.path(f"{instance.sop_instance_uid}-{instance.sha256}.dcm"))
+
+
+def test_the_same_bytes_again_are_a_duplicate_and_change_nothing(database: Database, spool: Spool) -> None:
+    assert receive(database, image(), image()) == [Recorded.NEW, Recorded.DUPLICATE]
+    assert len(arrivals.instances_of(database, spool, STUDY)) == 1
+
+
+def test_the_first_of_two_instances_with_one_uid_is_used_and_the_conflict_is_kept(
+    database: Database, spool: Spool
+) -> None:
+    assert receive(database, image(), image(sha256="ee")) == [Recorded.NEW, Recorded.CONFLICT]
+    assert [found.sha256 for found in arrivals.instances_of(database, spool, STUDY)] == ["aa"]
+    assert arrivals.known_keys(database) == {"1.2.3.1-aa.dcm", "1.2.3.1-ee.dcm"}
+    (conflict,) = events(database, "UID_CONFLICT")
+    assert conflict.who == "PEER"
+    assert conflict.details == {"sop_uid": "1.2.3.1", "sha256": "ee", "used": "aa"}
+
+
+def test_a_conflict_that_comes_again_is_a_duplicate(database: Database) -> None:
+    assert receive(database, image(), image(sha256="ee"), image(sha256="ee"))[2] is Recorded.DUPLICATE
+
+
+def test_a_study_counts_the_open_associations_that_brought_it(database: Database) -> None:
+    first, second = (arrivals.open_association(database, peer) for peer in ("A", "B"))
+    arrivals.open_association(database, "OTHER")
+    receive(database, image(1), image(2), association_id=first)
+    receive(database, image(3), association_id=second)
+    assert [study.open_associations for study in arrivals.receiving(database)] == [2]
+    arrivals.close_association(database, first, AssociationEnd.ABORTED)
+    assert [study.open_associations for study in arrivals.receiving(database)] == [1]
+
+
+def test_associations_that_a_dead_process_left_are_closed(database: Database) -> None:
+    receive(database, image(), association_id=arrivals.open_association(database, "A"))
+    assert arrivals.close_orphans(database) == 1
+    assert [study.open_associations for study in arrivals.receiving(database)] == [0]
+
+
+def test_a_duplicate_keeps_a_study_that_is_being_received_from_going_quiet(database: Database, clock: Clock) -> None:
+    receive(database, image())
+    clock.advance(seconds=30)
+    receive(database, image())
+    assert arrivals.receiving(database)[0].last_instance_at == clock.now
+
+
+@pytest.mark.parametrize("state", [StudyState.INCOMPLETE, StudyState.HELD])
+def test_an_arrival_brings_a_study_that_waits_back(database: Database, state: StudyState) -> None:
+    receive(database, image())
+    assert arrivals.settle(database, arrivals.receiving(database)[0], state, "something is missing")
+    assert arrivals.receiving(database) == ()
+    receive(database, annotation())
+    (study,) = arrivals.receiving(database)
+    assert (study.reason, study.generation) == (None, 1)
+
+
+def test_a_study_that_received_something_meanwhile_is_not_settled(database: Database, clock: Clock) -> None:
+    receive(database, image())
+    seen = arrivals.receiving(database)[0]
+    clock.advance(seconds=1)
+    receive(database, annotation())
+    assert not arrivals.settle(database, seen, StudyState.INCOMPLETE, "no annotation")
+    assert arrivals.receiving(database)[0].state is StudyState.RECEIVING
+
+
+def test_late_images_begin_the_next_generation(database: Database) -> None:
+    ready_job(database)
+    receive(database, image(2, "ff"))
+    (study,) = arrivals.receiving(database)
+    assert study.generation == 2
+
+
+def test_what_dicomnode_made_sets_nothing_in_motion(database: Database, spool: Spool) -> None:
+    done_job(database)
+    came_back = replace(own_result(), sop_instance_uid=artifact().sop_uid)
+    receive(database, own_result(), replace(image(7, "gg"), sop_instance_uid=artifact().sop_uid), came_back)
+    assert arrivals.receiving(database) == ()
+    assert artifact().sop_uid not in {found.sop_instance_uid for found in arrivals.instances_of(database, spool, STUDY)}

@@ -1,0 +1,137 @@
+"""Small values to fill the tables with, and a clock to set."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from dicomnode.domain import (
+    Annotation,
+    AnnotationKind,
+    AssociationEnd,
+    Exclusion,
+    ImageInstance,
+    Instance,
+    Job,
+    ObjectKind,
+    OtherInstance,
+    Pair,
+    PairingRule,
+    PromptOptions,
+    StackImages,
+    Uid,
+)
+from dicomnode.errors import Reason
+from dicomnode.store import arrivals, jobs
+from dicomnode.store.arrivals import Arrival, Recorded
+from dicomnode.store.database import Database
+from dicomnode.store.jobs import Artifact
+
+STUDY = Uid("1.2")
+
+
+class Clock:
+    """A clock that a test sets."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, **by: float) -> None:
+        self.now += timedelta(**by)
+
+
+def image(number: int = 1, sha256: str = "aa") -> ImageInstance:
+    return ImageInstance(
+        sop_instance_uid=Uid(f"1.2.3.{number}"),
+        sop_class_uid=Uid("1.2.840.10008.5.1.4.1.1.2"),
+        series_uid=Uid("1.2.3"),
+        study_uid=STUDY,
+        sha256=sha256,
+        path=Path("somewhere.dcm"),
+        modality="CT",
+        rows=4,
+        columns=5,
+        position=(0.1, -2.0, 1 / 3),
+        orientation=(1.0, 0.0, 0.0, 0.0, 1.0, 0.0),
+        spacing=(0.5, 0.25),
+        frame_of_reference_uid=Uid("1.2.9"),
+        notes=("a note",),
+    )
+
+
+def annotation() -> Annotation:
+    return Annotation(
+        sop_instance_uid=Uid("1.2.4.1"),
+        sop_class_uid=Uid("1.2.840.10008.5.1.4.1.1.481.3"),
+        series_uid=Uid("1.2.4"),
+        study_uid=STUDY,
+        sha256="bb",
+        path=Path("drawn.dcm"),
+        kind=AnnotationKind.RTSTRUCT,
+        referenced_images={Uid("1.2.3.1"): 2},
+        referenced_series=(Uid("1.2.3"),),
+        frames_of_reference=(Uid("1.2.9"),),
+    )
+
+
+def own_result() -> OtherInstance:
+    return OtherInstance(
+        sop_instance_uid=Uid("1.2.5.1"),
+        sop_class_uid=Uid("1.2.840.10008.5.1.4.1.1.66.4"),
+        series_uid=Uid("1.2.5"),
+        study_uid=STUDY,
+        sha256="cc",
+        path=Path("ours.dcm"),
+        exclusion=Exclusion(what="ours.dcm", reason=Reason.OWN_RESULT, detail="made here"),
+    )
+
+
+def receive(database: Database, *instances: Instance, association_id: int | None = None) -> list[Recorded]:
+    number = association_id or arrivals.open_association(database, "PEER")
+    found = []
+    for instance in instances:
+        key = f"{instance.sop_instance_uid}-{instance.sha256}.dcm"
+        found.append(
+            arrivals.record(database, instance, Arrival(key=key, size=9, source_ae="PEER", association_id=number))
+        )
+    if association_id is None:
+        arrivals.close_association(database, number, AssociationEnd.RELEASED)
+    return found
+
+
+def dispatch(database: Database, key: str = "j1") -> tuple[str, ...] | None:
+    study = arrivals.study_of(database, STUDY)
+    assert study is not None
+    stack = StackImages(
+        key="1.2.3/1",
+        series_uid=Uid("1.2.3"),
+        study_uid=STUDY,
+        modality="CT",
+        frame_of_reference_uid=Uid("1.2.9"),
+        images=(image(),),
+    )
+    pair = Pair(annotation=annotation(), images=stack, rule=PairingRule.IMAGES, evidence="it names them")
+    job = Job(key=key, images=stack, annotation=annotation(), options=PromptOptions(roi="liver"))
+    return jobs.dispatch(database, study, [(pair, job)], "it was quiet")
+
+
+def ready_job(database: Database) -> None:
+    receive(database, image(), annotation())
+    assert dispatch(database) == ("j1",)
+
+
+def artifact(sop_uid: str = "1.2.6.1", sha256: str = "dd") -> Artifact:
+    return Artifact(
+        kind=ObjectKind.SEG,
+        sop_uid=Uid(sop_uid),
+        sop_class_uid=Uid("1.2.840.10008.5.1.4.1.1.66.4"),
+        key=f"outbox/{sop_uid}.dcm",
+        sha256=sha256,
+    )
+
+
+def done_job(database: Database, *destinations: str) -> None:
+    ready_job(database)
+    jobs.claim(database)
+    jobs.complete(database, "j1", (artifact(),), destinations, {"seconds": 1.5})
