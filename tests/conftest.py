@@ -20,8 +20,12 @@ def data_dir() -> Path:
 
 
 def require_program(name: str) -> str:
-    """Return where the program `name` is, or skip the test."""
-    found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
+    """Return where the program `name` is, or skip the test.
+
+    The system's comes first: pynetdicom puts programs of its own into the environment, called as DCMTK's are.
+    """
+    system = "/usr/local/bin:/usr/bin:/usr/local/sbin:/usr/sbin"
+    found = shutil.which(name, path=system) or shutil.which(name)
     return found or without(f"{name} is not installed (make peers)")
 
 

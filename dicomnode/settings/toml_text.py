@@ -63,6 +63,7 @@ def with_value(text: str, location: Location, value: object) -> str:
     holder: Any = document
     for step, following in pairwise(location):
         if isinstance(step, str) and step not in holder:
+            holder.add(tomlkit.nl())
             holder[step] = tomlkit.aot() if isinstance(following, int) else tomlkit.table()
         holder = holder[step]
     last = location[-1]

@@ -1,0 +1,70 @@
+# Everything a developer types. `make help` lists it.
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# The first Python from 3.11 to 3.13 that runs: python3 if it is one of them.
+SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13; do \
+	$$python -c '$(SUPPORTED)' 2>/dev/null && echo $$python && break; done)
+# torch is installed on Python 3.11 only.
+EXTRAS = $(shell $(BIN)/python -c 'import sys; print("[torch]" if sys.version_info[:2] == (3, 11) else "")')
+SOURCES := pyproject.toml constraints.txt dicomnode/__init__.py
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench peers clean
+
+help: ## Say what can be made
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 14
+
+demo: $(VENV)/.product ## Show the whole way on a made-up study
+	$(BIN)/dicomnode demo
+
+# The environment comes last on the PATH: pynetdicom brings programs called as DCMTK's are.
+test: $(VENV)/.test peers ## Run all tests; TESTS="..." narrows them
+	PATH="$$PATH:$(abspath $(BIN))" $(BIN)/pytest $(TESTS)
+
+check: $(VENV)/.check ## Lint, check the format, the types, the layers and the Dockerfiles
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/hadolint Dockerfile Dockerfile.cpu
+
+bench: $(VENV)/.test ## Measure, as ratios within one run
+	$(BIN)/python tests/bench/measure.py
+
+# Tests skip, with the reason, what needs a program that is missing here.
+peers: ## As root on Debian: install the programs that tests talk to
+	@missing=; \
+	for program in Orthanc dcmsend dciodvfy; do PATH=$$PATH:/usr/sbin command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
+		echo "missing:$$missing; as root, make peers installs them from Debian; tests that need them skip"; exit 0; fi; \
+	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+		orthanc dcmtk dicom3tools >/dev/null
+
+clean: ## Remove the environment and everything that was made
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/bin/python:
+	@test -n '$(PYTHON)' || { echo "dicomnode needs Python 3.11, 3.12 or 3.13; name one with make PYTHON=..."; exit 1; }
+	@if ! $(PYTHON) -c 'import ensurepip' 2>/dev/null; then \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3-venv >/dev/null; \
+		else echo "$(PYTHON) cannot make environments; as root on Debian: apt-get install python3-venv"; exit 1; fi; fi
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) --upgrade 'pip>=25.1'
+
+$(VENV)/.product: $(SOURCES) | $(VENV)/bin/python
+	$(PIP) -e .
+	@touch $@
+
+$(VENV)/.test: $(SOURCES) | $(VENV)/bin/python
+	$(PIP) -e '.$(EXTRAS)' --group test
+	@touch $@ $(VENV)/.product
+
+$(VENV)/.check: $(VENV)/.test
+	$(PIP) --group check
+	@touch $@

@@ -1,0 +1,134 @@
+"""Measure each step of a job on a made-up series beside a yardstick from the same run, and print the ratios.
+
+Run it with `make bench`. Times differ from machine to machine; the ratios are what to compare.
+"""
+
+import hashlib
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
+
+import highdicom as hd
+import numpy as np
+import SimpleITK
+from highdicom.seg import Segmentation, SegmentationTypeValues
+from pydicom import dcmread
+
+from dicomnode.dicom.check import check
+from dicomnode.dicom.instances import describe
+from dicomnode.dicom.prompts import read_prompts
+from dicomnode.dicom.segmentation import write_objects
+from dicomnode.dicom.segments import describe_segment
+from dicomnode.dicom.stack import read_stack
+from dicomnode.domain import Annotation, ImageInstance, Mask, Pair, PromptOptions
+from dicomnode.inference.runtime import load_runtime
+from dicomnode.inference.segmenter import segment
+from dicomnode.planning import plan
+from tests.builders import Contour, ct_series, rtstruct, save
+
+T = TypeVar("T")
+
+PLANES, SIDE, STEP, REGIONS, CORNERS = 60, 512, 2.5, 5, 90
+REPEATS = 3
+
+
+def main() -> None:
+    """Print the table."""
+    with TemporaryDirectory() as folder:
+        pair, paths = _study(Path(folder))
+        rows = _measure(pair, paths)
+    sys.stdout.write(f"{PLANES} planes of {SIDE} x {SIDE}, {REGIONS} regions; the best of {REPEATS} runs\n\n")
+    for name, seconds, yardstick, yardstick_seconds in rows:
+        ratio = seconds / yardstick_seconds
+        sys.stdout.write(f"{name:<32}{seconds:8.2f} s   {ratio:6.2f} x {yardstick} ({yardstick_seconds:.2f} s)\n")
+
+
+def _measure(pair: Pair, paths: list[Path]) -> list[tuple[str, float, str, float]]:
+    runtime = load_runtime("classical")
+    read, stack = _timed(lambda: read_stack(pair.images))
+    plain_read, _ = _timed(lambda: _read_with_simpleitk(paths))
+    _, found = _timed(lambda: read_prompts(pair.annotation, stack, PromptOptions()))
+    segmenting, masks = _timed(lambda: segment(stack, found.prompts, runtime, lambda _done, _total: None))
+    boxes = sum(len(prompt.boxes) for prompt in found.prompts)
+    writing, objects = _timed(lambda: write_objects(masks, stack, pair.annotation, runtime.identity))
+    plain_write, _ = _timed(lambda: _write_with_highdicom(masks, paths, runtime.identity))
+    checking, _ = _timed(lambda: check(objects, masks, stack))
+    job = read + segmenting + writing + checking
+    per_plane = segmenting / len({key for prompt in found.prompts for key in prompt.boxes})
+    name = f"segment: {1000 * per_plane:.0f} ms a plane, {1000 * segmenting / boxes:.0f} a box"
+    return [
+        ("read the stack", read, "SimpleITK's series reader", plain_read),
+        (name, segmenting, "the whole job", job),
+        ("write the SEG", writing, "highdicom alone", plain_write),
+        ("check the SEG", checking, "writing it", writing),
+    ]
+
+
+def _timed(work: Callable[[], T]) -> tuple[float, T]:
+    """Return the least of the wall-clock times that `work` took, and its result."""
+    times = []
+    for _ in range(REPEATS):
+        started = time.perf_counter()
+        result = work()
+        times.append(time.perf_counter() - started)
+    return min(times), result
+
+
+def _study(folder: Path) -> tuple[Pair, list[Path]]:
+    """Write a series with an RTSTRUCT into `folder`; return what belongs together, and the images' paths."""
+    images = ct_series(planes=PLANES, shape=(SIDE, SIDE), step=STEP)
+    paths = save(images, folder / "images")
+    regions = {
+        f"region {number}": [_ellipse(number, plane) for plane in range(5, PLANES - 5)] for number in range(REGIONS)
+    }
+    (annotation,) = save([rtstruct(images, regions)], folder / "annotation")
+    instances = [describe(path, path=path, sha256=_sha256(path)) for path in (*paths, annotation)]
+    planned = plan(
+        [one for one in instances if isinstance(one, ImageInstance)],
+        [one for one in instances if isinstance(one, Annotation)],
+    )
+    return planned.pairs[0], paths
+
+
+def _ellipse(number: int, plane: int) -> Contour:
+    turns = np.linspace(0, 2 * np.pi, CORNERS, endpoint=False)
+    x, y = 120 + 60 * number + 40 * np.cos(turns), 200 + 20 * number + 60 * np.sin(turns)
+    return [(float(across), float(down), plane * STEP) for across, down in zip(x, y, strict=True)]
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _read_with_simpleitk(paths: list[Path]) -> Any:  # noqa: ANN401 - SimpleITK has no types
+    toolkit: Any = SimpleITK
+    return toolkit.GetArrayFromImage(toolkit.ReadImage([str(path) for path in paths]))
+
+
+def _write_with_highdicom(masks: tuple[Mask, ...], paths: list[Path], model: Any) -> Segmentation:  # noqa: ANN401
+    headers = [dcmread(path, stop_before_pixels=True) for path in paths]
+    pixels = np.zeros((len(paths), SIDE, SIDE, len(masks)), np.uint8)
+    for number, mask in enumerate(masks):
+        for index, inside in mask.planes.items():
+            pixels[index, :, :, number] = inside
+    return Segmentation(
+        source_images=headers,
+        pixel_array=pixels,
+        segmentation_type=SegmentationTypeValues.BINARY,
+        segment_descriptions=[describe_segment(number, mask.prompt, model) for number, mask in enumerate(masks, 1)],
+        series_instance_uid=hd.UID(),
+        series_number=1,
+        sop_instance_uid=hd.UID(),
+        instance_number=1,
+        manufacturer="bench",
+        manufacturer_model_name="bench",
+        software_versions="1",
+        device_serial_number="1",
+    )
+
+
+if __name__ == "__main__":
+    main()

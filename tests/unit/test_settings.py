@@ -1,0 +1,163 @@
+"""The settings: their values, the order of look-up, and what an error says."""
+
+from pathlib import Path
+
+import pytest
+
+from dicomnode.errors import SettingsError
+from dicomnode.settings import Place, Settings, Surroundings, get, parse, places
+from dicomnode.settings.toml_text import line_of, value_of, with_value
+
+HERE = Surroundings(environment={"HOME": "/home/kim"}, folder=Path("/work"))
+FILE = Path("/etc/site/dicomnode.toml")
+PACS = '[[destinations]]\nname = "pacs"\nae_title = "PACS"\nhost = "127.0.0.1"\nport = 104\n'
+
+
+def parsed(text: str) -> Settings:
+    return parse(text, FILE, HERE)
+
+
+def test_an_empty_file_means_the_defaults() -> None:
+    settings = parsed("")
+    assert settings.node.ae_title == "DICOMNODE"
+    assert settings.listener.host == "0.0.0.0"  # noqa: S104 - the documented default
+    assert settings.listener.port == 11112
+    assert settings.readiness.quiet_seconds == 10.0
+    assert settings.model.name == "classical"
+    assert settings.prompts.roi is None
+    assert settings.destinations == ()
+
+
+def test_the_data_folder_lies_in_the_users_home_by_default() -> None:
+    assert parsed("").node.data_dir == Path("/home/kim/.local/share/dicomnode")
+
+
+def test_the_data_folder_follows_xdg_data_home() -> None:
+    around = Surroundings(environment={"XDG_DATA_HOME": "/big"}, folder=Path("/"))
+    assert parse("", None, around).node.data_dir == Path("/big/dicomnode")
+
+
+def test_a_relative_data_folder_is_relative_to_the_settings_file() -> None:
+    assert parsed('[node]\ndata_dir = "data"').node.data_dir == Path("/etc/site/data")
+
+
+def test_a_tilde_in_the_data_folder_is_the_users_home() -> None:
+    assert parsed('[node]\ndata_dir = "~/node"').node.data_dir == Path("/home/kim/node")
+
+
+def test_a_data_folder_without_any_home_must_be_set() -> None:
+    with pytest.raises(SettingsError, match=r"node\.data_dir: BAD_SETTING: has no default"):
+        parse("", FILE, Surroundings(environment={}, folder=Path("/")))
+
+
+def test_a_whole_number_is_a_number_of_seconds() -> None:
+    assert parsed("[readiness]\nquiet_seconds = 3").readiness.quiet_seconds == 3.0
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[listener]\nport = 65536", "line 2: listener.port: found 65536; allowed: a whole number from 0 to 65535"),
+        ('[listener]\nport = "11112"', "line 2: listener.port: found '11112'; allowed: a whole number"),
+        ("[listener]\nport = true", "line 2: listener.port: found True; allowed"),
+        ("[listener]\n\nidle_seconds = nan", "line 3: listener.idle_seconds: found nan; allowed"),
+        ("[readiness]\nquiet_seconds = -1", "found -1; allowed: a number of seconds, 0 or more"),
+        ('[node]\nae_title = "SEVENTEEN_LETTERS"', "found 'SEVENTEEN_LETTERS'; allowed: 1 to 16"),
+        ('[node]\nae_title = "A\\\\B"', "no backslash"),
+        ('[node]\nae_title = "  "', "line 2: node.ae_title: found '  '"),
+        ('[node]\ndata_dir = ""', "line 2: node.data_dir: found ''; allowed: the path of a folder"),
+        ('[node]\ndata_dir = "~sam/data"', "found '~sam/data'; allowed: the path of a folder"),
+        ('[model]\nname = "magic"', "found 'magic'; allowed: one of: classical"),
+        ('[prompts]\nroi = "("', "unterminated"),
+        ("[prompts]\nmargin_mm = -0.5", "found -0.5; allowed: a number of millimetres, 0 or more"),
+        ('[log]\nlevel = "LOUD"', "allowed: one of: DEBUG, INFO, WARNING, ERROR"),
+        ("listener = 3", "line 1: listener: found 3; allowed: a [listener] table"),
+        ("[listener]\nprot = 1", "line 2: listener.prot: there is no such setting; did you mean port?"),
+        ("[listner]\nport = 1", "line 1: listner: there is no such setting; did you mean listener?"),
+        ("[zzz]", "there is no such setting; there are: node, listener"),
+        ("[listener\n", "line 1"),
+        ("destinations = [1]", "destinations.#1: found 1; allowed: a table with name"),
+        ('[[destinations]]\nname = "pacs"', "line 1: destinations.pacs.port is missing"),
+        (PACS + PACS, "two destinations have the same name"),
+        (PACS + PACS.replace('"pacs"', '"P"'), "line 7: destinations.P.name: found 'P'; allowed: lower-case"),
+        (PACS.replace("104", "0"), "line 5: destinations.pacs.port: found 0; allowed: a whole number from 1"),
+    ],
+)
+def test_a_mistake_names_file_line_key_and_what_is_allowed(text: str, says: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        parsed(text)
+    assert str(caught.value).startswith("/etc/site/dicomnode.toml: BAD_SETTING: ")
+    assert says in str(caught.value)
+
+
+def test_all_mistakes_are_told_at_once_in_the_order_of_the_lines() -> None:
+    with pytest.raises(SettingsError, match=r"line 2: listener\.port.*; line 4: log\.level"):
+        parsed('[listener]\nport = -1\n[log]\nlevel = "x"\n')
+
+
+def test_places_are_in_the_documented_order() -> None:
+    around = Surroundings(
+        environment={"DICOMNODE_CONFIG": "site.toml", "XDG_CONFIG_HOME": "/xdg", "HOME": "/home/kim"},
+        folder=Path("/work"),
+    )
+    assert places(Path("mine.toml"), around) == (
+        Place(source="--config", path=Path("/work/mine.toml"), required=True),
+        Place(source="DICOMNODE_CONFIG", path=Path("/work/site.toml"), required=True),
+        Place(source="current folder", path=Path("/work/dicomnode.toml")),
+        Place(source="user", path=Path("/xdg/dicomnode/dicomnode.toml")),
+        Place(source="system", path=Path("/etc/dicomnode/dicomnode.toml")),
+    )
+
+
+def test_without_xdg_config_home_the_users_file_is_below_dot_config() -> None:
+    assert Path("/home/kim/.config/dicomnode/dicomnode.toml") in [place.path for place in places(None, HERE)]
+
+
+def test_a_destinations_port_is_addressed_by_its_name() -> None:
+    assert get(parsed(PACS), "destinations.pacs.port") == 104
+
+
+def test_a_table_is_got_whole() -> None:
+    assert get(parsed(""), "log") == {"level": "INFO", "format": "text"}
+
+
+@pytest.mark.parametrize("key", ["listener.prt", "listener.port.x", "destinations.pax.port", ""])
+def test_a_key_that_is_no_setting_is_refused(key: str) -> None:
+    with pytest.raises(SettingsError, match="there is no such setting"):
+        get(parsed(PACS), key)
+
+
+def test_a_misspelt_key_gets_a_proposal() -> None:
+    with pytest.raises(SettingsError, match=r"did you mean listener\?"):
+        get(parsed(PACS), "listner.port")
+
+
+@pytest.mark.parametrize(
+    ("location", "line"),
+    [
+        (("a", "x"), 3),
+        (("b", "c", "y"), 7),
+        (("t", 1, "z"), 11),
+        (("t", 1, "missing"), 10),
+        (("t", 0), 8),
+        (("d", "e"), 1),
+        (("a", "inline", "k"), 4),
+        (("nowhere",), None),
+    ],
+)
+def test_the_line_of_a_key_is_found(location: tuple[str | int, ...], line: int | None) -> None:
+    text = 'd.e = 1\n[a] # x = 0\nx = 1 # comment\ninline = {k = 1}\n\n[b.c]\n"y" = 2\n[[t]]\nz = 1\n[[t]]\nz = 2\n'
+    assert line_of(text, location) == line
+
+
+@pytest.mark.parametrize(("text", "value"), [("1", 1), ("[a-z]+", "[a-z]+"), ('"1"', "1"), ("", ""), ("true", True)])
+def test_a_value_is_toml_or_else_plain_text(text: str, value: object) -> None:
+    assert value_of(text) == value
+
+
+def test_changing_a_key_keeps_comments_and_order() -> None:
+    assert with_value("# top\n[b]\nx = 1 # why\n\n[a]\n", ("b", "x"), 2) == "# top\n[b]\nx = 2 # why\n\n[a]\n"
+
+
+def test_a_missing_table_is_made() -> None:
+    assert with_value("# top\n", ("log", "level"), "DEBUG") == '# top\n\n[log]\nlevel = "DEBUG"\n'
