@@ -19,23 +19,28 @@ def facts_of(positions: NDArray[np.float64], normal: NDArray[np.float64]) -> fro
     facts = set()
     if np.any(multiples(gaps) > 1):
         facts.add(Fact.MISSING_SLICES)
-    if np.max(np.abs(gaps - np.median(gaps))) > tolerance(gaps):
+    if np.max(np.abs(gaps - typical(gaps))) > tolerance(gaps):
         facts.add(Fact.IRREGULAR)
     if _is_sheared(positions, normal):
         facts.add(Fact.SHEARED)
     return frozenset(facts or {Fact.REGULAR})
 
 
+def typical(gaps: NDArray[np.float64]) -> float:
+    """Return the median of `gaps`, the lower one of two: of a step and a double step it is the step."""
+    return float(np.percentile(gaps, 50, method="lower"))
+
+
 def tolerance(gaps: NDArray[np.float64]) -> float:
-    """Return how far a gap may lie from the median of `gaps` and still count as equal, in mm."""
-    return max(_GAP_TOLERANCE_MM, _GAP_TOLERANCE * float(np.median(gaps)))
+    """Return how far a gap may lie from the typical one of `gaps` and still count as equal, in mm."""
+    return max(_GAP_TOLERANCE_MM, _GAP_TOLERANCE * typical(gaps))
 
 
 def multiples(gaps: NDArray[np.float64]) -> NDArray[np.int64]:
     """Return how many regular steps each gap is: 2 where one slice is missing; 1 where it is no whole multiple."""
-    median = float(np.median(gaps))
-    steps = np.maximum(1, np.round(gaps / median)).astype(np.int64)
-    whole = np.abs(gaps / steps - median) <= tolerance(gaps)
+    step = typical(gaps)
+    steps = np.maximum(1, np.round(gaps / step)).astype(np.int64)
+    whole = np.abs(gaps / steps - step) <= tolerance(gaps)
     return np.where(whole, steps, 1)
 
 

@@ -29,6 +29,7 @@ def ct_series(
     spacing: tuple[float, float] = (1.0, 1.0),
     step: float = 2.5,
     orientation: Sequence[float] = AXIAL,
+    origin: tuple[float, float, float] = (0.0, 0.0, 0.0),
     **changes: Any,  # noqa: ANN401 - any element
 ) -> list[Dataset]:
     """Return an ascending CT series with a bright square in its middle; `changes` are elements set on every image."""
@@ -48,7 +49,7 @@ def ct_series(
         ds.SliceThickness = step
         ds.PixelSpacing = list(spacing)
         ds.ImageOrientationPatient = list(orientation)
-        ds.ImagePositionPatient = [round(float(value), 6) for value in normal * step * index]
+        ds.ImagePositionPatient = [round(float(value), 6) for value in np.array(origin) + normal * step * index]
         ds.ContentDate, ds.ContentTime = "20260102", "101500"
         ds.RescaleSlope, ds.RescaleIntercept, ds.RescaleType = 1, -1024, "HU"
         set_pixels(ds, bright_square(shape))

@@ -16,6 +16,9 @@ def check(objects: Sequence[WrittenObject], masks: Sequence[Mask], stack: Stack)
         frames = read_frames(written.content, stack, what)
         _check_presence(frames, masks, what)
         for number, frame in enumerate(frames, start=1):
+            label = masks[frame.segment - 1].prompt.label
+            if frame.label != label:
+                raise Refused(Reason.FAILED_CHECK, what, f"frame {number} is of {frame.label!r}, the mask of {label!r}")
             differing = np.count_nonzero(frame.inside != masks[frame.segment - 1].planes[frame.plane])
             if differing:
                 raise Refused(Reason.FAILED_CHECK, what, f"frame {number}: {differing} pixels differ from the mask")

@@ -39,6 +39,7 @@ def heal(ds: Dataset) -> Dataset:
     if any(keyword_for_tag(tag).startswith("ClinicalTrial") for tag in list(ds.keys())):
         for keyword in _CLINICAL_TRIAL_TYPE_2:
             setattr(ds, keyword, text(ds, keyword))
+    _complete_deidentification(ds)
     return ds
 
 
@@ -49,6 +50,16 @@ def is_valid(value: str, kind: type[DA | TM]) -> bool:
     except PARSER_ERRORS:
         return False
     return True
+
+
+def _complete_deidentification(ds: Dataset) -> None:
+    """Say that the method is not stated where identity was removed and no method is named (type 1C, PS3.3 C.7.1.1)."""
+    if text(ds, "DeidentificationMethod"):
+        return
+    if "DeidentificationMethod" in ds:
+        del ds.DeidentificationMethod
+    if text(ds, "PatientIdentityRemoved") == "YES" and not ds.get("DeidentificationMethodCodeSequence"):
+        ds.DeidentificationMethod = "not stated"
 
 
 def _decode_texts(ds: Dataset) -> None:

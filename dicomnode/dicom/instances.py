@@ -126,7 +126,7 @@ def _obstacle(ds: Dataset, sop_class_uid: str, what: str) -> tuple[Reason, str] 
     name = UID(sop_class_uid).name
     if sop_class_uid in (SegmentationStorage, LabelMapSegmentationStorage) or text(ds, "Modality") == "SR":
         return Reason.NOT_A_PROMPT, f"{name} is not read as an annotation by this version"
-    if sop_class_uid in _WITH_PIXELS_BUT_NO_IMAGE or "Image Storage" not in name and not ds.get("Rows"):
+    if sop_class_uid in _WITH_PIXELS_BUT_NO_IMAGE or ("Image Storage" not in name and not ds.get("Rows")):
         return Reason.NOT_AN_IMAGE, name
     if not ds.get("Rows") or not ds.get("Columns"):
         return Reason.INVALID_HEADER, f"{name} without Rows or Columns"
@@ -182,6 +182,8 @@ def _check_orientation(orientation: tuple[float, ...], what: str) -> None:
 
 
 def _structure_set(ds: Dataset, identity: dict[str, Any], notes: tuple[str, ...]) -> Annotation:
+    if "ROIContourSequence" not in ds:  # type 1 (PS3.3 C.8.8.6): a file may be cut off between two elements
+        raise Refused(Reason.INVALID_HEADER, str(identity["path"]), "a structure set without ROIContourSequence")
     referenced = _referenced_images(ds)
     series = tuple(dict.fromkeys(Uid(str(item.get("SeriesInstanceUID"))) for item in _referenced_series(ds)))
     frames = dict.fromkeys(

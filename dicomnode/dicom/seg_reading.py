@@ -6,6 +6,7 @@ from io import BytesIO
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
+from pydicom.errors import InvalidDicomError
 
 from dicomnode.dicom.reading import PARSER_ERRORS, noted
 from dicomnode.domain import Plane, Stack
@@ -20,6 +21,7 @@ class Frame:
     """One frame of a segmentation: its segment, the index of the plane it lies on, and its (row, column) bool."""
 
     segment: int
+    label: str
     plane: int
     inside: NDArray[np.bool_]
 
@@ -34,11 +36,15 @@ def read_frames(content: bytes, stack: Stack, what: str) -> tuple[Frame, ...]:
         with noted([]):
             seg = dcmread(BytesIO(content))
             return _frames(seg, stack, what)
-    except PARSER_ERRORS as error:
+    except (InvalidDicomError, *PARSER_ERRORS) as error:
         raise Refused(Reason.FAILED_CHECK, what, f"{type(error).__name__}: {error}") from error
 
 
 def _frames(seg: Dataset, stack: Stack, what: str) -> tuple[Frame, ...]:
+    if seg.FrameOfReferenceUID != stack.frame_of_reference_uid:
+        detail = f"its frame of reference is {seg.FrameOfReferenceUID}, the stack's {stack.frame_of_reference_uid}"
+        raise Refused(Reason.FAILED_CHECK, what, detail)
+    labels = {int(item.SegmentNumber): str(item.SegmentLabel) for item in seg.SegmentSequence}
     groups = seg.PerFrameFunctionalGroupsSequence
     shared = seg.SharedFunctionalGroupsSequence[0]
     pixels = _pixels(seg)
@@ -49,7 +55,8 @@ def _frames(seg: Dataset, stack: Stack, what: str) -> tuple[Frame, ...]:
     for number, (group, inside) in enumerate(zip(groups, pixels, strict=True), start=1):
         index = _plane_at(group, positions, f"{what}, frame {number}")
         _check_plane(group, shared, stack.planes[index], f"{what}, frame {number}")
-        frames.append(Frame(segment=_segment(group, shared), plane=index, inside=inside))
+        segment = _segment(group, shared)
+        frames.append(Frame(segment=segment, label=labels[segment], plane=index, inside=inside))
     return tuple(frames)
 
 

@@ -1,7 +1,9 @@
 """Write masks as DICOM Segmentation objects (PS3.3 A.51)."""
 
+import hashlib
 import re
 from collections.abc import Sequence
+from contextlib import closing
 from io import BytesIO
 
 import highdicom as hd
@@ -42,14 +44,19 @@ def write_objects(
     """Return the objects that carry `masks`: one SEG on the source planes, or none where every mask is empty."""
     if not any(mask.voxels for mask in masks):
         return ()
-    headers = source_headers(stack)
-    seg_uid = identify(masks, stack, annotation, model)
+    draft_uid = identify(masks, stack, annotation, model)
     try:
         with noted([]):
-            seg = _segmentation(masks, stack, headers, seg_uid, model)
-            _complete(seg, headers[0], newest_time((*headers, _header(annotation))), seg_uid)
-            _restore_texts(seg, stack, headers)
-            content = _encoded(seg)
+            headers = source_headers(stack)
+            seg = _segmentation(masks, stack, headers, draft_uid, model)
+            with closing(seg._db_con):  # noqa: SLF001 - highdicom's index, which it leaves open
+                _complete(seg, headers[0], newest_time((*headers, _header(annotation))))
+                _restore_texts(seg, stack, headers)
+                _name(seg, draft_uid)
+                # headers are copied too, and may change under the same source UIDs: other bytes, another UID
+                seg_uid = uid_of("SEG", hashlib.sha256(_encoded(seg)).hexdigest())
+                _name(seg, seg_uid)
+                content = _encoded(seg)
     except PARSER_ERRORS as error:
         raise Refused(
             Reason.INVALID_HEADER, f"stack {stack.key}", f"no SEG can be made of its headers: {error}"
@@ -123,8 +130,8 @@ def _content_description(masks: Sequence[Mask]) -> str:
     return f"prompt RTSTRUCT ...{prompts[0].source_uid[-20:]} ROI {regions}"[:_LONG_STRING]
 
 
-def _complete(seg: Segmentation, source: Dataset, newest: tuple[str, str], seg_uid: Uid) -> None:
-    """Add what highdicom does not copy, and replace what it takes from the clock or makes at random."""
+def _complete(seg: Segmentation, source: Dataset, newest: tuple[str, str]) -> None:
+    """Add what highdicom does not copy, and replace what it takes from the clock."""
     seg.BurnedInAnnotation = "NO"
     for keyword in ("BodyPartExamined", "TimezoneOffsetFromUTC"):
         if text(source, keyword):
@@ -135,6 +142,12 @@ def _complete(seg: Segmentation, source: Dataset, newest: tuple[str, str], seg_u
     for item in seg.ContributingEquipmentSequence:
         if "ContributionDateTime" in item:
             del item.ContributionDateTime
+
+
+def _name(seg: Segmentation, seg_uid: Uid) -> None:
+    """Give `seg` its UID, and every other UID that is its own: of its series and of its dimensions."""
+    seg.SOPInstanceUID = seg.file_meta.MediaStorageSOPInstanceUID = UID(seg_uid)
+    seg.SeriesInstanceUID = UID(uid_of("series", seg_uid))
     dimension = uid_of("dimension", seg_uid)
     seg.DimensionOrganizationSequence[0].DimensionOrganizationUID = dimension
     for index in seg.DimensionIndexSequence:

@@ -38,7 +38,7 @@ def describe_segment(number: int, prompt: Prompt, model: ModelIdentity) -> Segme
 
 
 def identify(masks: Sequence[Mask], stack: Stack, annotation: Annotation, model: ModelIdentity) -> Uid:
-    """Return the UID that belongs to everything a SEG is made of; when and where it is made plays no part."""
+    """Return a UID for what a SEG is made of, copied headers aside; when and where it is made plays no part."""
     return uid_of(
         "SEG",
         sorted((plane.key.sop_instance_uid, plane.key.frame or 0) for plane in stack.planes),

@@ -5,7 +5,7 @@ from pydicom import Dataset
 
 from dicomnode.dicom.pixels import decode
 from dicomnode.dicom.reading import numbers, read_dataset, text
-from dicomnode.domain import Exclusion, ImageInstance, Plane, PlaneKey, Stack, StackImages, normal_of
+from dicomnode.domain import Exclusion, ImageInstance, Plane, PlaneKey, Stack, StackImages, Vector, normal_of
 from dicomnode.errors import Reason, Refused
 from dicomnode.geometry import facts_of
 
@@ -18,11 +18,13 @@ def read_stack(images: StackImages) -> Stack:
     """
     planes: list[Plane] = []
     exclusions: list[Exclusion] = []
+    lost: list[Vector] = []
     for image in images.images:
         try:
             planes.append(_read_plane(image))
         except Refused as error:
             exclusions.append(Exclusion.of(error))
+            lost.append(image.position)
     if not planes:
         first = exclusions[0]
         raise Refused(
@@ -38,6 +40,7 @@ def read_stack(images: StackImages) -> Stack:
         planes=tuple(planes),
         facts=facts_of(np.array([plane.position for plane in planes]), normal),
         exclusions=tuple(exclusions),
+        lost=tuple(lost),
     )
 
 

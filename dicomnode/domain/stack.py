@@ -64,7 +64,7 @@ class Fact(StrEnum):
 class Stack:
     """Ordered planes of one acquisition; `planes` ascend along the normal (row x column direction).
 
-    `exclusions` are the images of it that could not be read.
+    `exclusions` are the images of it that could not be read, `lost` the positions where their planes lie.
     """
 
     key: str
@@ -75,6 +75,7 @@ class Stack:
     planes: tuple[Plane, ...]
     facts: frozenset[Fact]
     exclusions: tuple[Exclusion, ...] = ()
+    lost: tuple[Vector, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -9,7 +9,7 @@ from dicomnode.domain import Box, Plane
 from dicomnode.errors import Reason, Refused
 
 EDGE = -0.5  # where the first pixel begins
-LEAST_SIDE = 3.0  # pixels: less is no region a model can look at
+LEAST_SIDE = 1.0  # pixels: so that a box holds the centre of one at least, however thin the contour
 
 
 def to_pixels(points: NDArray[np.float64], plane: Plane) -> NDArray[np.float64]:
@@ -43,30 +43,28 @@ def union(boxes: Iterable[Box]) -> Box:
 
 
 def fit(box: Box, plane: Plane, margin_mm: float, what: str) -> tuple[Box, tuple[str, ...]]:
-    """Return `box` with its margin, at least 3 pixels a side and clipped to the image, and notes on what was done.
+    """Return `box` with its margin, clipped to the image and at least one pixel a side, and notes on what was done.
 
-    Refuses with BOX_OUTSIDE a box that does not touch the image.
+    Refuses with BOX_OUTSIDE a box that, as it was drawn, does not touch the image.
     """
     rows, columns = plane.stored.shape[:2]
-    x0, x1, thin = _grow(box.x0, box.x1, margin_mm / plane.spacing[1])
-    y0, y1, flat = _grow(box.y0, box.y1, margin_mm / plane.spacing[0])
     right, bottom = columns + EDGE, rows + EDGE
-    if x1 <= EDGE or y1 <= EDGE or x0 >= right or y0 >= bottom:
-        detail = f"columns {x0:.1f} to {x1:.1f}, rows {y0:.1f} to {y1:.1f} of an image of {columns} x {rows} pixels"
-        raise Refused(Reason.BOX_OUTSIDE, what, detail)
-    clipped = Box(x0=max(x0, EDGE), y0=max(y0, EDGE), x1=min(x1, right), y1=min(y1, bottom))
-    notes = []
-    if thin or flat:
-        notes.append(f"grown to {LEAST_SIDE:.0f} pixels")
-    if clipped != Box(x0=x0, y0=y0, x1=x1, y1=y1):
-        notes.append("clipped to the image")
-    return clipped, tuple(notes)
+    if box.x1 <= EDGE or box.y1 <= EDGE or box.x0 >= right or box.y0 >= bottom:
+        drawn = f"columns {box.x0:.1f} to {box.x1:.1f}, rows {box.y0:.1f} to {box.y1:.1f}"
+        raise Refused(Reason.BOX_OUTSIDE, what, f"{drawn} of an image of {columns} x {rows} pixels")
+    across, down = margin_mm / plane.spacing[1], margin_mm / plane.spacing[0]
+    wide = Box(x0=box.x0 - across, y0=box.y0 - down, x1=box.x1 + across, y1=box.y1 + down)
+    clipped = Box(x0=max(wide.x0, EDGE), y0=max(wide.y0, EDGE), x1=min(wide.x1, right), y1=min(wide.y1, bottom))
+    (x0, x1), (y0, y1) = _grow(clipped.x0, clipped.x1, right), _grow(clipped.y0, clipped.y1, bottom)
+    grown = Box(x0=x0, y0=y0, x1=x1, y1=y1)
+    notes = ("clipped to the image",) * (clipped != wide) + ("grown to one pixel",) * (grown != clipped)
+    return grown, notes
 
 
-def _grow(low: float, high: float, margin: float) -> tuple[float, float, bool]:
-    """Return the interval with `margin` on both sides and at least the least side, and whether that was needed."""
-    low, high = low - margin, high + margin
+def _grow(low: float, high: float, end: float) -> tuple[float, float]:
+    """Return the interval with at least the least side, in equal parts where the image's edges leave room."""
     lack = LEAST_SIDE - (high - low)
     if lack <= 0:
-        return low, high, False
-    return low - lack / 2, high + lack / 2, True
+        return low, high
+    start = min(max(low - lack / 2, EDGE), end - LEAST_SIDE)
+    return start, start + LEAST_SIDE

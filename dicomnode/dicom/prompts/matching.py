@@ -25,6 +25,7 @@ def match_planes(points: NDArray[np.float64], stack: Stack) -> Match:
 
     A contour parallel to the planes belongs to the nearest one, the lower of two, when that is at most half the
     local slice distance away. One that spreads further along the normal belongs to every plane it crosses.
+    A contour of a plane that could not be read belongs to none, however near the next one lies.
     """
     heights = stack.heights()
     along = points @ stack.normal
@@ -33,8 +34,14 @@ def match_planes(points: NDArray[np.float64], stack: Stack) -> Match:
     nearest = int(np.argmin(np.round(np.abs(heights - middle), 6)))
     if along.max() - along.min() > gaps[nearest].min() / 2:
         crossed = np.flatnonzero((heights >= along.min() - _ROUNDING_MM) & (heights <= along.max() + _ROUNDING_MM))
-        return Match(planes=tuple(int(index) for index in crossed), distance=0.0, oblique=True)
+        if len(crossed):
+            return Match(planes=tuple(int(index) for index in crossed), distance=0.0, oblique=True)
     distance = abs(float(heights[nearest]) - middle)
     reach = gaps[nearest, 1 if middle > heights[nearest] else 0] / 2
-    near = distance <= reach + _ROUNDING_MM
+    near = distance <= reach + _ROUNDING_MM and not _is_nearer_to_a_lost_plane(middle, distance, stack)
     return Match(planes=(nearest,) if near else (), distance=distance, oblique=False)
+
+
+def _is_nearer_to_a_lost_plane(height: float, distance: float, stack: Stack) -> bool:
+    lost = np.array(stack.lost).reshape(-1, 3) @ stack.normal
+    return bool(np.any(np.abs(lost - height) < distance - _ROUNDING_MM))

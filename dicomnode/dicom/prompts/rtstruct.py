@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +34,7 @@ class _Roi:
 
     what: str
     number: str
+    name: str
     label: str
     interpreted_type: str
     frame_of_reference: str
@@ -43,8 +45,8 @@ class _Roi:
 def boxes_of_contours(ds: Dataset, annotation: Annotation, stack: Stack, options: PromptOptions) -> Prompts:
     """Return a prompt for each region of interest in `ds` that has contours on `stack`, and what gave none and why."""
     prompts: list[Prompt] = []
-    exclusions: list[Exclusion] = []
-    for roi in _regions(ds, annotation):
+    regions, exclusions = _regions(ds, annotation)
+    for roi in regions:
         try:
             prompt, left_out = _prompt_of(roi, annotation, stack, options)
             prompts.append(prompt)
@@ -54,41 +56,53 @@ def boxes_of_contours(ds: Dataset, annotation: Annotation, stack: Stack, options
     return Prompts(prompts=tuple(prompts), exclusions=tuple(exclusions))
 
 
-def _regions(ds: Dataset, annotation: Annotation) -> tuple[_Roi, ...]:
-    """Join the three sequences of a structure set by ROI Number, never by their order (PS3.3 C.8.8.5, 6 and 8)."""
+def _regions(ds: Dataset, annotation: Annotation) -> tuple[tuple[_Roi, ...], list[Exclusion]]:
+    """Join the three sequences of a structure set by ROI Number, never by their order (PS3.3 C.8.8.5, 6 and 8).
+
+    Contours under a number that names no region are told as left out.
+    """
     try:
-        drawn = {text(item, "ReferencedROINumber"): item for item in items(ds, "ROIContourSequence")}
+        drawn: dict[str, list[Dataset]] = defaultdict(list)
+        for item in items(ds, "ROIContourSequence"):
+            drawn[text(item, "ReferencedROINumber")].append(item)
         observed = {text(item, "ReferencedROINumber"): item for item in items(ds, "RTROIObservationsSequence")}
-        named = list(items(ds, "StructureSetROISequence"))
-        names = Counter(text(item, "ROIName") for item in named)
-        return tuple(
-            _region(item, drawn.get(text(item, "ROINumber")), observed.get(text(item, "ROINumber")), names, annotation)
-            for item in named
+        named = {text(item, "ROINumber"): item for item in items(ds, "StructureSetROISequence")}
+        names = Counter(text(item, "ROIName") for item in named.values())
+        regions = tuple(
+            _region(item, drawn[number], observed.get(number), names, annotation) for number, item in named.items()
         )
     except PARSER_ERRORS as error:
         raise Refused(Reason.UNREADABLE, str(annotation.path), f"{type(error).__name__}: {error}") from error
+    detail = "it has contours, and StructureSetROISequence does not name it"
+    nameless = [
+        Exclusion(what=f"{annotation.path} ROI {number}", reason=Reason.BAD_CONTOUR, detail=detail)
+        for number in drawn
+        if number not in named
+    ]
+    return regions, nameless
 
 
 def _region(
-    named: Dataset, drawn: Dataset | None, observed: Dataset | None, names: Counter[str], annotation: Annotation
+    named: Dataset, drawn: Sequence[Dataset], observed: Dataset | None, names: Counter[str], annotation: Annotation
 ) -> _Roi:
     number, name = text(named, "ROINumber"), text(named, "ROIName")
     label = f"{name} #{number}" if names[name] > 1 else name or f"ROI {number}"
     return _Roi(
         what=f"{annotation.path} ROI {number} {name!r}",
         number=number,
+        name=name,
         label=re.sub(r"[\\\x00-\x1f\x7f]", "_", label)[:_LABEL_LENGTH].strip(),
         interpreted_type=text(observed or Dataset(), "RTROIInterpretedType").upper(),
         frame_of_reference=text(named, "ReferencedFrameOfReferenceUID"),
         colour=_colour(drawn),
-        contours=tuple(items(drawn, "ContourSequence")) if drawn else (),
+        contours=tuple(contour for item in drawn for contour in items(item, "ContourSequence")),
     )
 
 
-def _colour(drawn: Dataset | None) -> tuple[int, int, int] | None:
+def _colour(drawn: Sequence[Dataset]) -> tuple[int, int, int] | None:
     """Return the display colour as three values in 0..255, None where it is absent or no colour."""
     try:
-        values = [min(255, max(0, int(value))) for value in drawn.ROIDisplayColor] if drawn else []
+        values = [min(255, max(0, int(value))) for value in drawn[0].ROIDisplayColor] if drawn else []
     except PARSER_ERRORS:
         return None
     return (values[0], values[1], values[2]) if len(values) == len("RGB") else None
@@ -133,7 +147,7 @@ def _prompt_of(
 def _check_wanted(roi: _Roi, options: PromptOptions) -> None:
     if roi.interpreted_type in NOT_PROMPTS or roi.interpreted_type.startswith("BRACHY_"):
         raise Refused(Reason.NOT_A_PROMPT, roi.what, f"its type is {roi.interpreted_type}")
-    if options.roi and not re.fullmatch(options.roi, roi.label, re.IGNORECASE):
+    if options.roi and not any(re.fullmatch(options.roi, known, re.IGNORECASE) for known in (roi.name, roi.label)):
         raise Refused(Reason.NOT_SELECTED, roi.what, f"its name does not match {options.roi!r}")
     if not roi.contours:
         raise Refused(Reason.NOT_A_PROMPT, roi.what, "it has no contours")
@@ -210,7 +224,7 @@ def _points(contour: Dataset) -> NDArray[np.float64]:
     if not value:
         raise ValueError("no ContourData")
     numbers = value.decode("ascii", "replace").strip("\0 ").split("\\") if isinstance(value, bytes) else value
-    values = np.array(numbers, dtype=np.float64)
+    values = np.array(numbers, dtype=np.float64).reshape(-1)
     if len(values) % 3 or not np.isfinite(values).all():
         raise ValueError(f"{len(values)} numbers: finite triplets are wanted")
     return values.reshape(-1, 3)

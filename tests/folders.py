@@ -1,0 +1,59 @@
+"""From a folder of DICOM files to a job, a stack or prompts in one call."""
+
+from collections.abc import Iterable
+from io import BytesIO
+from pathlib import Path
+
+from pydicom import Dataset, dcmread
+
+from dicomnode.dicom.prompts import read_prompts
+from dicomnode.dicom.scan import scan
+from dicomnode.dicom.stack import read_stack
+from dicomnode.domain import Annotation, ImageInstance, Job, Outcome, PromptOptions, Prompts, Stack
+from dicomnode.pipeline import Tools, run
+from dicomnode.planning import job_of, plan
+from tests.builders import save
+from tests.fakes import FillsTheBox
+
+
+def job_in(folder: Path, options: PromptOptions | None = None) -> Job:
+    """Return the only job that the files in `folder` make."""
+    instances, _ = scan([folder])
+    images = [one for one in instances if isinstance(one, ImageInstance)]
+    (pair,) = plan(images, (one for one in instances if isinstance(one, Annotation))).pairs
+    return job_of(pair, options or PromptOptions(), FillsTheBox().identity)
+
+
+def stack_of(images: Iterable[Dataset], folder: Path) -> Stack:
+    """Save `images` into `folder` and return the only stack they make."""
+    save(images, folder)
+    return stack_in(folder)
+
+
+def stack_in(folder: Path) -> Stack:
+    """Return the only stack that the files in `folder` make."""
+    instances, _ = scan([folder])
+    (stack,) = plan((one for one in instances if isinstance(one, ImageInstance)), ()).stacks
+    return read_stack(stack)
+
+
+def prompts_of(
+    images: Iterable[Dataset], structure_set: Dataset, folder: Path, options: PromptOptions | None = None
+) -> tuple[Prompts, Stack]:
+    """Save everything into `folder` and return the prompts of `structure_set` on the stack it means."""
+    save([*images, structure_set], folder)
+    job = job_in(folder, options)
+    stack = read_stack(job.images)
+    return read_prompts(job.annotation, stack, job.options), stack
+
+
+def outcome_of(images: Iterable[Dataset], structure_set: Dataset, folder: Path) -> Outcome:
+    """Save everything into `folder` and segment it with a model that fills its boxes."""
+    save([*images, structure_set], folder)
+    return run(job_in(folder), Tools(runtime=FillsTheBox()))
+
+
+def seg_of(images: Iterable[Dataset], structure_set: Dataset, folder: Path) -> Dataset:
+    """Return the SEG that `outcome_of` makes, as it stands in a file."""
+    (written,) = outcome_of(images, structure_set, folder).objects
+    return dcmread(BytesIO(written.content))

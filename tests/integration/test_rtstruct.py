@@ -1,0 +1,234 @@
+"""Structure sets in files become boxes on planes, and what does not become one is told."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom import Dataset
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import Tag
+
+from dicomnode.domain import Prompt, PromptOptions, Stack
+from dicomnode.errors import Reason
+from tests.builders import Contour, ct_series, rtstruct, square
+from tests.folders import prompts_of
+
+OBLIQUE = (0.8660254037844387, 0.0, -0.5, 0.0, 1.0, 0.0)  # 30 degrees about the y axis
+
+
+def boxes_of(prompt: Prompt, stack: Stack) -> dict[int, tuple[float, ...]]:
+    """Return plane index -> x0, y0, x1, y1."""
+    index = {plane.key: number for number, plane in enumerate(stack.planes)}
+    return {
+        index[key]: tuple(round(float(value), 4) for value in (box.x0, box.y0, box.x1, box.y1))
+        for key, box in prompt.boxes.items()
+    }
+
+
+def on_oblique(orientation: Sequence[float], corners: Sequence[tuple[float, float]], height: float) -> Contour:
+    """Return `corners` x, y in mm on the plane at `height`, in patient mm."""
+    row, column = np.array(orientation[:3]), np.array(orientation[3:])
+    points = [x * row + y * column + height * np.cross(row, column) for x, y in corners]
+    return [(float(x), float(y), float(z)) for x, y, z in points]
+
+
+def contour(structure_set: Dataset, roi: int = 0, number: int = 0) -> Dataset:
+    found: Dataset = structure_set.ROIContourSequence[roi].ContourSequence[number]
+    return found
+
+
+def test_pixels_that_are_not_square_have_their_own_scale_on_each_axis(tmp_path: Path) -> None:
+    images = ct_series(planes=10, spacing=(1.0, 0.5), origin=(-10.0, -10.0, 0.0))
+    found, stack = prompts_of(images, rtstruct(images, {"A": [square(-5, -5, 0, 0, 5.0)]}), tmp_path)
+    assert boxes_of(found.prompts[0], stack) == {2: (10, 5, 20, 10)}
+    assert found.exclusions == ()
+
+
+def test_an_oblique_stack_has_its_boxes_on_its_own_planes(tmp_path: Path) -> None:
+    images = ct_series(planes=8, orientation=OBLIQUE)
+    drawn = on_oblique(OBLIQUE, [(10, 3), (30, 3), (30, 13), (10, 13)], 4 * 2.5)
+    found, stack = prompts_of(images, rtstruct(images, {"A": [drawn]}, references=False), tmp_path)
+    assert boxes_of(found.prompts[0], stack) == {4: (10, 3, 30, 13)}
+
+
+def test_a_coronal_contour_on_an_axial_stack_is_a_box_on_every_plane_it_crosses(tmp_path: Path) -> None:
+    images = ct_series(planes=6)
+    drawn = [(5.0, 9.0, 2.0), (20.0, 9.0, 2.0), (20.0, 9.0, 8.0), (5.0, 9.0, 8.0)]
+    found, stack = prompts_of(images, rtstruct(images, {"A": [drawn]}), tmp_path)
+    assert boxes_of(found.prompts[0], stack) == {1: (5, 8.5, 20, 9.5), 2: (5, 8.5, 20, 9.5), 3: (5, 8.5, 20, 9.5)}
+    assert any("runs across planes" in note for note in found.prompts[0].notes)
+
+
+def test_a_contour_exactly_half_a_gap_off_goes_to_the_lower_plane_with_a_note(tmp_path: Path) -> None:
+    images = ct_series()
+    found, stack = prompts_of(images, rtstruct(images, {"A": [square(5, 5, 9, 9, 3.75)]}), tmp_path)
+    assert boxes_of(found.prompts[0], stack) == {1: (5, 5, 9, 9)}
+    assert found.prompts[0].notes == ("contour 1 lies 1.25 mm off its plane",)
+
+
+def test_a_contour_beyond_the_end_is_refused_and_the_others_are_used(tmp_path: Path) -> None:
+    images = ct_series()
+    drawn = [square(5, 5, 9, 9, 10.0), square(5, 5, 9, 9, 10 + 0.51 * 2.5)]
+    found, stack = prompts_of(images, rtstruct(images, {"A": drawn}), tmp_path)
+    assert boxes_of(found.prompts[0], stack) == {4: (5, 5, 9, 9)}
+    assert [one.reason for one in found.exclusions] == [Reason.CONTOUR_OFF_STACK]
+    assert "1 of 2 contours" in found.exclusions[0].detail
+
+
+def test_holes_islands_and_keyholes_count_with_their_whole_extent(tmp_path: Path) -> None:
+    images = ct_series()
+    keyhole = [(5, 5), (25, 5), (25, 20), (15, 20), (15, 15), (12, 15), (12, 10), (15, 10), (15, 20), (5, 20)]
+    rois: dict[str, list[Contour]] = {
+        "keyhole": [[(float(x), float(y), 5.0) for x, y in keyhole]],
+        "hole": [square(5, 5, 25, 20, 5.0), square(10, 10, 12, 12, 5.0)],
+        "islands": [square(5, 5, 8, 8, 5.0), square(20, 15, 25, 20, 5.0)],
+    }
+    found, stack = prompts_of(images, rtstruct(images, rois), tmp_path)
+    assert [boxes_of(prompt, stack) for prompt in found.prompts] == [{2: (5, 5, 25, 20)}] * 3
+
+
+def test_a_contour_of_two_points_is_no_box(tmp_path: Path) -> None:
+    images = ct_series()
+    found, _ = prompts_of(images, rtstruct(images, {"A": [[(5.0, 5.0, 5.0), (9.0, 9.0, 5.0)]]}), tmp_path)
+    assert found.prompts == ()
+    assert [one.reason for one in found.exclusions] == [Reason.NO_BOX]
+
+
+def test_a_region_without_contours_leaves_the_next_ones_name_alone(tmp_path: Path) -> None:
+    images = ct_series()
+    drawn = rtstruct(images, {"first": [], "second": [square(5, 5, 9, 9, 5.0)], "third": [square(1, 1, 4, 4, 5.0)]})
+    del drawn.ROIContourSequence[0]
+    drawn.ROIContourSequence.reverse()
+    found, stack = prompts_of(images, drawn, tmp_path)
+    assert {prompt.label: boxes_of(prompt, stack) for prompt in found.prompts} == {
+        "second": {2: (5, 5, 9, 9)},
+        "third": {2: (1, 1, 4, 4)},
+    }
+    assert [(one.reason, "'first'" in one.what) for one in found.exclusions] == [(Reason.NOT_A_PROMPT, True)]
+
+
+def test_contours_of_one_region_in_two_items_are_all_used(tmp_path: Path) -> None:
+    images = ct_series()
+    drawn = rtstruct(images, {"A": [square(5, 5, 9, 9, 5.0)], "B": [square(5, 5, 9, 9, 7.5)]})
+    drawn.ROIContourSequence[1].ReferencedROINumber = 1
+    found, stack = prompts_of(images, drawn, tmp_path)
+    assert boxes_of(found.prompts[0], stack) == {2: (5, 5, 9, 9), 3: (5, 5, 9, 9)}
+
+
+def test_contours_of_no_named_region_are_refused(tmp_path: Path) -> None:
+    images = ct_series()
+    drawn = rtstruct(images, {"A": [square(5, 5, 9, 9, 5.0)], "B": [square(5, 5, 9, 9, 7.5)]})
+    del drawn.StructureSetROISequence[1]
+    found, _ = prompts_of(images, drawn, tmp_path)
+    assert [prompt.label for prompt in found.prompts] == ["A"]
+    assert [one.reason for one in found.exclusions] == [Reason.BAD_CONTOUR]
+    assert found.exclusions[0].what.endswith("ROI 2")
+
+
+@pytest.mark.parametrize("interpreted_type", ["EXTERNAL", "external", "BOLUS", "ISOCENTER", "BRACHY_CHANNEL"])
+def test_what_is_no_organ_or_target_is_set_aside(tmp_path: Path, interpreted_type: str) -> None:
+    images = ct_series()
+    drawn = rtstruct(images, {"BODY": [square(1, 1, 30, 30, 5.0)]}, interpreted_type=interpreted_type)
+    found, _ = prompts_of(images, drawn, tmp_path)
+    assert found.prompts == ()
+    assert [one.reason for one in found.exclusions] == [Reason.NOT_A_PROMPT]
+
+
+def test_another_frame_of_reference_is_refused_where_no_contour_names_an_image(tmp_path: Path) -> None:
+    images = ct_series()
+    drawn = rtstruct(images, {"A": [square(5, 5, 9, 9, 5.0)]}, references=False, frame_of_reference="1.2.99")
+    found, _ = prompts_of(images, drawn, tmp_path)
+    assert found.prompts == ()
+    assert [one.reason for one in found.exclusions] == [Reason.FOR_MISMATCH]
+    assert "1.2.99" in found.exclusions[0].detail
+
+
+def test_another_frame_of_reference_is_overridden_where_a_contour_names_an_image(tmp_path: Path) -> None:
+    images = ct_series()
+    drawn = rtstruct(images, {"A": [square(5, 5, 9, 9, 5.0)]}, frame_of_reference="1.2.99")
+    found, stack = prompts_of(images, drawn, tmp_path)
+    assert boxes_of(found.prompts[0], stack) == {2: (5, 5, 9, 9)}
+    assert found.prompts[0].notes[0].startswith("FOR_OVERRIDDEN")
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"1\\2\\3\\4\\5\\6\\7 ", b"1\\2\\x\\4\\5\\6\\7\\8\\9 ", b"nan\\2\\3\\4\\5\\6\\7\\8\\9"]
+)
+def test_a_broken_contour_is_refused_and_the_others_are_used(tmp_path: Path, data: bytes) -> None:
+    images = ct_series()
+    drawn = rtstruct(images, {"A": [square(5, 5, 9, 9, 5.0), square(5, 5, 9, 9, 7.5)]})
+    tag = Tag("ContourData")
+    contour(drawn)[tag] = RawDataElement(tag, "DS", len(data), data, 0, is_implicit_VR=False, is_little_endian=True)
+    found, stack = prompts_of(images, drawn, tmp_path)
+    assert boxes_of(found.prompts[0], stack) == {3: (5, 5, 9, 9)}
+    assert [one.reason for one in found.exclusions] == [Reason.BAD_CONTOUR]
+
+
+def test_a_contour_without_data_is_refused(tmp_path: Path) -> None:
+    images = ct_series()
+    drawn = rtstruct(images, {"A": [square(5, 5, 9, 9, 5.0)]})
+    contour(drawn).ContourData = None
+    found, _ = prompts_of(images, drawn, tmp_path)
+    assert [one.reason for one in found.exclusions] == [Reason.BAD_CONTOUR]
+
+
+@pytest.mark.parametrize(
+    ("roi", "labels"),
+    [("gtv.*", ["GTV-1", "GTVn"]), ("Liver", ["Liver"]), ("tv", []), ("node", ["Node #4", "Node #5"])],
+)
+def test_only_regions_whose_whole_name_matches_in_any_case_are_used(
+    tmp_path: Path, roi: str, labels: list[str]
+) -> None:
+    images = ct_series()
+    drawn = rtstruct(images, {name: [square(5, 5, 9, 9, 5.0)] for name in ("GTV-1", "GTVn", "Liver", "Node", "Node.")})
+    drawn.StructureSetROISequence[4].ROIName = "Node"
+    found, _ = prompts_of(images, drawn, tmp_path, PromptOptions(roi=roi))
+    assert [prompt.label for prompt in found.prompts] == labels
+    assert {one.reason for one in found.exclusions} == {Reason.NOT_SELECTED}
+
+
+def test_a_margin_is_in_millimetres_on_each_axis(tmp_path: Path) -> None:
+    images = ct_series(spacing=(1.0, 0.5))
+    drawn = rtstruct(images, {"A": [square(5, 5, 9, 9, 5.0)]})
+    found, stack = prompts_of(images, drawn, tmp_path, PromptOptions(margin_mm=2.0))
+    assert boxes_of(found.prompts[0], stack) == {2: (6, 3, 22, 11)}
+
+
+def test_boxes_over_the_edge_are_clipped_and_boxes_outside_refused(tmp_path: Path) -> None:
+    images = ct_series()
+    drawn = rtstruct(images, {"edge": [square(-9, 5, 9, 9, 5.0)], "outside": [square(100, 5, 120, 9, 5.0)]})
+    found, stack = prompts_of(images, drawn, tmp_path)
+    assert [boxes_of(prompt, stack) for prompt in found.prompts] == [{2: (-0.5, 5, 9, 9)}]
+    assert found.prompts[0].notes == ("plane 2: clipped to the image",)
+    assert [one.reason for one in found.exclusions] == [Reason.BOX_OUTSIDE]
+
+
+def test_a_region_of_one_point_thrice_holds_one_pixel(tmp_path: Path) -> None:
+    images = ct_series()
+    found, stack = prompts_of(images, rtstruct(images, {"A": [[(7.0, 8.0, 5.0)] * 3]}), tmp_path)
+    assert boxes_of(found.prompts[0], stack) == {2: (6.5, 7.5, 7.5, 8.5)}
+
+
+def test_names_are_made_fit_for_a_label(tmp_path: Path) -> None:
+    images = ct_series()
+    names = ["Größe\tmax", "x" * 64, "右肺"]
+    drawn = rtstruct(images, {name: [square(5, 5, 9, 9, 5.0)] for name in names})
+    found, _ = prompts_of(images, drawn, tmp_path)
+    assert [prompt.label for prompt in found.prompts] == ["Größe_max", "x" * 64, "右肺"]
+
+
+def test_geometry_wins_over_the_image_a_contour_names(tmp_path: Path) -> None:
+    images = ct_series()
+    drawn = rtstruct(images, {"A": [square(5, 5, 9, 9, 5.0)]})
+    contour(drawn).ContourImageSequence[0].ReferencedSOPInstanceUID = images[0].SOPInstanceUID
+    found, stack = prompts_of(images, drawn, tmp_path)
+    assert boxes_of(found.prompts[0], stack) == {2: (5, 5, 9, 9)}
+
+
+def test_what_a_person_drew_is_kept_in_pixels(tmp_path: Path) -> None:
+    images = ct_series(spacing=(1.0, 0.5))
+    found, stack = prompts_of(images, rtstruct(images, {"A": [square(5, 5, 9, 10, 5.0)]}), tmp_path)
+    ((outline,),) = found.prompts[0].outlines.values()
+    assert list(found.prompts[0].outlines) == [stack.planes[2].key]
+    assert outline.tolist() == [[10, 5], [18, 5], [18, 10], [10, 10]]

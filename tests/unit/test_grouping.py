@@ -1,0 +1,87 @@
+import pytest
+
+from dicomnode.dicom.grouping import group, without_repeats
+from dicomnode.domain import ImageInstance, StackImages
+from dicomnode.errors import Reason
+from tests.values import SERIES, image, images_at
+
+OBLIQUE = (1.0, 0.0, 0.0, 0.0, 0.8, 0.6)
+
+
+def heights_of(stack: StackImages) -> list[float]:
+    return [one.position[2] for one in stack.images]
+
+
+def only_stack(images: list[ImageInstance]) -> StackImages:
+    (stack,), exclusions = group(images)
+    assert exclusions == ()
+    return stack
+
+
+def test_a_stack_ascends_along_the_normal_whatever_the_order_of_its_images() -> None:
+    images = images_at(12.5, 0, 7.5, 2.5, 10, 5)
+    assert heights_of(only_stack(images)) == [0, 2.5, 5, 7.5, 10, 12.5]
+
+
+def test_with_the_normal_turned_round_a_stack_ascends_the_other_way() -> None:
+    images = images_at(0, 2.5, 5, orientation=(1.0, 0.0, 0.0, 0.0, -1.0, 0.0))
+    assert heights_of(only_stack(images)) == [5, 2.5, 0]
+
+
+def test_the_key_names_series_and_number() -> None:
+    assert only_stack(images_at(0, 1)).key == f"{SERIES}/1"
+
+
+def test_directions_that_drift_in_the_fifth_digit_stay_one_stack() -> None:
+    images = [
+        image(f"1.3.{index}", (0.0, 0.0, float(index)), orientation=(1.0, index * 5e-5, 0.0, -index * 5e-5, 1.0, 0.0))
+        for index in range(4)
+    ]
+    assert len(only_stack(images).images) == 4
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"orientation": OBLIQUE},
+        {"frame_of_reference_uid": "1.9.2"},
+        {"spacing": (0.5, 0.5)},
+        {"rows": 9},
+        {"sop_class_uid": "1.2.840.10008.5.1.4.1.1.7"},
+    ],
+    ids=lambda odd: next(iter(odd)),
+)
+def test_what_cannot_be_one_stack_makes_two(odd: dict[str, object]) -> None:
+    stacks, exclusions = group([*images_at(0, 1, 2), *images_at(0.5, 3, prefix="1.4", **odd)])
+    assert sorted(len(stack.images) for stack in stacks) == [2, 3]
+    assert {stack.key for stack in stacks} == {f"{SERIES}/1", f"{SERIES}/2"}
+    assert exclusions == ()
+
+
+def test_the_numbers_of_stacks_do_not_depend_on_the_order_of_images() -> None:
+    images = [*images_at(0, 1, 2), *images_at(0, 1, prefix="1.4", orientation=OBLIQUE)]
+    backwards = list(reversed(images))
+    assert group(images) == group(backwards)
+
+
+def test_two_series_are_two_stacks() -> None:
+    stacks, _ = group([*images_at(0, 1), *images_at(2, 3, prefix="1.4", series_uid="1.2.2")])
+    assert [stack.key for stack in stacks] == ["1.2/1", "1.2.2/1"]
+
+
+def test_two_images_at_one_position_are_set_aside_with_their_series() -> None:
+    stacks, (exclusion,) = group([*images_at(0, 1, 2), image("1.4", (0.0, 0.0, 1.0004))])
+    assert stacks == ()
+    assert exclusion.reason is Reason.DUPLICATE_POSITIONS
+    assert "1.3.2.dcm and 1.4.dcm" in exclusion.detail
+
+
+def test_the_same_bytes_again_are_a_duplicate_and_other_bytes_a_conflict() -> None:
+    first, second = images_at(0, 1)
+    again, other = image("1.3.1", path="copy"), image("1.3.2", path="other", sha256="another")
+    kept, exclusions = without_repeats([first, second, again, other])
+    assert kept == (first, second)
+    assert [(one.what, one.reason) for one in exclusions] == [
+        ("copy", Reason.DUPLICATE_INSTANCE),
+        ("other", Reason.UID_CONFLICT),
+    ]

@@ -1,0 +1,151 @@
+"""Small values of the domain, readable at the call, without files."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dicomnode.dicom.codes import TISSUE
+from dicomnode.domain import (
+    Annotation,
+    AnnotationKind,
+    Box,
+    ImageInstance,
+    Mask,
+    Orientation,
+    Plane,
+    PlaneKey,
+    Prompt,
+    Stack,
+    StackImages,
+    Uid,
+    Vector,
+    normal_of,
+)
+from dicomnode.geometry import facts_of
+
+AXIAL: Orientation = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+FRAME_OF_REFERENCE = Uid("1.9")
+STUDY, SERIES = Uid("1.1"), Uid("1.2")
+
+
+def image(uid: str, position: Vector = (0.0, 0.0, 0.0), **changes: object) -> ImageInstance:
+    """Return one CT image with the SOP Instance UID `uid` at `position`; `changes` are its other fields."""
+    made = ImageInstance(
+        sop_instance_uid=Uid(uid),
+        sop_class_uid=Uid("1.2.840.10008.5.1.4.1.1.2"),
+        series_uid=SERIES,
+        study_uid=STUDY,
+        sha256=uid,
+        path=Path(f"{uid}.dcm"),
+        modality="CT",
+        rows=8,
+        columns=10,
+        position=position,
+        orientation=AXIAL,
+        spacing=(1.0, 1.0),
+        frame_of_reference_uid=FRAME_OF_REFERENCE,
+    )
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def images_at(*heights: float, prefix: str = "1.3", **changes: object) -> list[ImageInstance]:
+    """Return axial images at `heights` in mm."""
+    return [
+        image(f"{prefix}.{number}", (0.0, 0.0, height), **changes) for number, height in enumerate(heights, start=1)
+    ]
+
+
+def stack_images(key: str, *images: ImageInstance) -> StackImages:
+    """Return `images`, ascending, as the stack `key`."""
+    first = images[0]
+    return StackImages(
+        key=key,
+        series_uid=first.series_uid,
+        study_uid=first.study_uid,
+        modality=first.modality,
+        frame_of_reference_uid=first.frame_of_reference_uid,
+        images=images,
+    )
+
+
+def annotation(
+    *, images: Mapping[str, int] | None = None, series: Sequence[str] = (), frames: Sequence[str] = ()
+) -> Annotation:
+    """Return a structure set that names `images` (UID -> by how many contours), `series` and frames of reference."""
+    return Annotation(
+        sop_instance_uid=Uid("1.5"),
+        sop_class_uid=Uid("1.2.840.10008.5.1.4.1.1.481.3"),
+        series_uid=Uid("1.5.1"),
+        study_uid=STUDY,
+        sha256="1.5",
+        path=Path("rtstruct.dcm"),
+        kind=AnnotationKind.RTSTRUCT,
+        referenced_images={Uid(uid): count for uid, count in (images or {}).items()},
+        referenced_series=tuple(Uid(uid) for uid in series),
+        frames_of_reference=tuple(Uid(uid) for uid in frames),
+    )
+
+
+def plane(number: int = 1, position: Vector = (0.0, 0.0, 0.0), **changes: object) -> Plane:
+    """Return a plane of 8 rows and 10 columns of 1 mm, stored values 0; `changes` are its other fields."""
+    made = Plane(
+        key=PlaneKey(Uid(f"1.3.{number}")),
+        source=Path(f"{number}.dcm"),
+        position=position,
+        orientation=AXIAL,
+        spacing=(1.0, 1.0),
+        thickness=2.5,
+        stored=np.zeros((8, 10), dtype=np.int16),
+        slope=1.0,
+        intercept=0.0,
+        inverted=False,
+        padding=None,
+    )
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def stack_at(*heights: float, orientation: Orientation = AXIAL, lost: Sequence[float] = (), **changes: object) -> Stack:
+    """Return a stack of planes at `heights` in mm along its normal; `changes` are fields of every plane."""
+    normal = normal_of(orientation)
+    places = [_vector(normal * height) for height in heights]
+    return Stack(
+        key=f"{SERIES}/1",
+        series_uid=SERIES,
+        study_uid=STUDY,
+        modality="CT",
+        frame_of_reference_uid=FRAME_OF_REFERENCE,
+        planes=tuple(
+            plane(number, place, orientation=orientation, **changes) for number, place in enumerate(places, start=1)
+        ),
+        facts=facts_of(np.array(places), normal),
+        lost=tuple(_vector(normal * height) for height in lost),
+    )
+
+
+def prompt(boxes: Mapping[PlaneKey, Box], label: str = "organ") -> Prompt:
+    """Return a prompt of `boxes`."""
+    return Prompt(
+        label=label,
+        boxes=boxes,
+        category=TISSUE,
+        type=TISSUE,
+        colour=None,
+        tracking_id=label,
+        tracking_uid=Uid("1.6"),
+        source_uid=Uid("1.5"),
+        source_item="1",
+        margin_mm=0.0,
+    )
+
+
+def mask(planes: Mapping[int, NDArray[np.bool_]], label: str = "organ") -> Mask:
+    """Return the mask with these planes."""
+    return Mask(prompt=prompt({}, label), planes=planes)
+
+
+def _vector(values: NDArray[np.float64]) -> Vector:
+    x, y, z = (float(value) for value in values)
+    return x, y, z
