@@ -16,7 +16,7 @@ from dicomnode.dicom.preview import draw
 from dicomnode.dicom.scan import scan
 from dicomnode.dicom.seg_reading import read_frames
 from dicomnode.dicom.stack import read_stack
-from dicomnode.domain import Annotation, ImageInstance, Job, PromptOptions
+from dicomnode.domain import Job, PromptOptions
 from dicomnode.inference.runtime import load_runtime
 from dicomnode.logs import LogFormat, LogLevel
 from dicomnode.network.loopback import Loopback
@@ -156,7 +156,5 @@ def _agreement(name: str, found: NDArray[np.bool_], truth: NDArray[np.bool_]) ->
 
 def _job(phantom: Phantom) -> Job:
     instances, _ = scan([*phantom.images, phantom.structure_set])
-    images = [one for one in instances if isinstance(one, ImageInstance)]
-    annotations = [one for one in instances if isinstance(one, Annotation)]
-    pair = plan(images, annotations).pairs[0]
+    pair = plan(instances).pairs[0]
     return job_of(pair, PromptOptions(), load_runtime("classical").identity)

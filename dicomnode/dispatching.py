@@ -2,16 +2,13 @@
 
 import logging
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 
 from dicomnode import planning, readiness
 from dicomnode.domain import (
-    Annotation,
     Exclusion,
     ImageInstance,
     ModelIdentity,
-    OtherInstance,
     PromptOptions,
     StudyState,
 )
@@ -46,35 +43,33 @@ def start_studies(desk: Desk, orders: Orders) -> int:
 
 def _try(desk: Desk, orders: Orders, study: StudyRow, why: str) -> int:
     """Start `study`; a bug that only its headers bring out holds it, and not those that wait behind it."""
-    with ThreadPoolExecutor(1) as pool:
-        started = pool.submit(_start, desk, orders, study, why)
-    error = started.exception()
-    if error is None or isinstance(error, Unavailable):
-        return started.result()
-    log.error("a study failed", extra={"action": "study_failed", "study": study.study_uid}, exc_info=error)
-    arrivals.settle(desk.database, study, StudyState.HELD, f"a bug: {type(error).__name__}: {error}")
-    return 0
+    try:
+        return _start(desk, orders, study, why)
+    except Unavailable:
+        raise
+    except Exception as error:
+        log.exception("a study failed", extra={"action": "study_failed", "study": study.study_uid})
+        arrivals.settle(desk.database, study, StudyState.HELD, f"a bug: {type(error).__name__}: {error}")
+        return 0
 
 
 def _start(desk: Desk, orders: Orders, study: StudyRow, why: str) -> int:
     """Make the jobs of `study`, or record what it lacks; return how many jobs are new."""
     instances = arrivals.instances_of(desk.database, desk.spool, study.study_uid)
-    images = [instance for instance in instances if isinstance(instance, ImageInstance)]
-    annotations = [instance for instance in instances if isinstance(instance, Annotation)]
-    plan = planning.plan(images, annotations)
-    exclusions = (*plan.exclusions, *(other.exclusion for other in instances if isinstance(other, OtherInstance)))
+    images = sum(isinstance(instance, ImageInstance) for instance in instances)
+    plan = planning.plan(instances)
     if not plan.pairs:
-        _settle(desk, study, readiness.shortfall(len(images), len(annotations), exclusions), exclusions)
+        _settle(desk, study, readiness.shortfall(images, len(plan.annotations), plan.exclusions), plan.exclusions)
         return 0
     work = [(pair, planning.job_of(pair, orders.options, orders.model)) for pair in plan.pairs]
     created = jobs.dispatch(desk.database, study, work, why)
     if created is None:
         return 0
-    if exclusions:
-        details = {"study": study.study_uid, "left_out": [asdict(left) for left in exclusions]}
+    if plan.exclusions:
+        details = {"study": study.study_uid, "left_out": [asdict(left) for left in plan.exclusions]}
         events.record_event(desk.database, "node", "left_out", details)
     told = {"action": "study_dispatched", "study": study.study_uid, "generation": str(study.generation)}
-    log.info("a study of %d images is ready for %d new jobs: %s", len(images), len(created), why, extra=told)
+    log.info("a study of %d images is ready for %d new jobs: %s", images, len(created), why, extra=told)
     return len(created)
 
 

@@ -11,49 +11,47 @@ _GAP_TOLERANCE = 0.05
 _SHEAR_DEGREES = 0.5
 
 
-def facts_of(positions: NDArray[np.float64], normal: NDArray[np.float64]) -> frozenset[Fact]:
-    """Return the facts of planes at `positions`, (plane, 3) in mm, ascending along the unit vector `normal`."""
+def facts_of(
+    positions: NDArray[np.float64], normal: NDArray[np.float64], thicknesses: NDArray[np.float64]
+) -> frozenset[Fact]:
+    """Return the facts of planes at `positions`, (plane, 3) in mm, ascending along the unit vector `normal`.
+
+    `thicknesses` are the planes' own, (plane,) in mm, NaN where not known.
+    """
     if len(positions) == 1:
         return frozenset({Fact.SINGLE_PLANE})
     gaps = np.diff(positions @ normal)
     facts = set()
-    if np.any(multiples(gaps) > 1):
+    if np.any(multiples(gaps, thicknesses) > 1):
         facts.add(Fact.MISSING_SLICES)
-    if np.max(np.abs(gaps - typical(gaps))) > tolerance(gaps):
+    if np.max(np.abs(gaps - _typical(gaps))) > _tolerance(_typical(gaps)):
         facts.add(Fact.IRREGULAR)
     if _is_sheared(positions, normal):
         facts.add(Fact.SHEARED)
     return frozenset(facts or {Fact.REGULAR})
 
 
-def typical(gaps: NDArray[np.float64]) -> float:
-    """Return the median of `gaps`, the lower one of two: of a step and a double step it is the step."""
-    return float(np.percentile(gaps, 50, method="lower"))
+def multiples(gaps: NDArray[np.float64], thicknesses: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return how many steps each gap is: 2 where one slice is missing; 1 where it is no whole multiple.
 
-
-def tolerance(gaps: NDArray[np.float64]) -> float:
-    """Return how far a gap may lie from the typical one of `gaps` and still count as equal, in mm."""
-    return max(_GAP_TOLERANCE_MM, _GAP_TOLERANCE * typical(gaps))
-
-
-def multiples(gaps: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return how many regular steps each gap is: 2 where one slice is missing; 1 where it is no whole multiple."""
-    step = typical(gaps)
+    A step is the typical gap, and wider where the slices are thicker: a scan may go on in thicker slices.
+    """
+    step = _typical(gaps) * _relative(thicknesses)
     steps = np.maximum(1, np.round(gaps / step)).astype(np.int64)
-    whole = np.abs(gaps / steps - step) <= tolerance(gaps)
+    whole = np.abs(gaps / steps - step) <= _tolerance(step)
     return np.where(whole, steps, 1)
 
 
-def local_gaps(heights: NDArray[np.float64], thickness: float | None) -> NDArray[np.float64]:
+def local_gaps(heights: NDArray[np.float64], thicknesses: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the slice distance that holds round each plane, (plane, 2): below and above it, in mm.
 
-    Where slices are missing, the distance is that of the regular steps: a plane stands for its own slice only.
+    Where slices are missing, the distance is that of the steps: a plane stands for its own slice only.
     A single plane stands for its thickness, or 1 mm.
     """
     if len(heights) == 1:
-        return np.full((1, 2), thickness or 1.0)
+        return np.full((1, 2), thicknesses[0] if thicknesses[0] > 0 else 1.0)
     gaps = np.diff(heights)
-    gaps = gaps / multiples(gaps)
+    gaps = gaps / multiples(gaps, thicknesses)
     return np.column_stack([np.concatenate([gaps[:1], gaps]), np.concatenate([gaps, gaps[-1:]])])
 
 
@@ -62,7 +60,25 @@ def slab_depths(stack: Stack) -> NDArray[np.float64]:
 
     Where slices are missing, a plane stands for its own slice only.
     """
-    return np.asarray(local_gaps(stack.heights(), stack.planes[0].thickness).mean(axis=1))
+    return np.asarray(local_gaps(stack.heights(), stack.thicknesses()).mean(axis=1))
+
+
+def _typical(gaps: NDArray[np.float64]) -> float:
+    """Return the median of `gaps`, the lower one of two: of a step and a double step it is the step."""
+    return float(np.percentile(gaps, 50, method="lower"))
+
+
+def _tolerance(step: float | NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how far a gap may lie from `step` and still count as equal, in mm."""
+    return np.maximum(_GAP_TOLERANCE_MM, _GAP_TOLERANCE * np.asarray(step))
+
+
+def _relative(thicknesses: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how thick the slices are on both sides of each gap, (plane - 1,), 1 being the typical thickness."""
+    if not (thicknesses > 0).all():  # NaN where one is not known
+        return np.ones(len(thicknesses) - 1)
+    relative = thicknesses / _typical(thicknesses)
+    return np.asarray((relative[:-1] + relative[1:]) / 2)
 
 
 def _is_sheared(positions: NDArray[np.float64], normal: NDArray[np.float64]) -> bool:

@@ -11,7 +11,6 @@ from dicomnode.dicom.scan import scan
 from dicomnode.domain import (
     Annotation,
     Exclusion,
-    ImageInstance,
     Job,
     ObjectKind,
     Outcome,
@@ -82,8 +81,7 @@ class Wishes:
 def segment_paths(paths: Iterable[Path], runtime: Runtime, wishes: Wishes) -> Report:
     """Segment every annotation in `paths` on the stack it means; write one SEG each and return what was done."""
     instances, left_out = scan(paths)
-    annotations = tuple(one for one in instances if isinstance(one, Annotation))
-    found = plan((one for one in instances if isinstance(one, ImageInstance)), annotations)
+    found = plan(instances)
     jobs = [job_of(pair, wishes.options, runtime.identity) for pair in found.pairs]
     folders = _short({job.images.series_uid for job in jobs})
     names = _short({job.annotation.sop_instance_uid for job in jobs})
@@ -98,7 +96,9 @@ def segment_paths(paths: Iterable[Path], runtime: Runtime, wishes: Wishes) -> Re
             exclusions.extend(more)
         except Refused as error:
             exclusions.append(Exclusion.of(error))
-    return Report(stacks=found.stacks, annotations=annotations, results=tuple(results), exclusions=tuple(exclusions))
+    return Report(
+        stacks=found.stacks, annotations=found.annotations, results=tuple(results), exclusions=tuple(exclusions)
+    )
 
 
 def _segment(

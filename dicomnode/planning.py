@@ -8,7 +8,18 @@ from dataclasses import asdict, dataclass
 from dicomnode import __version__
 from dicomnode.dicom.grouping import group, without_repeats
 from dicomnode.dicom.pairing import pair
-from dicomnode.domain import Annotation, Exclusion, ImageInstance, Job, ModelIdentity, Pair, PromptOptions, StackImages
+from dicomnode.domain import (
+    Annotation,
+    Exclusion,
+    ImageInstance,
+    Instance,
+    Job,
+    ModelIdentity,
+    OtherInstance,
+    Pair,
+    PromptOptions,
+    StackImages,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -16,18 +27,23 @@ class Plan:
     """What can be done with the instances at hand, and what cannot."""
 
     stacks: tuple[StackImages, ...]
+    annotations: tuple[Annotation, ...]
     pairs: tuple[Pair, ...]
     exclusions: tuple[Exclusion, ...]
 
 
-def plan(images: Iterable[ImageInstance], annotations: Iterable[Annotation]) -> Plan:
-    """Return which annotation means which stack, from headers alone."""
-    single_images, repeated_images = without_repeats(images)
-    single_annotations, repeated_annotations = without_repeats(annotations)
-    stacks, left_out = group(single_images)
-    pairs, unpaired = pair(single_annotations, stacks)
-    exclusions = (*repeated_images, *repeated_annotations, *left_out, *unpaired)
-    return Plan(stacks=stacks, pairs=pairs, exclusions=exclusions)
+def plan(instances: Iterable[Instance]) -> Plan:
+    """Return which of `instances` make stacks, and which annotation means which stack, from headers alone."""
+    singles, repeated = without_repeats(instances)
+    images = [one for one in singles if isinstance(one, ImageInstance)]
+    annotations = tuple(one for one in singles if isinstance(one, Annotation))
+    stacks, left_out = group(images)
+    used = {image.sop_instance_uid for stack in stacks for image in stack.images}
+    unused = [one for one in singles if not isinstance(one, Annotation) and one.sop_instance_uid not in used]
+    pairs, unpaired = pair(annotations, stacks, unused)
+    aside = tuple(one.exclusion for one in singles if isinstance(one, OtherInstance))
+    exclusions = (*aside, *repeated, *left_out, *unpaired)
+    return Plan(stacks=stacks, annotations=annotations, pairs=pairs, exclusions=exclusions)
 
 
 def job_of(found: Pair, options: PromptOptions, model: ModelIdentity) -> Job:

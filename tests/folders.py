@@ -9,7 +9,7 @@ from pydicom import Dataset, dcmread
 from dicomnode.dicom.prompts import read_prompts
 from dicomnode.dicom.scan import scan
 from dicomnode.dicom.stack import read_stack
-from dicomnode.domain import Annotation, ImageInstance, Job, Outcome, PromptOptions, Prompts, Stack
+from dicomnode.domain import Job, Outcome, PromptOptions, Prompts, Stack
 from dicomnode.pipeline import Tools, run
 from dicomnode.planning import job_of, plan
 from tests.builders import save
@@ -19,8 +19,7 @@ from tests.fakes import FillsTheBox
 def job_in(folder: Path, options: PromptOptions | None = None) -> Job:
     """Return the only job that the files in `folder` make."""
     instances, _ = scan([folder])
-    images = [one for one in instances if isinstance(one, ImageInstance)]
-    (pair,) = plan(images, (one for one in instances if isinstance(one, Annotation))).pairs
+    (pair,) = plan(instances).pairs
     return job_of(pair, options or PromptOptions(), FillsTheBox().identity)
 
 
@@ -33,7 +32,7 @@ def stack_of(images: Iterable[Dataset], folder: Path) -> Stack:
 def stack_in(folder: Path) -> Stack:
     """Return the only stack that the files in `folder` make."""
     instances, _ = scan([folder])
-    (stack,) = plan((one for one in instances if isinstance(one, ImageInstance)), ()).stacks
+    (stack,) = plan(instances).stacks
     return read_stack(stack)
 
 

@@ -107,22 +107,30 @@ def plane(number: int = 1, position: Vector = (0.0, 0.0, 0.0), **changes: object
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
-def stack_at(*heights: float, orientation: Orientation = AXIAL, lost: Sequence[float] = (), **changes: object) -> Stack:
+def stack_at(
+    *heights: float,
+    orientation: Orientation = AXIAL,
+    lost: Sequence[float] = (),
+    thicknesses: Sequence[float] | None = None,
+    **changes: object,
+) -> Stack:
     """Return a stack of planes at `heights` in mm along its normal; `changes` are fields of every plane."""
     normal = normal_of(orientation)
     places = [_vector(normal * height) for height in heights]
-    return Stack(
+    planes = [plane(number, place, orientation=orientation, **changes) for number, place in enumerate(places, start=1)]
+    if thicknesses:
+        planes = [replace(one, thickness=thickness) for one, thickness in zip(planes, thicknesses, strict=True)]
+    stack = Stack(
         key=f"{SERIES}/1",
         series_uid=SERIES,
         study_uid=STUDY,
         modality="CT",
         frame_of_reference_uid=FRAME_OF_REFERENCE,
-        planes=tuple(
-            plane(number, place, orientation=orientation, **changes) for number, place in enumerate(places, start=1)
-        ),
-        facts=facts_of(np.array(places), normal),
+        planes=tuple(planes),
+        facts=frozenset(),
         lost=tuple(_vector(normal * height) for height in lost),
     )
+    return replace(stack, facts=facts_of(np.array(places), normal, stack.thicknesses()))
 
 
 def prompt(boxes: Mapping[PlaneKey, Box], label: str = "organ") -> Prompt:

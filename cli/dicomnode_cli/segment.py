@@ -170,7 +170,9 @@ def _nothing(report: Report) -> str:
     planes = sum(len(stack.images) for stack in report.stacks)
     modalities = ", ".join(sorted({stack.modality for stack in report.stacks}))
     images = f"{_count(len(report.stacks), 'stack')} of {_count(planes, 'image')} ({modalities})"
-    found = images if report.stacks else "no image stack"
+    found = images if report.stacks else "no images that make a stack"
+    if not report.annotations and not report.stacks:
+        return f"Nothing written. Found {found} and no annotation."
     if not report.annotations:
         return f"Nothing written. Found {found}, but no annotation: an RTSTRUCT that refers to the images is needed."
     drawn = _count(len(report.annotations), "annotation")

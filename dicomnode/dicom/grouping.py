@@ -3,17 +3,14 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from itertools import pairwise
-from typing import TypeVar
 
 import numpy as np
 
-from dicomnode.domain import Annotation, Exclusion, ImageInstance, StackImages, Uid, normal_of
+from dicomnode.domain import Exclusion, ImageInstance, Instance, StackImages, Uid, normal_of
 from dicomnode.errors import Reason, Refused
 from dicomnode.geometry import SAME_POSITION_MM
 
 _ORIENTATION_TOLERANCE = 1e-3
-
-Known = TypeVar("Known", ImageInstance, Annotation)
 
 
 def group(images: Iterable[ImageInstance]) -> tuple[tuple[StackImages, ...], tuple[Exclusion, ...]]:
@@ -32,9 +29,9 @@ def group(images: Iterable[ImageInstance]) -> tuple[tuple[StackImages, ...], tup
     return tuple(stacks), tuple(exclusions)
 
 
-def without_repeats(instances: Iterable[Known]) -> tuple[tuple[Known, ...], tuple[Exclusion, ...]]:
+def without_repeats(instances: Iterable[Instance]) -> tuple[tuple[Instance, ...], tuple[Exclusion, ...]]:
     """Keep the first of each SOP Instance UID; the same bytes again are a repeat, other bytes a conflict."""
-    first: dict[Uid, Known] = {}
+    first: dict[Uid, Instance] = {}
     exclusions = []
     for instance in instances:
         known = first.setdefault(instance.sop_instance_uid, instance)

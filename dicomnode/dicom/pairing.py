@@ -2,28 +2,29 @@
 
 from collections.abc import Iterable, Sequence
 
-from dicomnode.domain import Annotation, Exclusion, Pair, PairingRule, StackImages
+from dicomnode.domain import Annotation, Exclusion, Instance, OtherInstance, Pair, PairingRule, StackImages
 from dicomnode.errors import Reason, Refused
 
 
 def pair(
-    annotations: Iterable[Annotation], stacks: Sequence[StackImages]
+    annotations: Iterable[Annotation], stacks: Sequence[StackImages], unused: Sequence[Instance] = ()
 ) -> tuple[tuple[Pair, ...], tuple[Exclusion, ...]]:
     """Return the stack each annotation means and the proof, and the annotations that mean none or several alike.
 
-    The strongest evidence decides: the images it names, else the series, else the frame of reference.
+    The strongest evidence decides: the images it names, else the series, else the frame of reference. Images that
+    are here and in no stack are `unused`: an annotation that means them is told so.
     """
     pairs: list[Pair] = []
     unpaired: list[Exclusion] = []
     for annotation in annotations:
         try:
-            pairs.append(_pair_of(annotation, stacks))
+            pairs.append(_pair_of(annotation, stacks, unused))
         except Refused as error:
             unpaired.append(Exclusion.of(error))
     return tuple(pairs), tuple(unpaired)
 
 
-def _pair_of(annotation: Annotation, stacks: Sequence[StackImages]) -> Pair:
+def _pair_of(annotation: Annotation, stacks: Sequence[StackImages], unused: Sequence[Instance]) -> Pair:
     named = {stack.key: _named(annotation, stack) for stack in stacks}
     most = max(named.values(), default=0)
     if most:
@@ -40,7 +41,7 @@ def _pair_of(annotation: Annotation, stacks: Sequence[StackImages]) -> Pair:
     ]
     if near:
         return _only(annotation, near, PairingRule.FRAME_OF_REFERENCE, "the only stack with its frame of reference")
-    raise Refused(Reason.NO_IMAGES, str(annotation.path), _missing(annotation, stacks))
+    raise Refused(Reason.NO_IMAGES, str(annotation.path), _missing(annotation, stacks, unused))
 
 
 def _named(annotation: Annotation, stack: StackImages) -> int:
@@ -55,7 +56,15 @@ def _only(annotation: Annotation, stacks: list[StackImages], rule: PairingRule, 
     return Pair(annotation=annotation, images=stacks[0], rule=rule, evidence=evidence)
 
 
-def _missing(annotation: Annotation, stacks: Sequence[StackImages]) -> str:
+def _missing(annotation: Annotation, stacks: Sequence[StackImages], unused: Sequence[Instance]) -> str:
     series = f"series {', '.join(annotation.referenced_series)}" if annotation.referenced_series else "no series"
-    images = f"{len(annotation.referenced_images)} images, {series}"
-    return f"it refers to {images}: none of them is in the {len(stacks)} stacks here"
+    refers = f"it refers to {len(annotation.referenced_images)} images, {series}"
+    aside = [
+        one
+        for one in unused
+        if one.sop_instance_uid in annotation.referenced_images or one.series_uid in annotation.referenced_series
+    ]
+    if not aside:
+        return f"{refers}: none of them is in the {len(stacks)} stacks here"
+    reasons = {one.exclusion.reason.value for one in aside if isinstance(one, OtherInstance)}
+    return f"{refers}: {len(aside)} of them are here, but make no stack ({', '.join(sorted(reasons)) or 'see above'})"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dicomnode.dicom.instances import Fallback, describe, identity_of_file
 from dicomnode.dicom.uids import uid_of
-from dicomnode.domain import Exclusion, Instance, OtherInstance
+from dicomnode.domain import Exclusion, Instance
 from dicomnode.errors import Reason, Refused
 
 
@@ -32,7 +32,6 @@ def scan(paths: Iterable[Path]) -> tuple[tuple[Instance, ...], tuple[Exclusion, 
         found, left_out = _name(members)
         instances.extend(found)
         exclusions.extend(left_out)
-    exclusions.extend(instance.exclusion for instance in instances if isinstance(instance, OtherInstance))
     return tuple(instances), tuple(exclusions)
 
 

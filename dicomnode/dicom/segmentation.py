@@ -119,7 +119,7 @@ def _position(stack: Stack, index: int) -> hd.PlanePositionSequence:
 
 
 def _series_number(source: Dataset, stack: Stack) -> int:
-    """Return a number that sorts behind the source series and meets no other one: source x 1000 + stack number."""
+    """Return a number that sorts behind the source series: source x 1000 + stack number."""
     number = int((numbers(source, "SeriesNumber", 1, f"stack {stack.key}") or (0.0,))[0])
     return min(max(number, 0) * 1000 + int(stack.key.rpartition("/")[2]), _LARGEST_SERIES_NUMBER)
 

@@ -1,11 +1,13 @@
 """Read the images of a stack: their planes, pixels and geometry."""
 
+from dataclasses import replace
+
 import numpy as np
 from pydicom import Dataset
 
 from dicomnode.dicom.pixels import decode
 from dicomnode.dicom.reading import numbers, read_dataset, text
-from dicomnode.domain import Exclusion, ImageInstance, Plane, PlaneKey, Stack, StackImages, Vector, normal_of
+from dicomnode.domain import Exclusion, ImageInstance, Plane, PlaneKey, Stack, StackImages, Vector
 from dicomnode.errors import Reason, Refused
 from dicomnode.geometry import facts_of
 
@@ -30,18 +32,19 @@ def read_stack(images: StackImages) -> Stack:
         raise Refused(
             first.reason, f"stack {images.key}", f"none of its {len(exclusions)} images can be read: {first.detail}"
         )
-    normal = normal_of(planes[0].orientation)
-    return Stack(
+    stack = Stack(
         key=images.key,
         series_uid=images.series_uid,
         study_uid=images.study_uid,
         modality=images.modality,
         frame_of_reference_uid=images.frame_of_reference_uid,
         planes=tuple(planes),
-        facts=facts_of(np.array([plane.position for plane in planes]), normal),
+        facts=frozenset(),
         exclusions=tuple(exclusions),
         lost=tuple(lost),
     )
+    positions = np.array([plane.position for plane in planes])
+    return replace(stack, facts=facts_of(positions, stack.normal, stack.thicknesses()))
 
 
 def _read_plane(image: ImageInstance) -> Plane:

@@ -92,6 +92,10 @@ class Stack:
         """Return each plane's position along the normal, (plane,) float64 in mm, ascending."""
         return np.array([plane.position for plane in self.planes]) @ self.normal
 
+    def thicknesses(self) -> NDArray[np.float64]:
+        """Return each plane's slice thickness, (plane,) float64 in mm, NaN where it is not known."""
+        return np.array([plane.thickness or np.nan for plane in self.planes])
+
     def gaps(self) -> NDArray[np.float64]:
         """Return the distances between neighbouring planes, (plane - 1,) float64 in mm."""
         return np.diff(self.heights())

@@ -12,7 +12,7 @@ from pydicom import Dataset, dcmread
 
 from dicomnode.dicom.scan import scan
 from dicomnode.dicom.stack import read_stack
-from dicomnode.domain import Annotation, Fact, ImageInstance
+from dicomnode.domain import Fact, ImageInstance
 from dicomnode.errors import Reason, Refused
 from dicomnode.planning import plan
 from tests.builders import Contour, rtstruct, save
@@ -177,7 +177,7 @@ def test_tilted_planes_at_uneven_distances_are_written_where_they_lie(data_dir: 
 def uneven_series(root: Path) -> Path:
     """Return the folder of the series in `root` that is tilted and uneven."""
     instances, _ = scan([root])
-    stacks = plan((one for one in instances if isinstance(one, ImageInstance)), ()).stacks
+    stacks = plan(instances).stacks
     (uneven,) = [stack for stack in stacks if {Fact.IRREGULAR, Fact.SHEARED} <= read_stack(stack).facts]
     return uneven.images[0].path.parent
 
@@ -246,7 +246,7 @@ def test_every_real_file_is_described_and_every_stack_read(data_dir: Path) -> No
     """What is refused names its reason; anything else that is raised fails here."""
     instances, _ = scan([data_dir])
     images = [one for one in instances if isinstance(one, ImageInstance)]
-    found = plan(images, (one for one in instances if isinstance(one, Annotation)))
+    found = plan(instances)
     assert len(images) > 1400
     assert len(found.pairs) > 20
     unread: list[Reason] = []

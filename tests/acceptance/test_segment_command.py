@@ -14,7 +14,7 @@ DICOMNODE = Path(sys.executable).parent / "dicomnode"
 
 
 def _run(*words: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [DICOMNODE, "segment", *map(str, words)]
+    command: list[str | Path] = [DICOMNODE, "segment", *map(str, words)]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=60)
 
 

@@ -23,7 +23,7 @@ from dicomnode.dicom.prompts import read_prompts
 from dicomnode.dicom.segmentation import write_objects
 from dicomnode.dicom.segments import describe_segment
 from dicomnode.dicom.stack import read_stack
-from dicomnode.domain import Annotation, ImageInstance, Mask, Pair, PromptOptions
+from dicomnode.domain import Mask, Pair, PromptOptions
 from dicomnode.inference.runtime import load_runtime
 from dicomnode.inference.segmenter import segment
 from dicomnode.planning import plan
@@ -86,11 +86,7 @@ def _study(folder: Path) -> tuple[Pair, list[Path]]:
     }
     (annotation,) = save([rtstruct(images, regions)], folder / "annotation")
     instances = [describe(path, path=path, sha256=_sha256(path)) for path in (*paths, annotation)]
-    planned = plan(
-        [one for one in instances if isinstance(one, ImageInstance)],
-        [one for one in instances if isinstance(one, Annotation)],
-    )
-    return planned.pairs[0], paths
+    return plan(instances).pairs[0], paths
 
 
 def _ellipse(number: int, plane: int) -> Contour:

@@ -13,60 +13,75 @@ def along_z(*heights: float) -> NDArray[np.float64]:
     return np.array([(0.0, 0.0, height) for height in heights])
 
 
+def facts(positions: NDArray[np.float64], *thicknesses: float) -> frozenset[Fact]:
+    return facts_of(positions, UP, np.array(thicknesses or [np.nan] * len(positions)))
+
+
 def test_even_gaps_are_regular() -> None:
-    assert facts_of(along_z(0, 2.5, 5, 7.5), UP) == {Fact.REGULAR}
+    assert facts(along_z(0, 2.5, 5, 7.5)) == {Fact.REGULAR}
 
 
 def test_gaps_of_five_thirds_rounded_to_a_tenth_are_regular() -> None:
     heights = [round(index * 5 / 3, 1) for index in range(20)]
-    assert facts_of(along_z(*heights), UP) == {Fact.REGULAR}
+    assert facts(along_z(*heights)) == {Fact.REGULAR}
 
 
 def test_gaps_that_differ_by_less_than_a_twentieth_are_regular() -> None:
     heights = np.cumsum([0, 6.959, 7.071, 7.0, 6.98, 7.05])
-    assert facts_of(along_z(*heights), UP) == {Fact.REGULAR}
+    assert facts(along_z(*heights)) == {Fact.REGULAR}
 
 
 def test_a_gap_of_two_steps_is_a_missing_slice() -> None:
-    assert Fact.MISSING_SLICES in facts_of(along_z(0, 2.5, 5, 10, 12.5), UP)
-    assert Fact.REGULAR not in facts_of(along_z(0, 2.5, 5, 10, 12.5), UP)
+    assert Fact.MISSING_SLICES in facts(along_z(0, 2.5, 5, 10, 12.5))
+    assert Fact.REGULAR not in facts(along_z(0, 2.5, 5, 10, 12.5))
 
 
 def test_of_three_planes_the_wider_gap_of_two_steps_is_a_missing_slice() -> None:
-    assert Fact.MISSING_SLICES in facts_of(along_z(0, 2.5, 7.5), UP)
-    assert Fact.MISSING_SLICES in facts_of(along_z(0, 5, 7.5), UP)
+    assert Fact.MISSING_SLICES in facts(along_z(0, 2.5, 7.5))
+    assert Fact.MISSING_SLICES in facts(along_z(0, 5, 7.5))
 
 
 def test_gaps_that_are_no_multiple_are_irregular_and_nothing_is_missing() -> None:
-    assert facts_of(along_z(0, 4.2, 8.4, 12.6, 20.0, 27.4), UP) == {Fact.IRREGULAR}
+    assert facts(along_z(0, 4.2, 8.4, 12.6, 20.0, 27.4)) == {Fact.IRREGULAR}
+
+
+def test_a_scan_that_goes_on_in_thicker_slices_lacks_none() -> None:
+    thicknesses = (5, 5, 5, 5, 10, 10, 10)
+    heights = (0, 5, 10, 15, 22.5, 32.5, 42.5)
+    assert facts(along_z(*heights), *thicknesses) == {Fact.IRREGULAR}
+    assert slab_depths(stack_at(*heights, thicknesses=thicknesses)).tolist() == [5, 5, 5, 6.25, 8.75, 10, 10]
+
+
+def test_a_missing_one_of_overlapping_slices_is_missing_though_the_gap_is_as_wide_as_they_are_thick() -> None:
+    assert Fact.MISSING_SLICES in facts(along_z(0, 2.5, 5, 10, 12.5), 5, 5, 5, 5, 5)
 
 
 def test_planes_that_step_aside_are_sheared() -> None:
     tilted = along_z(0, 2.5, 5, 7.5) + np.arange(4)[:, None] * np.array([0, 2.5 * np.tan(np.radians(15)), 0])
-    assert facts_of(tilted, UP) == {Fact.SHEARED}
+    assert facts(tilted) == {Fact.SHEARED}
 
 
 def test_a_step_aside_of_less_than_half_a_degree_is_rounding() -> None:
     tilted = along_z(0, 2.5, 5, 7.5) + np.arange(4)[:, None] * np.array([0, 2.5 * np.tan(np.radians(0.4)), 0])
-    assert facts_of(tilted, UP) == {Fact.REGULAR}
+    assert facts(tilted) == {Fact.REGULAR}
 
 
 def test_one_plane_is_a_single_plane() -> None:
-    assert facts_of(along_z(3), UP) == {Fact.SINGLE_PLANE}
+    assert facts(along_z(3)) == {Fact.SINGLE_PLANE}
 
 
 def test_the_local_gaps_are_the_distances_below_and_above_each_plane() -> None:
-    assert local_gaps(np.array([0.0, 4.0, 10.0]), None).tolist() == [[4, 4], [4, 6], [6, 6]]
+    assert local_gaps(np.array([0.0, 4.0, 10.0]), np.full(3, np.nan)).tolist() == [[4, 4], [4, 6], [6, 6]]
 
 
 def test_beside_a_missing_slice_a_plane_stands_for_its_own_slice_only() -> None:
-    gaps = local_gaps(np.array([0, 2.5, 5, 10, 12.5]), None)
+    gaps = local_gaps(np.array([0, 2.5, 5, 10, 12.5]), np.full(5, 2.5))
     assert np.allclose(gaps, 2.5)
 
 
 @pytest.mark.parametrize(("thickness", "gap"), [(3.0, 3.0), (None, 1.0), (0.0, 1.0)])
 def test_a_single_plane_is_as_thick_as_its_slice_or_one_millimetre(thickness: float | None, gap: float) -> None:
-    assert local_gaps(np.array([7.0]), thickness).tolist() == [[gap, gap]]
+    assert local_gaps(np.array([7.0]), np.array([thickness], dtype=float)).tolist() == [[gap, gap]]
 
 
 def test_slabs_reach_half_the_way_to_each_neighbour() -> None:

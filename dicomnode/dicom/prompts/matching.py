@@ -29,7 +29,7 @@ def match_planes(points: NDArray[np.float64], stack: Stack) -> Match:
     """
     heights = stack.heights()
     along = points @ stack.normal
-    gaps = local_gaps(heights, stack.planes[0].thickness)
+    gaps = local_gaps(heights, stack.thicknesses())
     middle = float(along.mean())
     nearest = int(np.argmin(np.round(np.abs(heights - middle), 6)))
     if along.max() - along.min() > gaps[nearest].min() / 2:
