@@ -28,6 +28,7 @@ check: $(VENV)/.check ## Lint, check the format, the types, the layers and the D
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 	$(BIN)/hadolint Dockerfile Dockerfile.cpu
 

@@ -80,8 +80,11 @@ def write_phantom(folder: Path) -> Phantom:
 
 def _axes() -> tuple[Numbers, Numbers, Numbers]:
     """Return the mm from the stack's middle along planes, rows and columns, each (n,) float64."""
-    along = [(np.arange(size) - (size - 1) / 2) * step for size, step in zip(SHAPE, SPACING, strict=True)]
-    return np.asarray(along[0]), np.asarray(along[1]), np.asarray(along[2])
+    along = [
+        np.asarray((np.arange(size) - (size - 1) / 2) * step, np.float64)
+        for size, step in zip(SHAPE, SPACING, strict=True)
+    ]
+    return along[0], along[1], along[2]
 
 
 def _inside(organ: Organ) -> NDArray[np.bool_]:
@@ -140,7 +143,7 @@ def _directions() -> tuple[Numbers, Numbers, Numbers]:
     about_x, about_z = np.radians(_TURNS)
     first = np.array([[1, 0, 0], [0, np.cos(about_x), -np.sin(about_x)], [0, np.sin(about_x), np.cos(about_x)]])
     second = np.array([[np.cos(about_z), -np.sin(about_z), 0], [np.sin(about_z), np.cos(about_z), 0], [0, 0, 1]])
-    turned = np.round(second @ first, 12)
+    turned = np.asarray(np.round(second @ first, 12), np.float64)
     return turned[:, 0], turned[:, 1], turned[:, 2]
 
 

@@ -20,6 +20,7 @@ class Runtime(Protocol):
     @property
     def identity(self) -> ModelIdentity:
         """Return which algorithm this is."""
+        ...
 
     def encode(self, image: NDArray[np.float32], spacing: tuple[float, float]) -> Any:  # noqa: ANN401 - the engine's own
         """Return what the model knows of `image` before a box is given.
@@ -32,6 +33,7 @@ class Runtime(Protocol):
 
         `boxes` is (box, 4) float64: x0, y0, x1, y1 in continuous pixel-centre coordinates.
         """
+        ...
 
 
 def load_runtime(name: str) -> Runtime:
