@@ -16,7 +16,7 @@ from dicomnode.dicom.preview import draw
 from dicomnode.dicom.scan import scan
 from dicomnode.dicom.seg_reading import read_frames
 from dicomnode.dicom.stack import read_stack
-from dicomnode.domain import Job, PromptOptions
+from dicomnode.domain import Job, JobOptions
 from dicomnode.inference.runtime import load_runtime
 from dicomnode.logs import LogFormat, LogLevel
 from dicomnode.network.loopback import Loopback
@@ -157,4 +157,4 @@ def _agreement(name: str, found: NDArray[np.bool_], truth: NDArray[np.bool_]) ->
 def _job(phantom: Phantom) -> Job:
     instances, _ = scan([*phantom.images, phantom.structure_set])
     pair = plan(instances).pairs[0]
-    return job_of(pair, PromptOptions(), load_runtime("classical").identity)
+    return job_of(pair, JobOptions(), load_runtime("classical").identity)

@@ -8,8 +8,8 @@ from dicomnode import planning, readiness
 from dicomnode.domain import (
     Exclusion,
     ImageInstance,
+    JobOptions,
     ModelIdentity,
-    PromptOptions,
     StudyState,
 )
 from dicomnode.errors import Unavailable
@@ -26,7 +26,7 @@ class Orders:
     """How a study is to be segmented, and how long it has to be quiet first."""
 
     quiet_seconds: float
-    options: PromptOptions
+    options: JobOptions
     model: ModelIdentity
 
 

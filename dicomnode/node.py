@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from dicomnode.dispatching import Orders, start_studies
-from dicomnode.domain import ModelIdentity, PromptOptions
+from dicomnode.domain import ModelIdentity
 from dicomnode.errors import Unavailable
 from dicomnode.network.listener import Hooks, Limits, Listener
 from dicomnode.network.sender import Peer, send
@@ -183,7 +183,7 @@ def _tasks(
     settings: Settings, desk: Desk, engine: Engine, listener: Listener, model: ModelIdentity
 ) -> dict[str, Sweep]:
     """Return what is looked for regularly."""
-    options = PromptOptions(roi=settings.prompts.roi, margin_mm=settings.prompts.margin_mm)
+    options = settings.job_options()
     orders = Orders(quiet_seconds=settings.readiness.quiet_seconds, options=options, model=model)
 
     def studies() -> None:

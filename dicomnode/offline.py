@@ -12,9 +12,9 @@ from dicomnode.domain import (
     Annotation,
     Exclusion,
     Job,
+    JobOptions,
     ObjectKind,
     Outcome,
-    PromptOptions,
     Segment,
     StackImages,
     Uid,
@@ -73,7 +73,7 @@ class Wishes:
     """How to segment: where results go, which regions, whether to draw previews, and whom to tell how far it is."""
 
     output: Path
-    options: PromptOptions
+    options: JobOptions
     preview: bool
     progress: Callable[[str, Step, int, int], None]
 

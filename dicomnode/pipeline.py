@@ -43,7 +43,7 @@ def run(job: Job, tools: Tools) -> Outcome:
     tools.progress(Step.SEGMENT, 0, 1)
     masks = segment(stack, found.prompts, tools.runtime, lambda done, total: tools.progress(Step.SEGMENT, done, total))
     tools.progress(Step.WRITE, 0, 1)
-    objects = write_objects(masks, stack, job.annotation, tools.runtime.identity)
+    objects = write_objects(masks, stack, job.annotation, tools.runtime.identity, job.options.device_serial_number)
     check(objects, masks, stack)  # re-reads what was written, plane by plane, in patient space
     tools.progress(Step.WRITE, 1, 1)
     exclusions = (*stack.exclusions, *found.exclusions, *nothing_found(masks))

@@ -14,10 +14,10 @@ from dicomnode.domain import (
     ImageInstance,
     Instance,
     Job,
+    JobOptions,
     ModelIdentity,
     OtherInstance,
     Pair,
-    PromptOptions,
     StackImages,
 )
 
@@ -46,13 +46,13 @@ def plan(instances: Iterable[Instance]) -> Plan:
     return Plan(stacks=stacks, annotations=annotations, pairs=pairs, exclusions=exclusions)
 
 
-def job_of(found: Pair, options: PromptOptions, model: ModelIdentity) -> Job:
+def job_of(found: Pair, options: JobOptions, model: ModelIdentity) -> Job:
     """Return the job of `found`, with its key."""
     key = job_key(found.images, found.annotation, options, model)
     return Job(key=key, images=found.images, annotation=found.annotation, options=options)
 
 
-def job_key(images: StackImages, annotation: Annotation, options: PromptOptions, model: ModelIdentity) -> str:
+def job_key(images: StackImages, annotation: Annotation, options: JobOptions, model: ModelIdentity) -> str:
     """Return the sha256 over everything that changes a byte of the result (architecture: job_key)."""
     inputs = {
         "images": sorted((image.sop_instance_uid, image.sha256) for image in images.images),

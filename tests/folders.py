@@ -9,18 +9,18 @@ from pydicom import Dataset, dcmread
 from dicomnode.dicom.prompts import read_prompts
 from dicomnode.dicom.scan import scan
 from dicomnode.dicom.stack import read_stack
-from dicomnode.domain import Job, Outcome, PromptOptions, Prompts, Stack
+from dicomnode.domain import Job, JobOptions, Outcome, Prompts, Stack
 from dicomnode.pipeline import Tools, run
 from dicomnode.planning import job_of, plan
 from tests.builders import save
 from tests.fakes import FillsTheBox
 
 
-def job_in(folder: Path, options: PromptOptions | None = None) -> Job:
+def job_in(folder: Path, options: JobOptions | None = None) -> Job:
     """Return the only job that the files in `folder` make."""
     instances, _ = scan([folder])
     (pair,) = plan(instances).pairs
-    return job_of(pair, options or PromptOptions(), FillsTheBox().identity)
+    return job_of(pair, options or JobOptions(), FillsTheBox().identity)
 
 
 def stack_of(images: Iterable[Dataset], folder: Path) -> Stack:
@@ -37,7 +37,7 @@ def stack_in(folder: Path) -> Stack:
 
 
 def prompts_of(
-    images: Iterable[Dataset], structure_set: Dataset, folder: Path, options: PromptOptions | None = None
+    images: Iterable[Dataset], structure_set: Dataset, folder: Path, options: JobOptions | None = None
 ) -> tuple[Prompts, Stack]:
     """Save everything into `folder` and return the prompts of `structure_set` on the stack it means."""
     save([*images, structure_set], folder)

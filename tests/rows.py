@@ -11,11 +11,11 @@ from dicomnode.domain import (
     ImageInstance,
     Instance,
     Job,
+    JobOptions,
     ObjectKind,
     OtherInstance,
     Pair,
     PairingRule,
-    PromptOptions,
     StackImages,
     Uid,
 )
@@ -112,7 +112,7 @@ def dispatch(database: Database, key: str = "j1") -> tuple[str, ...] | None:
         images=(image(),),
     )
     pair = Pair(annotation=annotation(), images=stack, rule=PairingRule.IMAGES, evidence="it names them")
-    job = Job(key=key, images=stack, annotation=annotation(), options=PromptOptions(roi="liver"))
+    job = Job(key=key, images=stack, annotation=annotation(), options=JobOptions(roi="liver"))
     return jobs.dispatch(database, study, [(pair, job)], "it was quiet")
 
 

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from dicomnode.domain import Exclusion, PromptOptions
+from dicomnode.domain import Exclusion
 from dicomnode.inference.runtime import load_runtime
 from dicomnode.offline import Report, Wishes, segment_paths
 from dicomnode.pipeline import Step
@@ -54,7 +54,7 @@ def segment(  # noqa: PLR0913 - an argument an option
     usage or settings; 3 nothing was written; 4 something was refused, the rest is done.
     """
     settings = load_settings(config).settings
-    options = PromptOptions(roi=_pattern(roi) or settings.prompts.roi, margin_mm=settings.prompts.margin_mm)
+    options = settings.job_options(_pattern(roi))
     runtime = load_runtime(model or settings.model.name)
     console = Console(stderr=True)
     report = Report(stacks=(), annotations=(), results=(), exclusions=())

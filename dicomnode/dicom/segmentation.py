@@ -39,9 +39,12 @@ _LARGEST_SERIES_NUMBER = 2**31 - 1
 
 
 def write_objects(
-    masks: Sequence[Mask], stack: Stack, annotation: Annotation, model: ModelIdentity
+    masks: Sequence[Mask], stack: Stack, annotation: Annotation, model: ModelIdentity, device_serial_number: str
 ) -> tuple[WrittenObject, ...]:
-    """Return the objects that carry `masks`: one SEG on the source planes, or none where every mask is empty."""
+    """Return the objects that carry `masks`: one SEG on the source planes, or none where every mask is empty.
+
+    `device_serial_number` is that of this node, as the site has it.
+    """
     if not any(mask.voxels for mask in masks):
         return ()
     draft_uid = identify(masks, stack, annotation, model)
@@ -51,6 +54,7 @@ def write_objects(
             seg = _segmentation(masks, stack, headers, draft_uid, model)
             with closing(seg._db_con):  # noqa: SLF001 - highdicom's index, which it leaves open
                 _complete(seg, headers[0], newest_time((*headers, _header(annotation))))
+                _set_device(seg, device_serial_number)
                 _restore_texts(seg, stack, headers)
                 _name(seg, draft_uid)
                 # headers are copied too, and may change under the same source UIDs: other bytes, another UID
@@ -91,7 +95,7 @@ def _segmentation(
         manufacturer=MANUFACTURER,
         manufacturer_model_name=MANUFACTURER,
         software_versions=__version__,
-        device_serial_number="not assigned",
+        device_serial_number="",
         content_label=re.sub("[^A-Z0-9_ ]", "_", model.name.upper())[: _CODE_STRING - 4] + "_SEG",
         content_description=_content_description(masks),
         content_creator_name=MANUFACTURER.upper(),
@@ -142,6 +146,12 @@ def _complete(seg: Segmentation, source: Dataset, newest: tuple[str, str]) -> No
     for item in seg.ContributingEquipmentSequence:
         if "ContributionDateTime" in item:
             del item.ContributionDateTime
+
+
+def _set_device(seg: Segmentation, serial_number: str) -> None:
+    """Say which device made `seg`, and its UID, which belongs to the serial number (PS3.3 C.7.5.1, C.7.5.2)."""
+    seg.DeviceSerialNumber = serial_number
+    seg.DeviceUID = uid_of("device", serial_number)
 
 
 def _name(seg: Segmentation, seg_uid: Uid) -> None:

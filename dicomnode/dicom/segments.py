@@ -29,7 +29,11 @@ def describe_segment(number: int, prompt: Prompt, model: ModelIdentity) -> Segme
             family=_coded(model.family),
             version=model.version,
             source=model.source,
-            parameters={**dict(model.parameters), "margin_mm": f"{prompt.margin_mm:g}"},
+            parameters={
+                **dict(model.parameters),
+                "margin_mm": f"{prompt.margin_mm:g}",
+                "prompt": f"RTSTRUCT {prompt.source_uid} ROI {prompt.source_item}",
+            },
         ),
         tracking_uid=prompt.tracking_uid,
         tracking_id=prompt.tracking_id,

@@ -13,11 +13,16 @@ from dicomnode.domain.uid import Uid
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PromptOptions:
-    """What a site or user asks of the prompts: a regular expression on ROI names, and a margin in mm."""
+class JobOptions:
+    """What a site or user asks of a job, all of which changes the result.
+
+    `roi` is a regular expression on the names of regions; `margin_mm` widens each box on every side;
+    `device_serial_number` is the one that results bear.
+    """
 
     roi: str | None = None
     margin_mm: float = 0.0
+    device_serial_number: str = "not assigned"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,7 +131,7 @@ class Job:
     key: str
     images: StackImages
     annotation: Annotation
-    options: PromptOptions
+    options: JobOptions
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

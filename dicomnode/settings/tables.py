@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
+from dicomnode.domain import JobOptions
 from dicomnode.inference.runtime import RUNTIMES
 from dicomnode.logs import LogFormat, LogLevel
 
@@ -19,6 +20,10 @@ def _matching(text: str, pattern: str) -> str:
 
 def _ae_title(text: str) -> str:
     return _matching(text.strip(" "), r"[ -\[\]-~]{1,16}")
+
+
+def _long_string(text: str) -> str:
+    return _matching(text.strip(" "), r"[ -\[\]-~]{1,64}")
 
 
 def _host(text: str) -> str:
@@ -75,6 +80,10 @@ class Node(Table):
 
     ae_title: AeTitle = "DICOMNODE"
     data_dir: Annotated[Path, AfterValidator(_absolute)] = Field(strict=False, description="the path of a folder")
+    device_serial_number: Annotated[str, AfterValidator(_long_string)] = Field(
+        default="not assigned",
+        description="1 to 64 printable ASCII characters, no backslash, not only spaces (PS3.5 6.2, LO)",
+    )
 
 
 class Listener(Table):
@@ -142,3 +151,11 @@ class Settings(Table):
         default=(), strict=False, description="[[destinations]] tables, each with a name of its own"
     )
     log: Log = Log()
+
+    def job_options(self, roi: str | None = None) -> JobOptions:
+        """Return what is asked of each job; `roi` stands in for that of the settings."""
+        return JobOptions(
+            roi=roi or self.prompts.roi,
+            margin_mm=self.prompts.margin_mm,
+            device_serial_number=self.node.device_serial_number,
+        )

@@ -13,10 +13,10 @@ from dicomnode.domain import (
     ImageInstance,
     Instance,
     Job,
+    JobOptions,
     JobState,
     ObjectKind,
     Pair,
-    PromptOptions,
     StackImages,
     StudyState,
     Uid,
@@ -98,7 +98,7 @@ def load(database: Database, spool: Spool, row: JobRow) -> Job:
         key=row.key,
         images=StackImages(**{**stack, "images": tuple(planes)}),
         annotation=drawn,
-        options=PromptOptions(**options),
+        options=JobOptions(**options),
     )
 
 

@@ -23,7 +23,7 @@ from dicomnode.dicom.prompts import read_prompts
 from dicomnode.dicom.segmentation import write_objects
 from dicomnode.dicom.segments import describe_segment
 from dicomnode.dicom.stack import read_stack
-from dicomnode.domain import Mask, Pair, PromptOptions
+from dicomnode.domain import JobOptions, Mask, Pair
 from dicomnode.inference.runtime import load_runtime
 from dicomnode.inference.segmenter import segment
 from dicomnode.planning import plan
@@ -50,10 +50,10 @@ def _measure(pair: Pair, paths: list[Path]) -> list[tuple[str, float, str, float
     runtime = load_runtime("classical")
     read, stack = _timed(lambda: read_stack(pair.images))
     plain_read, _ = _timed(lambda: _read_with_simpleitk(paths))
-    _, found = _timed(lambda: read_prompts(pair.annotation, stack, PromptOptions()))
+    _, found = _timed(lambda: read_prompts(pair.annotation, stack, JobOptions()))
     segmenting, masks = _timed(lambda: segment(stack, found.prompts, runtime, lambda _done, _total: None))
     boxes = sum(len(prompt.boxes) for prompt in found.prompts)
-    writing, objects = _timed(lambda: write_objects(masks, stack, pair.annotation, runtime.identity))
+    writing, objects = _timed(lambda: write_objects(masks, stack, pair.annotation, runtime.identity, "1"))
     plain_write, _ = _timed(lambda: _write_with_highdicom(masks, paths, runtime.identity))
     checking, _ = _timed(lambda: check(objects, masks, stack))
     job = read + segmenting + writing + checking

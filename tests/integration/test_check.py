@@ -32,7 +32,7 @@ def parts(tmp_path: Path) -> Parts:
     one, other = np.zeros((32, 40), dtype=bool), np.zeros((32, 40), dtype=bool)
     one[5:9, 6:12], other[3:20, 10:31] = True, True
     masks = (mask({1: one, 2: one}, "one"), mask({2: other, 3: other}, "other"))
-    (written,) = write_objects(masks, stack, job.annotation, FillsTheBox().identity)
+    (written,) = write_objects(masks, stack, job.annotation, FillsTheBox().identity, "1")
     return written, masks, stack
 
 

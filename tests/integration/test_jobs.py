@@ -4,8 +4,8 @@ import pytest
 
 from dicomnode.domain import (
     DeliveryState,
+    JobOptions,
     JobState,
-    PromptOptions,
     StudyState,
 )
 from dicomnode.store import arrivals, deliveries, jobs
@@ -30,7 +30,7 @@ def test_a_job_comes_back_with_its_instances(database: Database, spool: Spool) -
     job = jobs.load(database, spool, jobs.job_row(database, "j1"))
     assert job.images.images == (replace(image(), path=spool.path("1.2.3.1-aa.dcm")),)
     assert job.annotation == replace(annotation(), path=spool.path("1.2.4.1-bb.dcm"))
-    assert job.options == PromptOptions(roi="liver")
+    assert job.options == JobOptions(roi="liver")
 
 
 def test_a_study_that_received_something_meanwhile_is_not_dispatched(database: Database, clock: Clock) -> None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from dicomnode.domain import PromptOptions
+from dicomnode.domain import JobOptions
 from dicomnode.errors import Reason
 from dicomnode.offline import Report, Wishes, segment_paths
 from dicomnode.pipeline import Step
@@ -13,7 +13,7 @@ from tests.fakes import FillsTheBox
 def _segment(folder: Path, output: Path, *, roi: str | None = None, preview: bool = False) -> Report:
     wishes = Wishes(
         output=output,
-        options=PromptOptions(roi=roi),
+        options=JobOptions(roi=roi),
         preview=preview,
         progress=lambda _title, _step, _done, _total: None,
     )

@@ -9,7 +9,7 @@ from pydicom import Dataset
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
 
-from dicomnode.domain import Prompt, PromptOptions, Stack
+from dicomnode.domain import JobOptions, Prompt, Stack
 from dicomnode.errors import Reason
 from tests.builders import Contour, ct_series, rtstruct, square
 from tests.folders import prompts_of
@@ -183,7 +183,7 @@ def test_only_regions_whose_whole_name_matches_in_any_case_are_used(
     images = ct_series()
     drawn = rtstruct(images, {name: [square(5, 5, 9, 9, 5.0)] for name in ("GTV-1", "GTVn", "Liver", "Node", "Node.")})
     drawn.StructureSetROISequence[4].ROIName = "Node"
-    found, _ = prompts_of(images, drawn, tmp_path, PromptOptions(roi=roi))
+    found, _ = prompts_of(images, drawn, tmp_path, JobOptions(roi=roi))
     assert [prompt.label for prompt in found.prompts] == labels
     assert {one.reason for one in found.exclusions} == {Reason.NOT_SELECTED}
 
@@ -191,7 +191,7 @@ def test_only_regions_whose_whole_name_matches_in_any_case_are_used(
 def test_a_margin_is_in_millimetres_on_each_axis(tmp_path: Path) -> None:
     images = ct_series(spacing=(1.0, 0.5))
     drawn = rtstruct(images, {"A": [square(5, 5, 9, 9, 5.0)]})
-    found, stack = prompts_of(images, drawn, tmp_path, PromptOptions(margin_mm=2.0))
+    found, stack = prompts_of(images, drawn, tmp_path, JobOptions(margin_mm=2.0))
     assert boxes_of(found.prompts[0], stack) == {2: (6, 3, 22, 11)}
 
 

@@ -44,7 +44,7 @@ SQUARE = block(slice(5, 9), slice(6, 12))
 
 def written(masks: Sequence[Mask], stack: Stack, annotation: Annotation, model: ModelIdentity = MODEL) -> Dataset:
     """Write `masks`, check them, and return the object as it stands in a file."""
-    objects = write_objects(masks, stack, annotation, model)
+    objects = write_objects(masks, stack, annotation, model, "1")
     check(objects, masks, stack)
     return dcmread(BytesIO(objects[0].content))
 
@@ -94,7 +94,9 @@ def test_other_boxes_masks_weights_parameters_or_annotations_are_another_uid(tmp
         ([same], annotation, replace(MODEL, version="2")),
         ([same], annotation, replace(MODEL, parameters=(("window", "wide"),))),
     ]
-    uids = [write_objects(masks, stack, of, model)[0].sop_instance_uid for masks, of, model in [*variants, variants[0]]]
+    uids = [
+        write_objects(masks, stack, of, model, "1")[0].sop_instance_uid for masks, of, model in [*variants, variants[0]]
+    ]
     assert len(set(uids)) == len(variants)
     assert uids[0] == uids[-1]
 
@@ -178,7 +180,7 @@ def test_an_empty_segment_stays_listed_and_has_no_frame(tmp_path: Path) -> None:
 
 def test_masks_without_a_voxel_make_no_object(tmp_path: Path) -> None:
     stack, annotation = source(tmp_path, ct_series())
-    assert write_objects([mask({1: np.zeros((32, 40), dtype=bool)})], stack, annotation, MODEL) == ()
+    assert write_objects([mask({1: np.zeros((32, 40), dtype=bool)})], stack, annotation, MODEL, "1") == ()
 
 
 def test_an_object_says_who_made_it_and_how(tmp_path: Path) -> None:
@@ -250,3 +252,13 @@ def test_where_nothing_was_drawn_nothing_is_written(tmp_path: Path) -> None:
     outcome = outcome_of(images, rtstruct(images, {"A": []}), tmp_path)
     assert (outcome.objects, outcome.segments) == ((), ())
     assert [one.reason for one in outcome.exclusions] == [Reason.NOT_A_PROMPT]
+
+
+def test_the_serial_number_is_the_sites_own_and_names_the_device(tmp_path: Path) -> None:
+    stack, annotation = source(tmp_path, ct_series())
+    made = [
+        dcmread(BytesIO(write_objects([mask({1: SQUARE})], stack, annotation, MODEL, number)[0].content))
+        for number in ("A-1", "A-2")
+    ]
+    assert [seg.DeviceSerialNumber for seg in made] == ["A-1", "A-2"]
+    assert len({seg.DeviceUID for seg in made}) == len({seg.SOPInstanceUID for seg in made}) == 2

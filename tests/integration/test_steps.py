@@ -6,7 +6,7 @@ from threading import Event
 import pytest
 
 from dicomnode.dispatching import Orders, start_studies
-from dicomnode.domain import JobState, ObjectKind, Outcome, PromptOptions, StudyState, Uid, WrittenObject
+from dicomnode.domain import JobOptions, JobState, ObjectKind, Outcome, StudyState, Uid, WrittenObject
 from dicomnode.errors import Unavailable
 from dicomnode.network.part10 import StoreRequest
 from dicomnode.queue.engine import Engine
@@ -20,7 +20,7 @@ from dicomnode.store.spool import Spool
 from tests.builders import STUDY, ct_series, rtstruct, save, square
 from tests.fakes import FillsTheBox
 
-ORDERS = Orders(quiet_seconds=0, options=PromptOptions(), model=FillsTheBox().identity)
+ORDERS = Orders(quiet_seconds=0, options=JobOptions(), model=FillsTheBox().identity)
 
 
 class FillsUp(Spool):

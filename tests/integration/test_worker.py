@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from dicomnode.dicom.instances import describe
-from dicomnode.domain import Job, Outcome, PromptOptions
+from dicomnode.domain import Job, JobOptions, Outcome
 from dicomnode.errors import Reason, Refused, Unavailable
 from dicomnode.planning import job_of, plan
 from dicomnode.worker import LoadRuntime, NamedModel, Worker
@@ -68,7 +68,7 @@ def job(tmp_path: Path) -> Job:
     images = ct_series()
     drawn = rtstruct(images, {"liver": [square(10, 8, 20, 16, 2.5)]})
     found = [describe(path, path=path, sha256=path.name) for path in save([*images, drawn], tmp_path / "study")]
-    return job_of(plan(found).pairs[0], PromptOptions(), FillsTheBox().identity)
+    return job_of(plan(found).pairs[0], JobOptions(), FillsTheBox().identity)
 
 
 @pytest.fixture

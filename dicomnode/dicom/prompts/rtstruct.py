@@ -15,7 +15,7 @@ from dicomnode.dicom.prompts.boxes import extent, fit, to_pixels, union
 from dicomnode.dicom.prompts.matching import match_planes
 from dicomnode.dicom.reading import PARSER_ERRORS, text
 from dicomnode.dicom.uids import uid_of
-from dicomnode.domain import Annotation, Box, Exclusion, PlaneKey, Prompt, PromptOptions, Prompts, Stack
+from dicomnode.domain import Annotation, Box, Exclusion, JobOptions, PlaneKey, Prompt, Prompts, Stack
 from dicomnode.errors import Reason, Refused
 
 # what a planning system draws that is no organ or target to segment (PS3.3 C.8.8.8.1)
@@ -42,7 +42,7 @@ class _Roi:
     contours: tuple[Dataset, ...]
 
 
-def boxes_of_contours(ds: Dataset, annotation: Annotation, stack: Stack, options: PromptOptions) -> Prompts:
+def boxes_of_contours(ds: Dataset, annotation: Annotation, stack: Stack, options: JobOptions) -> Prompts:
     """Return a prompt for each region of interest in `ds` that has contours on `stack`, and what gave none and why."""
     prompts: list[Prompt] = []
     regions, exclusions = _regions(ds, annotation)
@@ -108,9 +108,7 @@ def _colour(drawn: Sequence[Dataset]) -> tuple[int, int, int] | None:
     return (values[0], values[1], values[2]) if len(values) == len("RGB") else None
 
 
-def _prompt_of(
-    roi: _Roi, annotation: Annotation, stack: Stack, options: PromptOptions
-) -> tuple[Prompt, list[Exclusion]]:
+def _prompt_of(roi: _Roi, annotation: Annotation, stack: Stack, options: JobOptions) -> tuple[Prompt, list[Exclusion]]:
     _check_wanted(roi, options)
     notes = _check_frame_of_reference(roi, stack)
     outlines, exclusions = _outlines(roi, stack, notes)
@@ -144,7 +142,7 @@ def _prompt_of(
     return prompt, exclusions
 
 
-def _check_wanted(roi: _Roi, options: PromptOptions) -> None:
+def _check_wanted(roi: _Roi, options: JobOptions) -> None:
     if roi.interpreted_type in NOT_PROMPTS or roi.interpreted_type.startswith("BRACHY_"):
         raise Refused(Reason.NOT_A_PROMPT, roi.what, f"its type is {roi.interpreted_type}")
     if options.roi and not any(re.fullmatch(options.roi, known, re.IGNORECASE) for known in (roi.name, roi.label)):
