@@ -101,9 +101,9 @@ def test_places_are_in_the_documented_order() -> None:
         folder=Path("/work"),
     )
     assert places(Path("mine.toml"), around) == (
-        Place(source="--config", path=Path("/work/mine.toml"), required=True),
-        Place(source="DICOMNODE_CONFIG", path=Path("/work/site.toml"), required=True),
-        Place(source="current folder", path=Path("/work/dicomnode.toml")),
+        Place(source="--config", path=Path("/srv/mine.toml"), required=True),
+        Place(source="DICOMNODE_CONFIG", path=Path("/srv/site.toml"), required=True),
+        Place(source="current folder", path=Path("/srv/dicomnode.toml")),
         Place(source="user", path=Path("/xdg/dicomnode/dicomnode.toml")),
         Place(source="system", path=Path("/etc/dicomnode/dicomnode.toml")),
     )
