@@ -8,7 +8,7 @@ from dicomnode.errors import SettingsError
 from dicomnode.settings import Place, Settings, Surroundings, get, parse, places
 from dicomnode.settings.toml_text import line_of, value_of, with_value
 
-HERE = Surroundings(environment={"HOME": "/home/kim"}, folder=Path("/work"))
+HERE = Surroundings(environment={"HOME": "/home/kim"}, folder=Path("/srv"))
 FILE = Path("/etc/site/dicomnode.toml")
 PACS = '[[destinations]]\nname = "pacs"\nae_title = "PACS"\nhost = "127.0.0.1"\nport = 104\n'
 
@@ -98,7 +98,7 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_the_lines() -> None:
 def test_places_are_in_the_documented_order() -> None:
     around = Surroundings(
         environment={"DICOMNODE_CONFIG": "site.toml", "XDG_CONFIG_HOME": "/xdg", "HOME": "/home/kim"},
-        folder=Path("/work"),
+        folder=Path("/srv"),
     )
     assert places(Path("mine.toml"), around) == (
         Place(source="--config", path=Path("/srv/mine.toml"), required=True),
