@@ -18,7 +18,7 @@ from dicomnode_cli.main import Commands, app
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
-DEFAULTS = parse("", None, Surroundings(environment={"HOME": "/home/kim"}, folder=Path("/")))
+DEFAULTS = parse("", None, Surroundings(environment={"HOME": "/home/user"}, folder=Path("/")))
 
 
 def rows_of(page: Path) -> dict[str, list[str]]:
@@ -92,7 +92,7 @@ def test_the_shipped_settings_file_has_every_setting_and_no_other() -> None:
 
 def test_the_shipped_settings_file_says_the_defaults() -> None:
     text = (ROOT / "config" / "dicomnode.toml").read_text(encoding="utf-8")
-    assert parse(text, None, Surroundings(environment={"HOME": "/home/kim"}, folder=Path("/"))) == DEFAULTS
+    assert parse(text, None, Surroundings(environment={"HOME": "/home/user"}, folder=Path("/"))) == DEFAULTS
     commented = default_file()
     assert commented["node"]["data_dir"] == "~/.local/share/dicomnode"
 

@@ -8,7 +8,7 @@ from dicomnode.errors import SettingsError
 from dicomnode.settings import Place, Settings, Surroundings, get, parse, places
 from dicomnode.settings.toml_text import line_of, value_of, with_value
 
-HERE = Surroundings(environment={"HOME": "/home/kim"}, folder=Path("/srv"))
+HERE = Surroundings(environment={"HOME": "/home/user"}, folder=Path("/srv"))
 FILE = Path("/etc/site/dicomnode.toml")
 PACS = '[[destinations]]\nname = "pacs"\nae_title = "PACS"\nhost = "127.0.0.1"\nport = 104\n'
 
@@ -29,7 +29,7 @@ def test_an_empty_file_means_the_defaults() -> None:
 
 
 def test_the_data_folder_lies_in_the_users_home_by_default() -> None:
-    assert parsed("").node.data_dir == Path("/home/kim/.local/share/dicomnode")
+    assert parsed("").node.data_dir == Path("/home/user/.local/share/dicomnode")
 
 
 def test_the_data_folder_follows_xdg_data_home() -> None:
@@ -42,7 +42,7 @@ def test_a_relative_data_folder_is_relative_to_the_settings_file() -> None:
 
 
 def test_a_tilde_in_the_data_folder_is_the_users_home() -> None:
-    assert parsed('[node]\ndata_dir = "~/node"').node.data_dir == Path("/home/kim/node")
+    assert parsed('[node]\ndata_dir = "~/node"').node.data_dir == Path("/home/user/node")
 
 
 def test_a_data_folder_without_any_home_must_be_set() -> None:
@@ -97,7 +97,7 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_the_lines() -> None:
 
 def test_places_are_in_the_documented_order() -> None:
     around = Surroundings(
-        environment={"DICOMNODE_CONFIG": "site.toml", "XDG_CONFIG_HOME": "/xdg", "HOME": "/home/kim"},
+        environment={"DICOMNODE_CONFIG": "site.toml", "XDG_CONFIG_HOME": "/xdg", "HOME": "/home/user"},
         folder=Path("/srv"),
     )
     assert places(Path("mine.toml"), around) == (
@@ -110,7 +110,7 @@ def test_places_are_in_the_documented_order() -> None:
 
 
 def test_without_xdg_config_home_the_users_file_is_below_dot_config() -> None:
-    assert Path("/home/kim/.config/dicomnode/dicomnode.toml") in [place.path for place in places(None, HERE)]
+    assert Path("/home/user/.config/dicomnode/dicomnode.toml") in [place.path for place in places(None, HERE)]
 
 
 def test_a_destinations_port_is_addressed_by_its_name() -> None:
