@@ -129,6 +129,10 @@ def _open_desk(settings: Settings) -> Iterator[Desk]:
         database.upgrade()
         spool = Spool(data_dir / "spool")
         _recover(database, spool)
+        revived = deliveries.revive(database)
+        if revived:
+            told: dict[str, object] = {"action": "deliveries_revived", "deliveries": revived}
+            log.warning("what a destination had refused is sent again", extra=told)
         yield Desk(database=database, spool=spool, destinations=tuple(to.name for to in settings.destinations))
 
 

@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dicomnode.dicom.preview import draw
@@ -45,17 +45,19 @@ class Result:
     objects: tuple[SavedObject, ...]
     preview: Path | None
     segments: tuple[Segment, ...]
+    notes: tuple[str, ...]
     seconds: Mapping[str, float]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
-    """What there was, what was made of it, and what was not and why."""
+    """What there was, what was made of it, and what was not and why; `failures` are what could not be written."""
 
     stacks: tuple[StackImages, ...]
     annotations: tuple[Annotation, ...]
     results: tuple[Result, ...]
     exclusions: tuple[Exclusion, ...]
+    failures: tuple[str, ...] = ()
 
     @property
     def refused(self) -> tuple[Exclusion, ...]:
@@ -85,54 +87,69 @@ def segment_paths(paths: Iterable[Path], runtime: Runtime, wishes: Wishes) -> Re
     jobs = [job_of(pair, wishes.options, runtime.identity) for pair in found.pairs]
     folders = _short({job.images.series_uid for job in jobs})
     names = _short({job.annotation.sop_instance_uid for job in jobs})
-    results: list[Result] = []
-    exclusions = [*left_out, *found.exclusions]
+    done = _Done(exclusions=[*left_out, *found.exclusions])
     for number, job in enumerate(jobs, start=1):
         target = wishes.output / f"{folders[job.images.series_uid]}-{job.images.key.rpartition('/')[2]}"
-        stem = target / names[job.annotation.sop_instance_uid]
+        stem = (target / names[job.annotation.sop_instance_uid]).absolute()
         try:
-            result, more = _segment(job, runtime, wishes, stem, f"{number}/{len(jobs)}")
-            results.extend([result] if result.objects else [])
-            exclusions.extend(more)
+            _segment(job, runtime, wishes, (stem, f"{number}/{len(jobs)}"), done)
         except Refused as error:
-            exclusions.append(Exclusion.of(error))
+            done.exclusions.append(Exclusion.of(error))
+        except OSError as error:
+            done.failures.append(f"{stem}: {error}")
     return Report(
-        stacks=found.stacks, annotations=found.annotations, results=tuple(results), exclusions=tuple(exclusions)
+        stacks=found.stacks,
+        annotations=found.annotations,
+        results=tuple(done.results),
+        exclusions=tuple(done.exclusions),
+        failures=tuple(done.failures),
     )
 
 
-def _segment(
-    job: Job, runtime: Runtime, wishes: Wishes, stem: Path, title: str
-) -> tuple[Result, tuple[Exclusion, ...]]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Done:
+    """What has been done so far: kept job by job, so that a later failure takes nothing away."""
+
+    exclusions: list[Exclusion]
+    results: list[Result] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+
+
+def _segment(job: Job, runtime: Runtime, wishes: Wishes, place: tuple[Path, str], done: _Done) -> None:
+    stem, title = place
     watch = _Stopwatch()
 
-    def progress(step: Step, done: int, total: int) -> None:
+    def progress(step: Step, count: int, total: int) -> None:
         watch.at(step)
-        wishes.progress(title, step, done, total)
+        wishes.progress(title, step, count, total)
 
     outcome = run(job, Tools(runtime=runtime, progress=progress))
+    done.exclusions.extend(outcome.exclusions)
     objects = tuple(_save(outcome, stem))
-    seconds = watch.stop()
-    preview = stem.with_name(f"{stem.name}_SEG.png") if wishes.preview and objects else None
-    if preview:
-        draw(job, outcome.objects[0].content, preview)
+    if not objects:
+        return
     result = Result(
         job=job,
         model=runtime.identity.name,
         objects=objects,
-        preview=preview,
+        preview=None,
         segments=outcome.segments,
-        seconds=seconds,
+        notes=outcome.notes,
+        seconds=watch.stop(),
     )
-    return result, outcome.exclusions
+    done.results.append(result)
+    if wishes.preview:
+        picture = stem.with_name(f"{stem.name}_SEG.png")
+        draw(job, outcome.objects[0].content, picture)
+        done.results[-1] = replace(result, preview=picture)
 
 
 def _save(outcome: Outcome, stem: Path) -> Iterable[SavedObject]:
     """Write each object whole or not at all: a reader never finds half a file."""
     for made in outcome.objects:
-        path = stem.with_name(f"{stem.name}_{made.kind}.dcm").absolute()
+        path = stem.with_name(f"{stem.name}_{made.kind}.dcm")
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f"{path.name}.part")
+        part = path.with_name(f"{path.name}.{os.getpid()}.part")
         part.write_bytes(made.content)
         os.replace(part, path)  # noqa: PTH105 - atomic, and says so
         yield SavedObject(kind=made.kind, path=path, sop_instance_uid=made.sop_instance_uid)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from dicomnode.dicom.check import check
+from dicomnode.dicom.notes import notes_of
 from dicomnode.dicom.prompts import read_prompts
 from dicomnode.dicom.segmentation import write_objects
 from dicomnode.dicom.stack import read_stack
@@ -37,7 +38,7 @@ class Tools:
 def run(job: Job, tools: Tools) -> Outcome:
     """Segment the images of `job`; return the objects to deliver."""
     tools.progress(Step.READ, 0, len(job.images.images))
-    stack = read_stack(job.images)
+    stack = read_stack(job.images, lambda done, total: tools.progress(Step.READ, done, total))
     tools.progress(Step.PROMPTS, 0, 1)
     found = read_prompts(job.annotation, stack, job.options)
     tools.progress(Step.SEGMENT, 0, 1)
@@ -47,4 +48,5 @@ def run(job: Job, tools: Tools) -> Outcome:
     check(objects, masks, stack)  # re-reads what was written, plane by plane, in patient space
     tools.progress(Step.WRITE, 1, 1)
     exclusions = (*stack.exclusions, *found.exclusions, *nothing_found(masks))
-    return Outcome(objects=objects, segments=summarise(masks, stack), exclusions=exclusions)
+    notes = notes_of(job, stack, found.prompts)
+    return Outcome(objects=objects, segments=summarise(masks, stack), exclusions=exclusions, notes=notes)

@@ -51,4 +51,4 @@ def _tell(shown: Demonstration, console: Console) -> None:
     console.print(segments)
     places = {"study": shown.study, "SEG": shown.seg, "picture": shown.montage, "node's log": shown.log}
     for name, path in places.items():
-        console.print(f"{name:12} {path}", soft_wrap=True, highlight=False)
+        console.print(f"{name:12} {path}", soft_wrap=True, highlight=False, markup=False)

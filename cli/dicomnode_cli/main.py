@@ -62,3 +62,6 @@ def main() -> None:
     except DicomNodeError as error:
         typer.echo(f"dicomnode: {error}", err=True)
         sys.exit(USAGE if isinstance(error, SettingsError) else FAILURE)
+    except OSError as error:  # a folder that cannot be written, a full disk: its words name the file
+        typer.echo(f"dicomnode: {error}", err=True)
+        sys.exit(FAILURE)

@@ -13,6 +13,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from dicomnode.domain import Exclusion
 from dicomnode.inference.runtime import load_runtime
@@ -61,10 +62,7 @@ def segment(  # noqa: PLR0913 - an argument an option
     try:
         with _progress(console) as progress:
             wishes = Wishes(output=output, options=options, preview=preview, progress=progress)
-            report = segment_paths(paths, runtime, wishes)
-    except OSError as error:
-        typer.echo(f"dicomnode: {error}", err=True)
-        raise typer.Exit(FAILED) from error
+            report = segment_paths([path.absolute() for path in paths], runtime, wishes)
     finally:  # one document, whatever happened
         if as_json:
             json.dump(_document(report), sys.stdout, indent=2)
@@ -96,6 +94,8 @@ def _progress(console: Console) -> Iterator[Any]:
 
 
 def _exit_code(report: Report) -> int:
+    if report.failures:
+        return FAILED
     if report.refused:
         return SOME_REFUSED
     return 0 if report.results else NOTHING_WRITTEN
@@ -138,16 +138,26 @@ def _excluded(one: Exclusion) -> dict[str, str]:
 
 
 def _tell(report: Report, console: Console, aside: Console) -> None:
-    """Show the table of segments and where they lie, then what was refused and set aside."""
+    """Show the table of segments and where they lie; then notes, and what failed, was refused and set aside."""
     if report.results:
         console.print(_table(report))
     for result in report.results:
         for path in (*(one.path for one in result.objects), *([result.preview] if result.preview else [])):
-            console.print(str(path), soft_wrap=True, highlight=False)
+            _line(console, str(path))
+    for result in report.results:
+        for note in result.notes:
+            _line(aside, f"note  {result.objects[0].path.name}: {note}")
+    for failure in report.failures:
+        _line(aside, f"failed  {failure}")
     if not report.results:
-        aside.print(_nothing(report), soft_wrap=True, highlight=False)
+        _line(aside, _nothing(report))
     _list("refused", report.refused, aside)
     _list("set aside", report.set_aside, aside)
+
+
+def _line(console: Console, words: str) -> None:
+    """Print `words` as they are: names and paths may hold what looks like markup."""
+    console.print(words, soft_wrap=True, highlight=False, markup=False)
 
 
 def _table(report: Report) -> Table:
@@ -161,7 +171,7 @@ def _table(report: Report) -> Table:
         for one in result.segments:
             volume = "-" if one.volume_ml is None else f"{one.volume_ml:.2f}"
             seconds = f"{result.seconds['total']:.2f}"
-            table.add_row(stack, one.label, str(one.voxels), volume, str(one.planes), seconds)
+            table.add_row(Text(stack), Text(one.label), str(one.voxels), volume, str(one.planes), seconds)
     return table
 
 
@@ -187,6 +197,6 @@ def _list(title: str, excluded: tuple[Exclusion, ...], console: Console) -> None
     if excluded:
         console.print(f"{title}: {len(excluded)}", style="bold")
     for one in excluded[:_SHOWN]:
-        console.print(f"  {one.reason.value}  {one.what}: {one.detail}", soft_wrap=True, highlight=False, markup=False)
+        _line(console, f"  {one.reason.value}  {one.what}: {one.detail}")
     if len(excluded) > _SHOWN:
         console.print(f"  ... and {len(excluded) - _SHOWN} more; --json lists them all")

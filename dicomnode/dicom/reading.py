@@ -12,6 +12,7 @@ from typing import BinaryIO, cast
 
 from pydicom import Dataset, dcmread
 from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.multival import MultiValue
 
 from dicomnode.errors import Reason, Refused
 
@@ -91,7 +92,9 @@ def numbers(ds: Dataset, keyword: str, count: int, what: str) -> tuple[float, ..
 def text(ds: Dataset, keyword: str) -> str:
     """Return element `keyword` as stripped text, '' where it is absent or cannot be read."""
     try:
-        return str(ds.get(keyword) or "").strip().rstrip("\0")
+        value = ds.get(keyword) or ""
+        whole = "\\".join(map(str, value)) if isinstance(value, MultiValue) else str(value)
+        return whole.strip().rstrip("\0")
     except PARSER_ERRORS:
         return ""
 

@@ -50,12 +50,16 @@ def _walk(path: Path) -> Iterator[Path]:
     if not path.is_dir():
         yield path
         return
-    for folder, folders, names in os.walk(path):
+    unlisted: list[OSError] = []
+    for folder, folders, names in os.walk(path, onerror=unlisted.append):
         folders.sort()
         yield from (file for name in sorted(names) if (file := Path(folder, name)).is_file())
+    yield from (Path(error.filename) for error in unlisted)  # to be refused by name
 
 
 def _describe(path: Path, fallback: Fallback | None) -> Instance:
+    if not path.is_file():
+        raise Refused(Reason.UNREADABLE, str(path), "it is no file, or a folder that cannot be listed")
     try:
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,5 +1,6 @@
 """Read the images of a stack: their planes, pixels and geometry."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -12,8 +13,8 @@ from dicomnode.errors import Reason, Refused
 from dicomnode.geometry import facts_of
 
 
-def read_stack(images: StackImages) -> Stack:
-    """Return the stack that `images` make, with the stored pixels of every plane.
+def read_stack(images: StackImages, progress: Callable[[int, int], None] | None = None) -> Stack:
+    """Return the stack that `images` make, with the stored pixels of every plane; tell `progress` (done, total).
 
     An image that cannot be read leaves its plane out and is named in the stack's `exclusions`; when none can be
     read the stack is refused.
@@ -21,7 +22,9 @@ def read_stack(images: StackImages) -> Stack:
     planes: list[Plane] = []
     exclusions: list[Exclusion] = []
     lost: list[Vector] = []
-    for image in images.images:
+    for done, image in enumerate(images.images):
+        if progress:
+            progress(done, len(images.images))
         try:
             planes.append(_read_plane(image))
         except Refused as error:

@@ -152,3 +152,4 @@ class Outcome:
     objects: tuple[WrittenObject, ...]
     segments: tuple[Segment, ...]
     exclusions: tuple[Exclusion, ...]
+    notes: tuple[str, ...] = ()

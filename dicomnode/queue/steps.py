@@ -79,7 +79,8 @@ def _hand_over(desk: Desk, row: JobRow, outcome: Outcome, seconds: float) -> Non
     except OSError as error:
         jobs.give_back(desk.database)
         raise Unavailable(f"an object cannot be kept: {error.strerror}") from error
-    details = {"seconds": round(seconds, 3), "left_out": [_words(left) for left in outcome.exclusions]}
+    details: dict[str, Any] = {"seconds": round(seconds, 3), "left_out": [_words(left) for left in outcome.exclusions]}
+    details["notes"] = list(outcome.notes)
     try:
         jobs.complete(desk.database, row.key, made, desk.destinations, details)
     except Refused as error:

@@ -68,6 +68,7 @@ def _check_setting(table: type[BaseModel], parts: list[str], key: str) -> None:
 
 def _replace(path: Path, text: str) -> None:
     """Write `text` to `path` so that a reader, or a crash, sees the old or the new file whole."""
+    path = path.resolve()  # a link stays one
     try:
         mode = path.stat().st_mode
         with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as file:

@@ -22,7 +22,7 @@ _KEY = re.compile(r"""\s*([A-Za-z0-9_."' -]+?)\s*=""")
 def read_text(path: Path) -> str:
     """Return the text of the settings file at `path`."""
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise SettingsError(str(path), f"byte {error.start} is not UTF-8; a settings file is UTF-8 text") from error
     except OSError as error:

@@ -11,7 +11,7 @@ from threading import Lock
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import URL, Connection, Engine, create_engine, event
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from dicomnode.errors import Unavailable
@@ -95,3 +95,7 @@ def _translated() -> Iterator[None]:
         yield
     except OperationalError as error:
         raise Unavailable(f"the database cannot be used now: {error.orig}") from error
+    except DatabaseError as error:
+        if isinstance(error.orig, sqlite3.DatabaseError) and type(error.orig) is sqlite3.DatabaseError:
+            raise Unavailable(f"the database is damaged, or its file is none: {error.orig}") from error
+        raise

@@ -87,6 +87,17 @@ def recover(database: Database) -> int:
         return _recover(connection, database, true())
 
 
+def revive(database: Database) -> int:
+    """Let what a destination refused for good be sent again: its settings, or this node's, may have been mended."""
+    columns = tables.delivery.c
+    with database.write() as connection:
+        dead = select(columns.sop_uid, columns.destination).where(columns.state == DeliveryState.DEAD.value)
+        found = connection.execute(dead).all()
+        for sop_uid, destination in found:
+            _move(connection, (sop_uid, destination), DeliveryState.WAITING, next_at=database.now())
+    return len(found)
+
+
 def all_deliveries(database: Database) -> tuple[DeliveryRow, ...]:
     """Return every delivery."""
     columns = tables.delivery.c

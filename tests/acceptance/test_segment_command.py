@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydicom.uid import UID
 
 from tests.builders import ct_series, rtstruct, save, square
 
@@ -64,7 +65,7 @@ def test_a_truncated_file_among_good_ones_ends_with_4_and_is_named(tmp_path: Pat
     paths[-2].write_bytes(paths[-2].read_bytes()[:600])
     done = _run("in", "--json", cwd=tmp_path)
     assert done.returncode == 4
-    assert [one["what"] for one in _json(done)["refused"]] == [str(Path("in") / paths[-2].name)]
+    assert [one["what"] for one in _json(done)["refused"]] == [str(paths[-2])]
     assert len(_json(done)["results"]) == 1
 
 
@@ -93,3 +94,40 @@ def test_an_output_that_cannot_be_written_ends_with_1_and_one_document(tmp_path:
     assert _json(done) == {"results": [], "refused": [], "set_aside": []}
     assert "out" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_names_that_look_like_markup_are_shown_as_they_are(tmp_path: Path) -> None:
+    images = ct_series()
+    save([*images, rtstruct(images, {"GTV [/b] left[red]": [square(10, 8, 20, 16, 2.5)]})], tmp_path / "in")
+    done = _run("in", "-o", "[bold]out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "GTV [/b] left[red]" in done.stdout
+    assert "[bold]out" in done.stdout
+
+
+def test_what_was_written_before_a_failure_stands_in_the_document(tmp_path: Path) -> None:
+    for number in (1, 2):
+        images = ct_series(SeriesInstanceUID=f"1.2.3.{number}", StudyInstanceUID=f"1.2.{number}")
+        for index, image in enumerate(images):
+            image.SOPInstanceUID = image.file_meta.MediaStorageSOPInstanceUID = UID(f"1.2.3.{number}.{index + 1}")
+        drawn = rtstruct(images, {"Liver": [square(10, 8, 20, 16, 2.5)]})
+        drawn.SOPInstanceUID = drawn.file_meta.MediaStorageSOPInstanceUID = UID(f"1.2.3.{number}.9")
+        save([*images, drawn], tmp_path / "in" / str(number))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "1.2.3.2-1").write_text("a file where a folder is wanted")
+    done = _run("in", "--json", "-o", "out", cwd=tmp_path)
+    assert done.returncode == 1
+    assert [result["series_uid"] for result in _json(done)["results"]] == ["1.2.3.1"]
+    assert "failed" in done.stderr
+    assert "1.2.3.2-1" in done.stderr
+
+
+def test_notes_are_told_on_stderr(tmp_path: Path) -> None:
+    images = [image for number, image in enumerate(ct_series(StudyInstanceUID="", SeriesInstanceUID="")) if number != 3]
+    drawn = rtstruct(images, {"Liver": [square(10, 8, 20, 16, 2.5)]})
+    drawn.StudyInstanceUID = "1.2.3"
+    save([*images, drawn], tmp_path / "in")
+    done = _run("in", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "4 of 4 images: MISSING_UID" in done.stderr
+    assert "MISSING_SLICES 1" in done.stderr

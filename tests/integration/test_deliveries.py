@@ -62,3 +62,15 @@ def test_what_a_dead_process_was_sending_is_sent_again(database: Database) -> No
     claimed = deliveries.claim(database, "pacs")
     assert claimed is not None
     assert claimed.attempts == 2
+
+
+def test_what_was_refused_for_good_is_sent_once_more_after_it_is_revived(database: Database) -> None:
+    done_job(database, "pacs")
+    claimed = deliveries.claim(database, "pacs")
+    assert claimed is not None
+    deliveries.bury(database, claimed, "the AE title is not known")
+    assert deliveries.claim(database, "pacs") is None
+    assert deliveries.revive(database) == 1
+    again = deliveries.claim(database, "pacs")
+    assert again is not None
+    assert again.attempts == 2

@@ -232,3 +232,9 @@ def test_what_a_person_drew_is_kept_in_pixels(tmp_path: Path) -> None:
     ((outline,),) = found.prompts[0].outlines.values()
     assert list(found.prompts[0].outlines) == [stack.planes[2].key]
     assert outline.tolist() == [[10, 5], [18, 5], [18, 10], [10, 10]]
+
+
+def test_a_backslash_in_a_name_becomes_an_underscore(tmp_path: Path) -> None:
+    images = ct_series()
+    found, _ = prompts_of(images, rtstruct(images, {"a/b\\c": [square(5, 5, 9, 9, 5.0)]}), tmp_path)
+    assert [prompt.label for prompt in found.prompts] == ["a/b_c"]

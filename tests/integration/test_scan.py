@@ -1,5 +1,6 @@
 """Finding instances in folders: nesting, names, files that are none, and files without study and series UIDs."""
 
+import os
 from pathlib import Path
 
 from dicomnode.dicom.scan import files_in, scan
@@ -61,3 +62,10 @@ def test_derived_uids_do_not_depend_on_names_or_order(tmp_path: Path) -> None:
             path.rename(path.with_name(name))
     first, second = ({one.series_uid for one in scan([tmp_path / folder])[0]} for folder in ("a", "b"))
     assert first == second
+
+
+def test_what_is_no_file_is_refused_by_name(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    _, exclusions = scan([pipe])
+    assert [(one.what, one.reason) for one in exclusions] == [(str(pipe), Reason.UNREADABLE)]

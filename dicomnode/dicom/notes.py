@@ -1,0 +1,33 @@
+"""Gather what was odd or was adjusted on the way, and did not stop a job."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from dicomnode.domain import Fact, Job, Prompt, Stack
+from dicomnode.geometry import multiples
+
+
+def notes_of(job: Job, stack: Stack, prompts: Sequence[Prompt]) -> tuple[str, ...]:
+    """Return in words what a user should know of the images, the annotation, the stack and the prompts of `job`."""
+    return (
+        *_of_images(job),
+        *(f"annotation: {note}" for note in job.annotation.notes),
+        *_of_stack(stack),
+        *(f"{prompt.label}: {note}" for prompt in prompts for note in prompt.notes),
+    )
+
+
+def _of_images(job: Job) -> Iterator[str]:
+    images = job.images.images
+    for note, count in Counter(note for image in images for note in image.notes).items():
+        yield f"{count} of {len(images)} images: {note}"
+
+
+def _of_stack(stack: Stack) -> Iterator[str]:
+    if Fact.MISSING_SLICES in stack.facts:
+        missing = int((multiples(stack.gaps(), stack.thicknesses()) - 1).sum())
+        yield f"{Fact.MISSING_SLICES} {missing}: planes are missing between others; volumes count those that are there"
+    if Fact.IRREGULAR in stack.facts:
+        yield f"{Fact.IRREGULAR}: the distances between planes are {stack.gaps().min():g} to {stack.gaps().max():g} mm"
+    if Fact.SHEARED in stack.facts:
+        yield f"{Fact.SHEARED}: the planes are not stacked along their normal (gantry tilt)"
