@@ -44,7 +44,7 @@ def test_the_demo_gets_its_segmentation_back_and_says_where_everything_lies(
 
 @pytest.mark.usefixtures("shown")
 def test_the_node_and_a_folder_give_the_same_bytes(folder: Path) -> None:
-    command = [DICOMNODE, "segment", "shown/study", "--output", "again"]
+    command: list[str | Path] = [DICOMNODE, "segment", "shown/study", "--output", "again"]
     subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=60)
     (by_folder,) = (folder / "again").rglob("*_SEG.dcm")
     (by_node,) = (folder / "shown" / "node" / "spool" / "outbox").rglob("*.dcm")
