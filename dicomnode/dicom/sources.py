@@ -1,6 +1,6 @@
 """Re-read the headers of a stack's images: what a result copies, and what it refers to."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from pydicom import Dataset
 from pydicom.valuerep import DA, TM
@@ -11,12 +11,15 @@ from dicomnode.domain import Fact, Plane, Stack
 from dicomnode.geometry import slab_depths
 
 _COPIED_GEOMETRY = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns")
-# newest first wins; the pairs that date an object's content, an acquisition or a structure set (PS3.3 C.7.6.1, C.8.8.5)
-_DATES = (
+_Pairs = tuple[tuple[str, str], ...]
+# what dates an object's content, an acquisition or a structure set (PS3.3 C.7.6.1, C.8.8.5)
+_DATES: _Pairs = (
     ("ContentDate", "ContentTime"),
     ("AcquisitionDate", "AcquisitionTime"),
     ("StructureSetDate", "StructureSetTime"),
 )
+_COARSER_DATES: _Pairs = (("SeriesDate", "SeriesTime"), ("StudyDate", "StudyTime"))
+_NO_DATE = ("19000101", "000000")  # Content Date is type 1 in a result, and the clock is no source of it
 
 
 def source_headers(stack: Stack) -> tuple[Dataset, ...]:
@@ -33,14 +36,21 @@ def source_headers(stack: Stack) -> tuple[Dataset, ...]:
 
 
 def newest_time(headers: Iterable[Dataset]) -> tuple[str, str]:
-    """Return the newest (date, time) that dates a content in `headers`, ('19000101', '000000') where none does."""
-    found = [("19000101", "000000")]
+    """Return the newest (date, time) that dates a content in `headers`, or else their series or study.
+
+    Where nothing at all does, it is the first day of 1900, as no date may be left out or made up from the clock.
+    """
+    known = tuple(headers)
+    return max(_dates_in(known, _DATES), default=max(_dates_in(known, _COARSER_DATES), default=_NO_DATE))
+
+
+def _dates_in(headers: Iterable[Dataset], pairs: _Pairs) -> Iterator[tuple[str, str]]:
+    """Yield the valid dates of `pairs` in `headers`, each with its time."""
     for ds in headers:
-        for date, time in _DATES:
+        for date, time in pairs:
             day, hour = text(ds, date), text(ds, time)
             if day.isdigit() and is_valid(day, DA) and is_valid(hour, TM):
-                found.append((day, hour or "000000"))
-    return max(found)
+                yield day, hour or "000000"
 
 
 def _read(plane: Plane) -> Dataset:

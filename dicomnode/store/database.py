@@ -96,6 +96,6 @@ def _translated() -> Iterator[None]:
     except OperationalError as error:
         raise Unavailable(f"the database cannot be used now: {error.orig}") from error
     except DatabaseError as error:
-        if isinstance(error.orig, sqlite3.DatabaseError) and type(error.orig) is sqlite3.DatabaseError:
-            raise Unavailable(f"the database is damaged, or its file is none: {error.orig}") from error
-        raise
+        if type(error.orig) is not sqlite3.DatabaseError:  # a subclass is about one statement, and a bug
+            raise
+        raise Unavailable(f"the database is damaged, or its file is none: {error.orig}") from error

@@ -262,3 +262,11 @@ def test_the_serial_number_is_the_sites_own_and_names_the_device(tmp_path: Path)
     ]
     assert [seg.DeviceSerialNumber for seg in made] == ["A-1", "A-2"]
     assert len({seg.DeviceUID for seg in made}) == len({seg.SOPInstanceUID for seg in made}) == 2
+
+
+def test_without_a_date_of_its_content_a_result_bears_that_of_the_study(tmp_path: Path) -> None:
+    images = ct_series(ContentDate="", ContentTime="")
+    drawn = rtstruct(images, {"A": [square(5, 5, 9, 9, 0.0)]})
+    drawn.StructureSetDate = drawn.StructureSetTime = ""
+    seg = seg_of(images, drawn, tmp_path)
+    assert (seg.ContentDate, seg.ContentTime) == (images[0].StudyDate, images[0].StudyTime)

@@ -149,3 +149,12 @@ def test_what_dicomnode_made_sets_nothing_in_motion(database: Database, spool: S
     receive(database, own_result(), replace(image(7, "gg"), sop_instance_uid=artifact().sop_uid), came_back)
     assert arrivals.receiving(database) == ()
     assert artifact().sop_uid not in {found.sop_instance_uid for found in arrivals.instances_of(database, spool, STUDY)}
+
+
+def test_a_file_that_is_no_database_is_told_in_words(tmp_path: Path) -> None:
+    path = tmp_path / "node.sqlite"
+    path.write_bytes(b"this is no database" * 100)
+    database = Database(path)
+    with pytest.raises(Unavailable, match="file is not a database"):
+        database.upgrade()
+    database.close()
