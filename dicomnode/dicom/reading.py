@@ -1,19 +1,24 @@
 """Read data sets so that a parser's warnings become notes and a cut-off file is noticed."""
 
+import os
 import struct
 import threading
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
 from math import isfinite
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from pydicom import Dataset, dcmread
+from pydicom import Dataset, FileDataset, dcmread
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.multival import MultiValue
+from pydicom.sequence import Sequence as ItemSequence
 
+from dicomnode.dicom.inflating import Inflated
 from dicomnode.errors import Reason, Refused
 
 PARSER_ERRORS = (
@@ -33,6 +38,8 @@ PARSER_ERRORS = (
 )
 
 _TAG_AND_LENGTH = 8  # bytes that begin an element
+_LARGE = 1 << 20  # bytes
+_EXPLICIT_VR_LITTLE_ENDIAN = b"\0" * 128 + b"DICM\x02\0\x10\0UI\x14\x001.2.840.10008.1.2.1\0"  # PS3.10 7.1
 
 _warnings_lock = threading.RLock()  # the warning filters are the process's, not a thread's
 
@@ -48,10 +55,22 @@ def noted(notes: list[str]) -> Iterator[None]:
             notes.extend(dict.fromkeys(str(warning.message) for warning in caught))
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Parsed:
+    """A data set, the parser's notes, and the stream it was read from, which stands behind what was read.
+
+    The stream of a deflated data set is what it inflates to.
+    """
+
+    ds: Dataset
+    notes: tuple[str, ...]
+    stream: BinaryIO | Inflated
+
+
 def read_dataset(source: Path | BinaryIO, what: str, *, pixels: bool) -> tuple[Dataset, tuple[str, ...]]:
     """Return the data set in `source`, with its pixels or without, and the parser's notes.
 
-    Refuses with NOT_DICOM, UNREADABLE or TRUNCATED, naming `what`.
+    Refuses with NOT_DICOM, UNREADABLE, TRUNCATED or LIMIT, naming `what`.
     """
     if isinstance(source, Path):
         try:
@@ -59,18 +78,31 @@ def read_dataset(source: Path | BinaryIO, what: str, *, pixels: bool) -> tuple[D
                 return read_dataset(file, what, pixels=pixels)
         except OSError as error:
             raise Refused(Reason.UNREADABLE, what, str(error)) from error
-    watched = _Watched(source)
+    parsed = parse(source, what, pixels=pixels)
+    return parsed.ds, parsed.notes
+
+
+def parse(file: BinaryIO, what: str, *, pixels: bool) -> Parsed:
+    """Return the data set in `file`, with its pixels or only what comes before them.
+
+    Refuses with NOT_DICOM, UNREADABLE, TRUNCATED or LIMIT, naming `what`.
+    """
+    watched = _Watched(file)
     notes: list[str] = []
     try:
         with noted(notes):
-            ds = _parse(watched, pixels=pixels)
+            try:
+                ds = _parse(watched, pixels=pixels)
+            except _DeflatedError as found:
+                watched, ds = _parse_deflated(file, found.start, what, pixels=pixels)
     except InvalidDicomError as error:
         raise Refused(Reason.NOT_DICOM, what, "it is not a DICOM file") from error
     except PARSER_ERRORS as error:
         raise Refused(Reason.UNREADABLE, what, f"{type(error).__name__}: {error}") from error
     if watched.cut_off or any(note.startswith("End of file reached") for note in notes):
         raise Refused(Reason.TRUNCATED, what, f"it ends in the middle of an element, after {watched.size()} bytes")
-    return ds, tuple(notes)
+    ds.buffer = None  # else the data set keeps the file
+    return Parsed(ds=ds, notes=tuple(notes), stream=watched.file)
 
 
 def numbers(ds: Dataset, keyword: str, count: int, what: str) -> tuple[float, ...] | None:
@@ -99,7 +131,18 @@ def text(ds: Dataset, keyword: str) -> str:
         return ""
 
 
-def _parse(source: "_Watched", *, pixels: bool) -> Dataset:
+def items(ds: Dataset, keyword: str) -> Sequence[Dataset]:
+    """Return the items of the sequence `keyword`, none where it is absent, empty or no sequence."""
+    value = ds.get(keyword)
+    return value if isinstance(value, ItemSequence) else ()
+
+
+def first_item(ds: Dataset, keyword: str) -> Dataset:
+    """Return the first item of the sequence `keyword`, an empty one where there is none."""
+    return next(iter(items(ds, keyword)), Dataset())
+
+
+def _parse(source: "_Watched", *, pixels: bool) -> FileDataset:
     file = cast("BinaryIO", source)
     try:
         return dcmread(file, stop_before_pixels=not pixels)
@@ -111,22 +154,49 @@ def _parse(source: "_Watched", *, pixels: bool) -> Dataset:
         return ds
 
 
+def _parse_deflated(file: BinaryIO, start: int, what: str, *, pixels: bool) -> tuple["_Watched", FileDataset]:
+    """Return the data set that is deflated from `start` on as if it had been plain (PS3.5 A.5)."""
+    file.seek(0)
+    meta = dcmread(BytesIO(file.read(start)), force=True).file_meta
+    watched = _Watched(Inflated(file, what, prefix=_EXPLICIT_VR_LITTLE_ENDIAN))
+    ds = _parse(watched, pixels=pixels)
+    ds.file_meta = meta
+    return watched, ds
+
+
+class _DeflatedError(Exception):
+    """The parser is about to inflate the rest of the file, which begins at `start`, whatever its size."""
+
+    def __init__(self, start: int) -> None:
+        super().__init__(start)
+        self.start = start
+
+
 class _Watched:
     """A binary file that remembers whether a read was cut off by the file's end."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
+    def __init__(self, file: BinaryIO | Inflated) -> None:
+        self.file = file
         self.name = str(getattr(file, "name", "<bytes>"))
         self.cut_off = False
         self.tell = file.tell
         self.seek = file.seek
 
     def read(self, size: int = -1) -> bytes:
-        data = self._file.read(size)
+        if size < 0:
+            raise _DeflatedError(self.tell())
+        data = self.file.read(size if size < _LARGE else min(size, self._left()))
         at_end = size == _TAG_AND_LENGTH and not data.strip(b"\0")  # nothing more, or a few bytes of padding
         if len(data) < size and not at_end:
             self.cut_off = True
         return data
 
     def size(self) -> int:
-        return self._file.seek(0, 2)
+        return self.file.seek(0, os.SEEK_END)
+
+    def _left(self) -> int:
+        """Return how many bytes are left: memory for more must not be asked for."""
+        here = self.tell()
+        left = self.size() - here
+        self.seek(here)
+        return max(left, 0)

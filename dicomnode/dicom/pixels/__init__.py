@@ -1,0 +1,1 @@
+"""Read the stored pixels of files: native ones here, compressed ones in child processes."""
