@@ -24,7 +24,7 @@ def facts_of(
     facts = set()
     if np.any(multiples(gaps, thicknesses) > 1):
         facts.add(Fact.MISSING_SLICES)
-    if np.max(np.abs(gaps - _typical(gaps))) > _tolerance(_typical(gaps)):
+    if np.max(np.abs(gaps - _typical(gaps))) > _tolerance(_typical(gaps)) or _leaves_the_line(positions, normal):
         facts.add(Fact.IRREGULAR)
     if _is_sheared(positions, normal):
         facts.add(Fact.SHEARED)
@@ -81,9 +81,49 @@ def _relative(thicknesses: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray((relative[:-1] + relative[1:]) / 2)
 
 
+def _leaves_the_line(positions: NDArray[np.float64], normal: NDArray[np.float64]) -> bool:
+    """Return whether planes lie beside the straight line from the first to the last, or drift along it by half a gap.
+
+    One matrix could not say where the voxels of such a stack lie.
+    """
+    line = positions[0] + np.linspace(0, 1, len(positions))[:, None] * (positions[-1] - positions[0])
+    heights = (positions - line) @ normal
+    beside = np.linalg.norm(positions - line - heights[:, None] * normal, axis=1)
+    step = float(abs((positions[-1] - positions[0]) @ normal)) / (len(positions) - 1)
+    return bool(np.max(beside) > _tolerance(step) or np.max(np.abs(heights)) > step / 2)
+
+
 def _is_sheared(positions: NDArray[np.float64], normal: NDArray[np.float64]) -> bool:
     """Return whether the way from plane to plane leans from the normal by more than half a degree (gantry tilt)."""
     way = positions[-1] - positions[0]
     along = float(way @ normal)
     across = float(np.linalg.norm(way - along * normal))
     return bool(across > np.tan(np.radians(_SHEAR_DEGREES)) * abs(along))
+
+
+def spacing_of(stack: Stack) -> tuple[float | None, float, float]:
+    """Return the distances between planes, rows and columns; between planes None where it is not one and the same.
+
+    In mm where the stack has a place, else as far as the header knows them.
+    """
+    between_rows, between_columns = stack.planes[0].spacing
+    uneven = Fact.IRREGULAR in stack.facts or Fact.MISSING_SLICES in stack.facts
+    if stack.frame_of_reference_uid is None or len(stack.planes) == 1 or uneven:
+        return None, between_rows, between_columns
+    return float(stack.gaps().mean()), between_rows, between_columns
+
+
+def affine_of(stack: Stack) -> NDArray[np.float64] | None:
+    """Return what maps (column, row, plane, 1) to the patient's axes (LPS), (4, 4) float64 in mm (PS3.3 C.7.6.2.1.1).
+
+    None unless the stack is regular: where planes are missing, uneven, sheared or single, no one matrix holds.
+    """
+    if Fact.REGULAR not in stack.facts:
+        return None
+    first, last = stack.planes[0], stack.planes[-1]
+    affine = np.eye(4)
+    affine[:3, 0] = np.array(first.orientation[:3]) * first.spacing[1]
+    affine[:3, 1] = np.array(first.orientation[3:]) * first.spacing[0]
+    affine[:3, 2] = np.subtract(last.position, first.position) / (len(stack.planes) - 1)
+    affine[:3, 3] = first.position
+    return affine

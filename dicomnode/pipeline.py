@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from dicomnode.dicom.check import check
 from dicomnode.dicom.notes import notes_of
+from dicomnode.dicom.pixels.decoders import Decoders
 from dicomnode.dicom.prompts import read_prompts
 from dicomnode.dicom.segmentation import write_objects
 from dicomnode.dicom.stack import read_stack
@@ -29,16 +30,17 @@ def _tell_nobody(_step: Step, _done: int, _total: int) -> None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tools:
-    """What a job works with: the model, and whom to tell how far it is (step, done, total)."""
+    """What a job works with: the model, the decoders of pixels, and whom to tell how far it is (step, done, total)."""
 
     runtime: Runtime
+    decoders: Decoders
     progress: Callable[[Step, int, int], None] = _tell_nobody
 
 
 def run(job: Job, tools: Tools) -> Outcome:
     """Segment the images of `job`; return the objects to deliver."""
-    tools.progress(Step.READ, 0, len(job.images.images))
-    stack = read_stack(job.images, lambda done, total: tools.progress(Step.READ, done, total))
+    tools.progress(Step.READ, 0, len(job.images.planes))
+    stack = read_stack(job.images, tools.decoders, lambda done, total: tools.progress(Step.READ, done, total))
     tools.progress(Step.PROMPTS, 0, 1)
     found = read_prompts(job.annotation, stack, job.options)
     tools.progress(Step.SEGMENT, 0, 1)

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 
 from dicomnode import __version__
@@ -20,6 +20,7 @@ from dicomnode.domain import (
     Pair,
     StackImages,
 )
+from dicomnode.errors import Reason
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,12 +39,21 @@ def plan(instances: Iterable[Instance]) -> Plan:
     images = [one for one in singles if isinstance(one, ImageInstance)]
     annotations = tuple(one for one in singles if isinstance(one, Annotation))
     stacks, left_out = group(images)
-    used = {image.sop_instance_uid for stack in stacks for image in stack.images}
+    used = {plane.image.sop_instance_uid for stack in stacks for plane in stack.planes}
     unused = [one for one in singles if not isinstance(one, Annotation) and one.sop_instance_uid not in used]
     pairs, unpaired = pair(annotations, stacks, unused)
     aside = tuple(one.exclusion for one in singles if isinstance(one, OtherInstance))
-    exclusions = (*aside, *repeated, *left_out, *unpaired)
+    exclusions = (*aside, *repeated, *left_out, *_cines(stacks, pairs), *unpaired)
     return Plan(stacks=stacks, annotations=annotations, pairs=pairs, exclusions=exclusions)
+
+
+def _cines(stacks: Iterable[StackImages], pairs: Iterable[Pair]) -> Iterator[Exclusion]:
+    """Set aside the frames without a place that no annotation means: nobody would segment them all."""
+    meant = {pair.images.key for pair in pairs}
+    for stack in stacks:
+        if stack.is_cine and stack.key not in meant:
+            detail = f"{len(stack.planes)} frames without a place, and no annotation names one of them"
+            yield Exclusion(what=str(stack.planes[0].image.path), reason=Reason.UNSUPPORTED_CINE, detail=detail)
 
 
 def job_of(found: Pair, options: JobOptions, model: ModelIdentity) -> Job:
@@ -55,7 +65,7 @@ def job_of(found: Pair, options: JobOptions, model: ModelIdentity) -> Job:
 def job_key(images: StackImages, annotation: Annotation, options: JobOptions, model: ModelIdentity) -> str:
     """Return the sha256 over everything that changes a byte of the result (architecture: job_key)."""
     inputs = {
-        "images": sorted((image.sop_instance_uid, image.sha256) for image in images.images),
+        "planes": sorted((*plane.key, plane.image.sha256) for plane in images.planes),
         "annotation": (annotation.sop_instance_uid, annotation.sha256),
         "model": asdict(model),
         "options": asdict(options),

@@ -13,6 +13,7 @@ from threading import Event, Thread
 from typing import Any, ParamSpec, TypeVar
 
 from dicomnode import logs, pipeline
+from dicomnode.dicom.pixels.decoders import Decoders
 from dicomnode.domain import Job, ModelIdentity, Outcome
 from dicomnode.errors import Unavailable
 from dicomnode.inference.runtime import Runtime, load_runtime
@@ -133,9 +134,15 @@ def _runtime(load: LoadRuntime) -> Runtime:
     return load()
 
 
+@cache
+def _decoders() -> Decoders:
+    """Return the decoders of this process; they end with it."""
+    return Decoders()
+
+
 def _identity(load: LoadRuntime) -> ModelIdentity:
     return _runtime(load).identity
 
 
 def _run(job: Job, load: LoadRuntime) -> Outcome:
-    return pipeline.run(job, pipeline.Tools(runtime=_runtime(load)))
+    return pipeline.run(job, pipeline.Tools(runtime=_runtime(load), decoders=_decoders()))

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from pydicom import Dataset, dcmread
 
+from dicomnode.dicom.pixels.decoders import Decoders
 from dicomnode.dicom.prompts import read_prompts
 from dicomnode.dicom.scan import scan
 from dicomnode.dicom.stack import read_stack
-from dicomnode.domain import Job, JobOptions, Outcome, Prompts, Stack
+from dicomnode.domain import Job, JobOptions, Outcome, Prompts, Stack, StackImages
 from dicomnode.pipeline import Tools, run
 from dicomnode.planning import job_of, plan
 from tests.builders import save
@@ -33,7 +34,13 @@ def stack_in(folder: Path) -> Stack:
     """Return the only stack that the files in `folder` make."""
     instances, _ = scan([folder])
     (stack,) = plan(instances).stacks
-    return read_stack(stack)
+    return planes_of(stack)
+
+
+def planes_of(images: StackImages) -> Stack:
+    """Return the stack of `images` with its pixels."""
+    with Decoders() as decoders:
+        return read_stack(images, decoders)
 
 
 def prompts_of(
@@ -42,14 +49,15 @@ def prompts_of(
     """Save everything into `folder` and return the prompts of `structure_set` on the stack it means."""
     save([*images, structure_set], folder)
     job = job_in(folder, options)
-    stack = read_stack(job.images)
+    stack = planes_of(job.images)
     return read_prompts(job.annotation, stack, job.options), stack
 
 
 def outcome_of(images: Iterable[Dataset], structure_set: Dataset, folder: Path) -> Outcome:
     """Save everything into `folder` and segment it with a model that fills its boxes."""
     save([*images, structure_set], folder)
-    return run(job_in(folder), Tools(runtime=FillsTheBox()))
+    with Decoders() as decoders:
+        return run(job_in(folder), Tools(runtime=FillsTheBox(), decoders=decoders))
 
 
 def seg_of(images: Iterable[Dataset], structure_set: Dataset, folder: Path) -> Dataset:

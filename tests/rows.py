@@ -8,6 +8,7 @@ from dicomnode.domain import (
     AnnotationKind,
     AssociationEnd,
     Exclusion,
+    ImageFrame,
     ImageInstance,
     Instance,
     Job,
@@ -16,6 +17,8 @@ from dicomnode.domain import (
     OtherInstance,
     Pair,
     PairingRule,
+    Place,
+    PlaneSource,
     StackImages,
     Uid,
 )
@@ -42,6 +45,7 @@ class Clock:
 
 
 def image(number: int = 1, sha256: str = "aa") -> ImageInstance:
+    place = Place(position=(0.1, -2.0, 1 / 3), orientation=(1.0, 0.0, 0.0, 0.0, 1.0, 0.0))
     return ImageInstance(
         sop_instance_uid=Uid(f"1.2.3.{number}"),
         sop_class_uid=Uid("1.2.840.10008.5.1.4.1.1.2"),
@@ -52,10 +56,9 @@ def image(number: int = 1, sha256: str = "aa") -> ImageInstance:
         modality="CT",
         rows=4,
         columns=5,
-        position=(0.1, -2.0, 1 / 3),
-        orientation=(1.0, 0.0, 0.0, 0.0, 1.0, 0.0),
-        spacing=(0.5, 0.25),
         frame_of_reference_uid=Uid("1.2.9"),
+        frames=(ImageFrame(number=None, place=place, spacing=(0.5, 0.25), tags={"EchoTime": 4.6, "KVP": "high"}),),
+        tags={"AcquisitionNumber": 3.0},
         notes=("a note",),
     )
 
@@ -109,7 +112,8 @@ def dispatch(database: Database, key: str = "j1") -> tuple[str, ...] | None:
         study_uid=STUDY,
         modality="CT",
         frame_of_reference_uid=Uid("1.2.9"),
-        images=(image(),),
+        planes=(PlaneSource(image(), image().frames[0]),),
+        split=(("EchoTime", "4.6"),),
     )
     pair = Pair(annotation=annotation(), images=stack, rule=PairingRule.IMAGES, evidence="it names them")
     job = Job(key=key, images=stack, annotation=annotation(), options=JobOptions(roi="liver"))

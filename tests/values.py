@@ -8,15 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicomnode.dicom.codes import TISSUE
+from dicomnode.dicom.uids import uid_of
 from dicomnode.domain import (
     Annotation,
     AnnotationKind,
     Box,
+    ImageFrame,
     ImageInstance,
     Mask,
     Orientation,
+    Place,
     Plane,
     PlaneKey,
+    PlaneSource,
     Prompt,
     Stack,
     StackImages,
@@ -31,8 +35,16 @@ FRAME_OF_REFERENCE = Uid("1.9")
 STUDY, SERIES = Uid("1.1"), Uid("1.2")
 
 
-def image(uid: str, position: Vector = (0.0, 0.0, 0.0), **changes: object) -> ImageInstance:
-    """Return one CT image with the SOP Instance UID `uid` at `position`; `changes` are its other fields."""
+def frame(position: Vector | None = (0.0, 0.0, 0.0), **changes: object) -> ImageFrame:
+    """Return a frame at `position`, or at none; `changes` are the frame's other fields, and its orientation."""
+    orientation: Orientation = changes.pop("orientation", AXIAL)  # type: ignore[assignment]
+    place = Place(position=position, orientation=orientation) if position else None
+    return replace(ImageFrame(number=None, place=place, spacing=(1.0, 1.0)), **changes)  # type: ignore[arg-type]
+
+
+def image(uid: str, position: Vector | None = (0.0, 0.0, 0.0), **changes: object) -> ImageInstance:
+    """Return one CT image with the SOP Instance UID `uid` at `position`; `changes` are fields of it or its frame."""
+    of_frame = {name: changes.pop(name) for name in ("orientation", "spacing") if name in changes}
     made = ImageInstance(
         sop_instance_uid=Uid(uid),
         sop_class_uid=Uid("1.2.840.10008.5.1.4.1.1.2"),
@@ -43,10 +55,8 @@ def image(uid: str, position: Vector = (0.0, 0.0, 0.0), **changes: object) -> Im
         modality="CT",
         rows=8,
         columns=10,
-        position=position,
-        orientation=AXIAL,
-        spacing=(1.0, 1.0),
-        frame_of_reference_uid=FRAME_OF_REFERENCE,
+        frame_of_reference_uid=FRAME_OF_REFERENCE if position else None,
+        frames=(frame(position, **of_frame),),
     )
     return replace(made, **changes)  # type: ignore[arg-type]
 
@@ -67,7 +77,7 @@ def stack_images(key: str, *images: ImageInstance) -> StackImages:
         study_uid=first.study_uid,
         modality=first.modality,
         frame_of_reference_uid=first.frame_of_reference_uid,
-        images=images,
+        planes=tuple(PlaneSource(one, frame) for one in images for frame in one.frames),
     )
 
 
@@ -142,7 +152,7 @@ def prompt(boxes: Mapping[PlaneKey, Box], label: str = "organ") -> Prompt:
         type=TISSUE,
         colour=None,
         tracking_id=label,
-        tracking_uid=Uid("1.6"),
+        tracking_uid=uid_of("tracking", label),
         source_uid=Uid("1.5"),
         source_item="1",
         margin_mm=0.0,

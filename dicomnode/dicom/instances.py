@@ -7,15 +7,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from pydicom import Dataset
-from pydicom.uid import (
-    UID,
-    MediaStorageDirectoryStorage,
-    RTDoseStorage,
-    RTStructureSetStorage,
-    SegmentationStorage,
-)
+from pydicom.uid import MediaStorageDirectoryStorage, RTStructureSetStorage
 
-from dicomnode.dicom.reading import PARSER_ERRORS, numbers, read_dataset, text
+from dicomnode.dicom.frames import constant_tags, frames_of, without
+from dicomnode.dicom.obstacles import obstacle
+from dicomnode.dicom.reading import PARSER_ERRORS, items, read_dataset, text
+from dicomnode.dicom.uids import derived_frame_of_reference
 from dicomnode.domain import (
     Annotation,
     AnnotationKind,
@@ -29,9 +26,6 @@ from dicomnode.domain import (
 from dicomnode.errors import Reason, Refused
 
 MANUFACTURER = "dicomnode"
-LabelMapSegmentationStorage = UID("1.2.840.10008.5.1.4.1.1.66.7")  # Supplement 243; pydicom 3.0 has no name for it
-_GEOMETRY = ("FrameOfReferenceUID", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
-_WITH_PIXELS_BUT_NO_IMAGE = {RTDoseStorage, SegmentationStorage, LabelMapSegmentationStorage}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,20 +73,13 @@ def identity_of_file(path: Path) -> str:
     return text(ds, "SOPInstanceUID") or text(meta, "MediaStorageSOPInstanceUID")
 
 
-def items(ds: Dataset, keyword: str) -> Iterator[Dataset]:
-    """Yield the items of the sequence `keyword`, none where it is absent, empty or no sequence."""
-    value = ds.get(keyword)
-    if value is not None and not isinstance(value, str | bytes):
-        yield from value
-
-
 def _usable(ds: Dataset, identity: dict[str, Any], notes: tuple[str, ...], what: str) -> Instance:
     if is_own(ds):
         return _other(identity, Reason.OWN_RESULT, "dicomnode made it")
     if identity["sop_class_uid"] == RTStructureSetStorage:
         return _structure_set(ds, identity, notes)
-    if obstacle := _obstacle(ds, identity["sop_class_uid"], what):
-        return _other(identity, *obstacle)
+    if hindrance := obstacle(ds, identity["sop_class_uid"], what):
+        return _other(identity, *hindrance)
     return _image(ds, identity, notes, what)
 
 
@@ -121,64 +108,33 @@ def _other(identity: dict[str, Any], reason: Reason, detail: str) -> OtherInstan
     return OtherInstance(**identity, exclusion=exclusion)
 
 
-def _obstacle(ds: Dataset, sop_class_uid: str, what: str) -> tuple[Reason, str] | None:
-    """Return why `ds` is not an image this version makes stacks of, or None."""
-    name = UID(sop_class_uid).name
-    if sop_class_uid in (SegmentationStorage, LabelMapSegmentationStorage) or text(ds, "Modality") == "SR":
-        return Reason.NOT_A_PROMPT, f"{name} is not read as an annotation by this version"
-    if sop_class_uid in _WITH_PIXELS_BUT_NO_IMAGE or ("Image Storage" not in name and not ds.get("Rows")):
-        return Reason.NOT_AN_IMAGE, name
-    if not ds.get("Rows") or not ds.get("Columns"):
-        return Reason.INVALID_HEADER, f"{name} without Rows or Columns"
-    if "LOCALIZER" in text(ds, "ImageType"):
-        return Reason.LOCALIZER, "ImageType says LOCALIZER"
-    return _limit(ds, name, what)
-
-
-def _limit(ds: Dataset, name: str, what: str) -> tuple[Reason, str] | None:
-    """Return which kind of image `ds` is that this version does not read, or None."""
-    frames = (numbers(ds, "NumberOfFrames", 1, what) or (1.0,))[0]
-    if frames != 1 or ds.get("SharedFunctionalGroupsSequence"):
-        return Reason.UNSUPPORTED_MULTIFRAME, f"{name} with {frames:.0f} frames is not read by this version"
-    if (numbers(ds, "SamplesPerPixel", 1, what) or (1.0,))[0] != 1:
-        return Reason.UNSUPPORTED_IMAGE, "colour images are not read by this version"
-    absent = [keyword for keyword in _GEOMETRY if not ds.get(keyword)]
-    if absent:
-        return Reason.NO_GEOMETRY, f"{', '.join(absent)} missing or empty"
-    return None
-
-
 def _image(ds: Dataset, identity: dict[str, Any], notes: tuple[str, ...], what: str) -> ImageInstance:
-    position = numbers(ds, "ImagePositionPatient", 3, what)
-    orientation = numbers(ds, "ImageOrientationPatient", 6, what)
-    spacing = numbers(ds, "PixelSpacing", 2, what)
-    if position is None or orientation is None or spacing is None or min(spacing) <= 0:
-        raise Refused(Reason.INVALID_HEADER, what, f"PixelSpacing is {spacing}: two positive numbers are wanted")
-    _check_orientation(orientation, what)
+    frames = frames_of(ds, identity["sop_class_uid"], what)
+    frame_of_reference = None
+    if frames[0].place:
+        frame_of_reference, notes = _frame_of_reference(ds, identity, notes, what)
+    tags = constant_tags(frames)
     return ImageInstance(
         **identity,
         modality=text(ds, "Modality"),
         rows=int(ds.Rows),
         columns=int(ds.Columns),
-        position=(position[0], position[1], position[2]),
-        orientation=(
-            *(orientation[0], orientation[1], orientation[2]),
-            *(orientation[3], orientation[4], orientation[5]),
-        ),
-        spacing=(spacing[0], spacing[1]),
-        frame_of_reference_uid=parse_uid(ds.FrameOfReferenceUID, f"{what}, FrameOfReferenceUID"),
+        frame_of_reference_uid=frame_of_reference,
+        frames=tuple(without(frame, tags) for frame in frames),
+        tags=tags,
         notes=notes,
     )
 
 
-def _check_orientation(orientation: tuple[float, ...], what: str) -> None:
-    """Refuse direction cosines that are not two unit vectors at a right angle within 1e-3 (PS3.3 C.7.6.2.1.1)."""
-    row, column = orientation[:3], orientation[3:]
-    lengths = [sum(value * value for value in vector) ** 0.5 for vector in (row, column)]
-    product = sum(a * b for a, b in zip(row, column, strict=True))
-    if any(abs(length - 1) > 1e-3 for length in lengths) or abs(product) > 1e-3:  # noqa: PLR2004
-        detail = f"ImageOrientationPatient {orientation}: two unit vectors at a right angle within 0.001 are wanted"
-        raise Refused(Reason.INVALID_HEADER, what, detail)
+def _frame_of_reference(
+    ds: Dataset, identity: dict[str, Any], notes: tuple[str, ...], what: str
+) -> tuple[Uid, tuple[str, ...]]:
+    """Return the frame of reference that positions count in; where none is stated, the series is one of its own."""
+    stated = text(ds, "FrameOfReferenceUID")
+    if stated:
+        return parse_uid(stated, f"{what}, FrameOfReferenceUID"), notes
+    derived = derived_frame_of_reference(identity["series_uid"])
+    return derived, (*notes, "no FrameOfReferenceUID: one is derived from the Series Instance UID")
 
 
 def _structure_set(ds: Dataset, identity: dict[str, Any], notes: tuple[str, ...]) -> Annotation:

@@ -1,40 +1,49 @@
 """Read the images of a stack: their planes, pixels and geometry."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Lock
 
 import numpy as np
 from pydicom import Dataset
 
-from dicomnode.dicom.pixels import decode
-from dicomnode.dicom.reading import numbers, read_dataset, text
-from dicomnode.domain import Exclusion, ImageInstance, Plane, PlaneKey, Stack, StackImages, Vector
+from dicomnode.dicom.frames import measures_of
+from dicomnode.dicom.pixels.decoders import Decoders
+from dicomnode.dicom.pixels.pixel_file import PixelFile, open_pixels
+from dicomnode.dicom.reading import numbers, text
+from dicomnode.domain import Exclusion, Fact, ImageInstance, Place, Plane, PlaneSource, Stack, StackImages, Vector
 from dicomnode.errors import Reason, Refused
 from dicomnode.geometry import facts_of
 
+MOST_BYTES = 8 << 30
+_BYTES_PER_PIXEL = 2
+_NOWHERE = Place(position=(0.0, 0.0, 0.0), orientation=(1.0, 0.0, 0.0, 0.0, 1.0, 0.0))
 
-def read_stack(images: StackImages, progress: Callable[[int, int], None] | None = None) -> Stack:
+
+def read_stack(images: StackImages, decoders: Decoders, progress: Callable[[int, int], None] | None = None) -> Stack:
     """Return the stack that `images` make, with the stored pixels of every plane; tell `progress` (done, total).
 
-    An image that cannot be read leaves its plane out and is named in the stack's `exclusions`; when none can be
-    read the stack is refused.
+    A plane that cannot be read is left out and named in the stack's `exclusions`; when none can be read the stack is
+    refused, as is one of more than 8 GiB (LIMIT).
     """
+    _check_size(images)
     planes: list[Plane] = []
     exclusions: list[Exclusion] = []
     lost: list[Vector] = []
-    for done, image in enumerate(images.images):
+    for done, (source, made) in enumerate(_read(images, decoders)):
         if progress:
-            progress(done, len(images.images))
-        try:
-            planes.append(_read_plane(image))
-        except Refused as error:
-            exclusions.append(Exclusion.of(error))
-            lost.append(image.position)
+            progress(done, len(images.planes))
+        if isinstance(made, Plane):
+            planes.append(made)
+        else:
+            exclusions.append(Exclusion.of(made))
+            lost.append((source.frame.place or _NOWHERE).position)
     if not planes:
         first = exclusions[0]
-        raise Refused(
-            first.reason, f"stack {images.key}", f"none of its {len(exclusions)} images can be read: {first.detail}"
-        )
+        detail = f"none of its {len(exclusions)} planes can be read: {first.what}: {first.detail}"
+        raise Refused(first.reason, f"stack {images.key}", detail)
     stack = Stack(
         key=images.key,
         series_uid=images.series_uid,
@@ -46,29 +55,85 @@ def read_stack(images: StackImages, progress: Callable[[int, int], None] | None 
         exclusions=tuple(exclusions),
         lost=tuple(lost),
     )
-    positions = np.array([plane.position for plane in planes])
-    return replace(stack, facts=facts_of(positions, stack.normal, stack.thicknesses()))
+    return replace(stack, facts=_facts(images, stack))
 
 
-def _read_plane(image: ImageInstance) -> Plane:
-    what = str(image.path)
-    ds, _ = read_dataset(image.path, what, pixels=True)
-    stored = decode(ds, what)
-    if stored.shape != (image.rows, image.columns):
-        detail = f"its pixels are {stored.shape}, its header says {(image.rows, image.columns)}"
+def _check_size(images: StackImages) -> None:
+    first = images.planes[0].image
+    size = len(images.planes) * first.rows * first.columns * _BYTES_PER_PIXEL
+    if size > MOST_BYTES:
+        detail = f"{len(images.planes)} planes of {first.rows} x {first.columns} pixels are more than 8 GiB"
+        raise Refused(Reason.LIMIT, f"stack {images.key}", detail)
+
+
+def _facts(images: StackImages, stack: Stack) -> frozenset[Fact]:
+    if stack.frame_of_reference_uid is None:
+        return frozenset({Fact.CINE if images.is_cine else Fact.SINGLE_PLANE, Fact.NO_FRAME_OF_REFERENCE})
+    positions = np.array([plane.position for plane in stack.planes])
+    return facts_of(positions, stack.normal, stack.thicknesses())
+
+
+def _read(images: StackImages, decoders: Decoders) -> Iterator[tuple[PlaneSource, Plane | Refused]]:
+    """Yield what each plane gave, in order; they are read side by side."""
+    with ThreadPoolExecutor(os.cpu_count() or 1, "read") as pool:
+        files = {image.sop_instance_uid: _File(image, decoders) for image in images.images}
+        waiting = [
+            (source, pool.submit(files[source.image.sop_instance_uid].plane, source)) for source in images.planes
+        ]
+        del files  # each is let go when its last plane is read
+        for source, future in waiting:
+            yield source, future.result()
+
+
+class _File:
+    """A file of the stack, opened when its first plane is wanted."""
+
+    def __init__(self, image: ImageInstance, decoders: Decoders) -> None:
+        self._image = image
+        self._decoders = decoders
+        self._lock = Lock()
+        self._opened: PixelFile | Refused | None = None
+
+    def plane(self, source: PlaneSource) -> Plane | Refused:
+        """Return the plane of `source`, or why it cannot be read."""
+        try:
+            return _plane(source, self._open())
+        except Refused as error:
+            return error
+
+    def _open(self) -> PixelFile:
+        with self._lock:
+            if self._opened is None:
+                try:
+                    self._opened = open_pixels(self._image.path, self._decoders)
+                except Refused as error:
+                    self._opened = error
+        if isinstance(self._opened, Refused):
+            raise self._opened
+        return self._opened
+
+
+def _plane(source: PlaneSource, file: PixelFile) -> Plane:
+    image, frame = source
+    what = str(image.path) + (f" frame {frame.number}" if frame.number else "")
+    stored = file.frame(frame.number or 1)
+    if stored.shape[:2] != (image.rows, image.columns):
+        detail = f"its pixels are {stored.shape[:2]}, its header says {(image.rows, image.columns)}"
         raise Refused(Reason.INVALID_HEADER, what, detail)
+    place = frame.place or _NOWHERE
+    measures = measures_of(file.header, frame.number, what)
     return Plane(
-        key=PlaneKey(image.sop_instance_uid),
+        key=source.key,
         source=image.path,
-        position=image.position,
-        orientation=image.orientation,
-        spacing=image.spacing,
-        thickness=(numbers(ds, "SliceThickness", 1, what) or (None,))[0],
+        position=place.position,
+        orientation=place.orientation,
+        spacing=frame.spacing,
+        thickness=measures.thickness,
         stored=stored,
-        slope=(numbers(ds, "RescaleSlope", 1, what) or (1.0,))[0],
-        intercept=(numbers(ds, "RescaleIntercept", 1, what) or (0.0,))[0],
-        inverted=text(ds, "PhotometricInterpretation") == "MONOCHROME1",
-        padding=_padding(ds, what),
+        slope=measures.slope,
+        intercept=measures.intercept,
+        inverted=text(file.header, "PhotometricInterpretation") == "MONOCHROME1",
+        padding=_padding(file.header, what),
     )
 
 
@@ -78,5 +143,14 @@ def _padding(ds: Dataset, what: str) -> tuple[int, int] | None:
     if value is None:
         return None
     limit = numbers(ds, "PixelPaddingRangeLimit", 1, what) or value
-    ends = sorted((int(value[0]), int(limit[0])))
-    return ends[0], ends[1]
+    low, high = sorted(_stored(ds, int(end), what) for end in (value[0], limit[0]))
+    return low, high
+
+
+def _stored(ds: Dataset, value: int, what: str) -> int:
+    """Return `value` in the sign that pixels are stored in: some write it in the other (63536 for -2000)."""
+    bits = int((numbers(ds, "BitsAllocated", 1, what) or (16.0,))[0])
+    signed = (numbers(ds, "PixelRepresentation", 1, what) or (0.0,))[0] == 1
+    if signed and value >= 1 << (bits - 1):
+        return value - (1 << bits)
+    return value + (1 << bits) if value < 0 and not signed else value

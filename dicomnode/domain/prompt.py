@@ -7,8 +7,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from dicomnode.domain.received import Annotation, Exclusion, StackImages
-from dicomnode.domain.stack import PlaneKey
+from dicomnode.domain.received import Annotation, Exclusion, PlaneKey, StackImages
 from dicomnode.domain.uid import Uid
 
 

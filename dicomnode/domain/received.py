@@ -1,15 +1,24 @@
 """What arrives: images, annotations, and the stacks and pairs that their headers make."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import NamedTuple
 
 from dicomnode.domain.uid import Uid
 from dicomnode.errors import Reason, Refused
 
 Vector = tuple[float, float, float]
 Orientation = tuple[float, float, float, float, float, float]
+Tags = Mapping[str, float | str]
+
+
+class PlaneKey(NamedTuple):
+    """Names one plane: the SOP Instance UID, and the frame number (from 1) in a multi-frame object."""
+
+    sop_instance_uid: Uid
+    frame: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,12 +36,31 @@ class Exclusion:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ImageInstance:
-    """One received single-frame image, as its header describes it.
+class Place:
+    """Where the first pixel's centre lies, mm, and the directions of rows and columns, in the patient's axes (LPS)."""
 
-    `position` and `orientation` are in mm and direction cosines of the patient (LPS, PS3.3 C.7.6.2);
-    `spacing` is (between rows, between columns) in mm.
+    position: Vector
+    orientation: Orientation
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImageFrame:
+    """One plane of an image as its header describes it: the only one, or one frame of several.
+
+    `number` counts from 1 and is None in a single-frame image; `place` is None where the header names none
+    (PS3.3 C.7.6.2); `spacing` is (between rows, between columns), in mm where there is a place, else as far as known;
+    `tags` are what may tell it from other planes at the same place.
     """
+
+    number: int | None
+    place: Place | None
+    spacing: tuple[float, float]
+    tags: Tags = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImageInstance:
+    """One received image, as its header describes it: one frame or several; `tags` are what its frames share."""
 
     sop_instance_uid: Uid
     sop_class_uid: Uid
@@ -43,10 +71,9 @@ class ImageInstance:
     modality: str
     rows: int
     columns: int
-    position: Vector
-    orientation: Orientation
-    spacing: tuple[float, float]
-    frame_of_reference_uid: Uid
+    frame_of_reference_uid: Uid | None
+    frames: tuple[ImageFrame, ...]
+    tags: Tags = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
@@ -92,16 +119,43 @@ class OtherInstance:
 Instance = ImageInstance | Annotation | OtherInstance
 
 
+class PlaneSource(NamedTuple):
+    """Where one plane of a stack comes from."""
+
+    image: ImageInstance
+    frame: ImageFrame
+
+    @property
+    def key(self) -> PlaneKey:
+        """Return the name of the plane."""
+        return PlaneKey(self.image.sop_instance_uid, self.frame.number)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StackImages:
-    """The instances that make one stack, in ascending order along the normal; what `read_stack` reads."""
+    """The planes that make one stack, in ascending order along the normal; what `read_stack` reads.
+
+    Without a frame of reference the planes have no place: they are one image, or the frames of one in their order.
+    `split` names the elements and values that tell this stack from the others of its series.
+    """
 
     key: str
     series_uid: Uid
     study_uid: Uid
     modality: str
-    frame_of_reference_uid: Uid
-    images: tuple[ImageInstance, ...]
+    frame_of_reference_uid: Uid | None
+    planes: tuple[PlaneSource, ...]
+    split: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def images(self) -> tuple[ImageInstance, ...]:
+        """Return the instances that the planes come from, each once."""
+        return tuple({plane.image.sop_instance_uid: plane.image for plane in self.planes}.values())
+
+    @property
+    def is_cine(self) -> bool:
+        """Return whether these are several frames without a place, to be segmented one by one."""
+        return self.frame_of_reference_uid is None and len(self.planes) > 1
 
 
 class PairingRule(StrEnum):

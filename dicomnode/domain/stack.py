@@ -3,27 +3,21 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dicomnode.domain.received import Exclusion, Orientation, Vector
+from dicomnode.domain.received import Exclusion, Orientation, PlaneKey, Vector
 from dicomnode.domain.uid import Uid
-
-
-class PlaneKey(NamedTuple):
-    """Names one plane: the SOP Instance UID, and the frame number (from 1) in a multi-frame object."""
-
-    sop_instance_uid: Uid
-    frame: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Plane:
     """One plane of a stack: where it lies, where it came from, and its stored pixels.
 
-    `stored` is (row, column) integers as stored in the file; `values()` rescales them on use.
+    `stored` is (row, column) integers as stored in the file, which `values()` rescales on use; of a colour image it is
+    (row, column, 3) uint8 RGB. A plane of a stack without frame of reference has no place: its position is the origin.
     `padding` is the closed range of stored values that are no measurement (PS3.3 C.7.5.1.1.2).
     """
 
@@ -40,7 +34,7 @@ class Plane:
     padding: tuple[int, int] | None
 
     def values(self) -> NDArray[np.float32]:
-        """Return the modality's values, (row, column) float32; padding becomes the least true value."""
+        """Return the modality's values, (row, column[, 3]) float32; padding becomes the least true value."""
         values = self.stored * np.float32(self.slope) + np.float32(self.intercept)
         if self.padding is not None:
             low, high = self.padding
@@ -58,12 +52,15 @@ class Fact(StrEnum):
     SHEARED = "SHEARED"
     MISSING_SLICES = "MISSING_SLICES"
     SINGLE_PLANE = "SINGLE_PLANE"
+    NO_FRAME_OF_REFERENCE = "NO_FRAME_OF_REFERENCE"
+    CINE = "CINE"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Stack:
     """Ordered planes of one acquisition; `planes` ascend along the normal (row x column direction).
 
+    Without a frame of reference its planes lie nowhere: one image, or the frames of one in their order.
     `exclusions` are the images of it that could not be read, `lost` the positions where their planes lie.
     """
 
@@ -71,7 +68,7 @@ class Stack:
     series_uid: Uid
     study_uid: Uid
     modality: str
-    frame_of_reference_uid: Uid
+    frame_of_reference_uid: Uid | None
     planes: tuple[Plane, ...]
     facts: frozenset[Fact]
     exclusions: tuple[Exclusion, ...] = ()

@@ -61,13 +61,13 @@ class Database:
         self._engine.dispose()
 
 
-def migrate(connection: Connection) -> None:
-    """Run the migrations that the database of `connection` has not seen."""
+def migrate(connection: Connection, revision: str = "head") -> None:
+    """Run the migrations up to `revision` that the database of `connection` has not seen."""
     logging.getLogger("alembic").setLevel(logging.WARNING)
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
-    command.upgrade(config, "head")
+    command.upgrade(config, revision)
 
 
 def _engine(path: Path) -> Engine:

@@ -17,6 +17,7 @@ from dicomnode.domain import (
     JobState,
     ObjectKind,
     Pair,
+    PlaneSource,
     StackImages,
     StudyState,
     Uid,
@@ -86,17 +87,19 @@ def claim(database: Database) -> JobRow | None:
 def load(database: Database, spool: Spool, row: JobRow) -> Job:
     """Return the job of `row` with its instances."""
     stack, options = row.inputs["stack"], row.inputs["options"]
-    images = [tuple(identity) for identity in stack["images"]]
+    named = [((uid, sha256), frame) for uid, sha256, frame in stack["planes"]]
     annotation = tuple(row.inputs["annotation"])
     with database.read() as connection:
-        found = _instances(connection, spool, [*images, annotation])
+        found = _instances(connection, spool, [annotation, *dict.fromkeys(identity for identity, _ in named)])
     drawn = found[annotation]
-    planes = [image for identity in images if isinstance(image := found[identity], ImageInstance)]
     if not isinstance(drawn, Annotation):
         raise TypeError(f"job {row.key}: {annotation[0]} is no annotation")
+    frames = {key: _by_number(one) for key, one in found.items() if isinstance(one, ImageInstance)}
+    planes = tuple(frames[identity][number] for identity, number in named)
+    split = tuple((name, value) for name, value in stack["split"])
     return Job(
         key=row.key,
-        images=StackImages(**{**stack, "images": tuple(planes)}),
+        images=StackImages(**{**stack, "planes": planes, "split": split}),
         annotation=drawn,
         options=JobOptions(**options),
     )
@@ -181,17 +184,22 @@ def _match(connection: Connection, pair: Pair) -> None:
 
 
 def _inputs(job: Job) -> dict[str, Any]:
-    images = [[image.sop_instance_uid, image.sha256] for image in job.images.images]
+    planes = [[image.sop_instance_uid, image.sha256, frame.number] for image, frame in job.images.planes]
     stack = {
         "key": job.images.key,
         "series_uid": job.images.series_uid,
         "study_uid": job.images.study_uid,
         "modality": job.images.modality,
         "frame_of_reference_uid": job.images.frame_of_reference_uid,
-        "images": images,
+        "planes": planes,
+        "split": [list(one) for one in job.images.split],
     }
     annotation = [job.annotation.sop_instance_uid, job.annotation.sha256]
     return {"stack": stack, "annotation": annotation, "options": asdict(job.options)}
+
+
+def _by_number(image: ImageInstance) -> dict[int | None, PlaneSource]:
+    return {frame.number: PlaneSource(image, frame) for frame in image.frames}
 
 
 def _instances(

@@ -76,8 +76,11 @@ def with_lengths(ds: Dataset) -> Dataset:
 def test_an_image_is_described_by_its_header() -> None:
     found = described(encoded(image(spacing=(0.5, 2.0), origin=(-3.0, 4.5, 7.0))))
     assert isinstance(found, ImageInstance)
-    assert (found.rows, found.columns, found.spacing, found.position) == (32, 40, (0.5, 2.0), (-3.0, 4.5, 7.0))
-    assert found.orientation == (1, 0, 0, 0, 1, 0)
+    (frame,) = found.frames
+    assert frame.place is not None
+    assert (found.rows, found.columns, frame.number) == (32, 40, None)
+    assert (frame.spacing, frame.place.position) == ((0.5, 2.0), (-3.0, 4.5, 7.0))
+    assert frame.place.orientation == (1, 0, 0, 0, 1, 0)
     assert found.notes == ()
 
 
@@ -148,10 +151,17 @@ def test_what_is_no_uid_is_refused(uid: str) -> None:
         ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.66.7", "Modality": "SEG"}, Reason.NOT_A_PROMPT),
         ({"SOPClassUID": RTDoseStorage, "Modality": "RTDOSE"}, Reason.NOT_AN_IMAGE),
         ({"SOPClassUID": MediaStorageDirectoryStorage}, Reason.NOT_AN_IMAGE),
-        ({"NumberOfFrames": 3}, Reason.UNSUPPORTED_MULTIFRAME),
-        ({"SamplesPerPixel": 3}, Reason.UNSUPPORTED_IMAGE),
+        ({"NumberOfFrames": 3}, Reason.NO_GEOMETRY),
+        ({"NumberOfFrames": 100_001}, Reason.LIMIT),
+        ({"NumberOfFrames": -1}, Reason.INVALID_HEADER),
+        ({"Rows": 0}, Reason.INVALID_HEADER),
+        ({"PixelSpacing": [0.5, -0.5]}, Reason.INVALID_HEADER),
+        ({"PixelSpacing": None}, Reason.NO_GEOMETRY),
+        ({"ImageType": ["DERIVED", "SECONDARY", "AXIAL", "MIP"]}, Reason.PROJECTION),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "PROJECTION IMAGE"]}, Reason.PROJECTION),
+        ({"ImageType": ["DERIVED", "SECONDARY", "SCREEN SAVE"]}, Reason.SCREEN_SAVE),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"]}, Reason.UNSUPPORTED_MOSAIC),
         ({"ImagePositionPatient": None}, Reason.NO_GEOMETRY),
-        ({"FrameOfReferenceUID": ""}, Reason.NO_GEOMETRY),
         ({"PixelSpacing": [0, 1]}, Reason.INVALID_HEADER),
         ({"PixelSpacing": [1]}, Reason.INVALID_HEADER),
         ({"ImagePositionPatient": [0, 0]}, Reason.INVALID_HEADER),

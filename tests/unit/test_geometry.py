@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dicomnode.domain import Fact
-from dicomnode.geometry import facts_of, local_gaps, slab_depths
+from dicomnode.domain import Fact, Stack
+from dicomnode.geometry import affine_of, facts_of, local_gaps, slab_depths, spacing_of
 from tests.values import stack_at
 
 UP = np.array([0.0, 0.0, 1.0])
@@ -90,3 +92,50 @@ def test_slabs_reach_half_the_way_to_each_neighbour() -> None:
 
 def test_a_missing_slice_belongs_to_no_slab() -> None:
     assert slab_depths(stack_at(0, 2.5, 5, 10, 12.5)).tolist() == pytest.approx([2.5] * 5)
+
+
+def test_the_spacing_is_between_planes_rows_and_columns() -> None:
+    assert spacing_of(stack_at(0, 2.5, 5, spacing=(0.5, 0.75))) == (2.5, 0.5, 0.75)
+
+
+@pytest.mark.parametrize("heights", [(0.0,), (0.0, 2.5, 5.0, 10.0), (0.0, 4.2, 8.4, 15.8, 23.2)])
+def test_planes_that_are_single_missing_or_uneven_have_no_spacing_between_them(heights: tuple[float, ...]) -> None:
+    assert spacing_of(stack_at(*heights, spacing=(0.5, 0.75))) == (None, 0.5, 0.75)
+
+
+def test_the_spacing_of_a_sheared_stack_is_measured_along_its_normal() -> None:
+    assert spacing_of(sheared()) == (2.5, 1.0, 1.0)
+
+
+def test_frames_without_a_place_have_no_spacing_between_them() -> None:
+    facts = frozenset({Fact.CINE, Fact.NO_FRAME_OF_REFERENCE})
+    frames = replace(stack_at(0, 1), frame_of_reference_uid=None, facts=facts)
+    assert spacing_of(frames) == (None, 1.0, 1.0)
+    assert affine_of(frames) is None
+
+
+def test_the_affine_takes_column_row_and_plane_to_the_patient() -> None:
+    coronal = (1.0, 0.0, 0.0, 0.0, 0.0, -1.0)  # its normal points to the back
+    affine = affine_of(stack_at(10, 12, 14, orientation=coronal, spacing=(0.5, 0.75)))
+    assert affine is not None
+    assert (affine @ (4, 6, 2, 1)).tolist() == [4 * 0.75, 10 + 2 * 2, -6 * 0.5, 1]
+
+
+def test_the_affine_of_rounded_positions_meets_the_first_and_the_last_plane() -> None:
+    affine = affine_of(stack_at(*(round(index * 5 / 3, 1) for index in range(20))))
+    assert affine is not None
+    assert (affine @ (0, 0, 0, 1)).tolist() == [0, 0, 0, 1]
+    assert (affine @ (0, 0, 19, 1)).tolist() == pytest.approx([0, 0, 31.7, 1])
+
+
+@pytest.mark.parametrize("heights", [(0.0,), (0.0, 2.5, 5.0, 10.0), (0.0, 4.2, 8.4, 15.8, 23.2)])
+def test_only_a_regular_stack_has_an_affine(heights: tuple[float, ...]) -> None:
+    assert affine_of(stack_at(*heights)) is None
+    assert affine_of(sheared()) is None
+
+
+def sheared() -> Stack:
+    """Return four planes 2.5 mm apart, each of which steps 1 mm aside."""
+    straight = stack_at(0, 2.5, 5, 7.5)
+    planes = [replace(one, position=(index, 0.0, 2.5 * index)) for index, one in enumerate(straight.planes)]
+    return replace(straight, planes=tuple(planes), facts=frozenset({Fact.SHEARED}))

@@ -3,13 +3,13 @@ import pytest
 from dicomnode.dicom.grouping import group, without_repeats
 from dicomnode.domain import ImageInstance, StackImages
 from dicomnode.errors import Reason
-from tests.values import SERIES, image, images_at
+from tests.values import SERIES, frame, image, images_at
 
 OBLIQUE = (1.0, 0.0, 0.0, 0.0, 0.8, 0.6)
 
 
 def heights_of(stack: StackImages) -> list[float]:
-    return [one.position[2] for one in stack.images]
+    return [plane.frame.place.position[2] for plane in stack.planes if plane.frame.place]
 
 
 def only_stack(images: list[ImageInstance]) -> StackImages:
@@ -69,7 +69,35 @@ def test_two_series_are_two_stacks() -> None:
     assert [stack.key for stack in stacks] == ["1.2/1", "1.2.2/1"]
 
 
-def test_two_images_at_one_position_are_set_aside_with_their_series() -> None:
+def test_a_stack_says_in_what_it_differs_from_the_others_of_its_series() -> None:
+    (large, small), _ = group([*images_at(0, 1, 2), *images_at(0.5, 3, prefix="1.4", rows=9)])
+    assert (large.split, small.split) == ((("Rows", "8"),), (("Rows", "9"),))
+    assert only_stack(images_at(0, 1)).split == ()
+
+
+def test_an_image_without_a_place_is_a_stack_of_one() -> None:
+    stacks, exclusions = group([image("1.3.1", None, modality="DX"), image("1.3.2", None, modality="DX")])
+    assert [[plane.key for plane in stack.planes] for stack in stacks] == [[("1.3.1", None)], [("1.3.2", None)]]
+    assert {stack.frame_of_reference_uid for stack in stacks} == {None}
+    assert exclusions == ()
+    assert not any(stack.is_cine for stack in stacks)
+
+
+def test_the_frames_of_an_image_without_a_place_are_one_stack_in_their_order() -> None:
+    cine = image("1.3.1", None, frames=tuple(frame(None, number=number) for number in range(1, 13)))
+    (stack,), _ = group([cine])
+    assert [plane.key.frame for plane in stack.planes] == list(range(1, 13))
+    assert stack.is_cine
+    assert stack.images == (cine,)
+
+
+def test_the_frames_of_one_image_ascend_along_the_normal() -> None:
+    heights = {1: 5.0, 2: 0.0, 3: 2.5}
+    frames = tuple(frame((0.0, 0.0, height), number=number) for number, height in heights.items())
+    assert [plane.key.frame for plane in only_stack([image("1.3.1", frames=frames)]).planes] == [2, 3, 1]
+
+
+def test_two_images_at_one_position_that_nothing_tells_apart_are_refused_with_their_series() -> None:
     stacks, (exclusion,) = group([*images_at(0, 1, 2), image("1.4", (0.0, 0.0, 1.0004))])
     assert stacks == ()
     assert exclusion.reason is Reason.DUPLICATE_POSITIONS

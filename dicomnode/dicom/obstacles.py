@@ -1,0 +1,88 @@
+"""Say which instances make no stack, by name: what is no image, and what is no image to segment."""
+
+from pydicom import Dataset
+from pydicom.uid import (
+    UID,
+    CTImageStorage,
+    EnhancedCTImageStorage,
+    EnhancedMRColorImageStorage,
+    EnhancedMRImageStorage,
+    EnhancedPETImageStorage,
+    LegacyConvertedEnhancedCTImageStorage,
+    LegacyConvertedEnhancedMRImageStorage,
+    LegacyConvertedEnhancedPETImageStorage,
+    MRImageStorage,
+    ParametricMapStorage,
+    PositronEmissionTomographyImageStorage,
+    RTDoseStorage,
+    SegmentationStorage,
+    VLWholeSlideMicroscopyImageStorage,
+)
+
+from dicomnode.dicom.reading import numbers, text
+from dicomnode.dicom.tags import private_value
+from dicomnode.errors import Reason
+
+LabelMapSegmentationStorage = UID("1.2.840.10008.5.1.4.1.1.66.7")  # Supplement 243; pydicom 3.0 has no name for it
+#: planes through the body: they must say where they lie
+CROSS_SECTIONAL = frozenset(
+    {
+        CTImageStorage,
+        EnhancedCTImageStorage,
+        EnhancedMRColorImageStorage,
+        EnhancedMRImageStorage,
+        EnhancedPETImageStorage,
+        LegacyConvertedEnhancedCTImageStorage,
+        LegacyConvertedEnhancedMRImageStorage,
+        LegacyConvertedEnhancedPETImageStorage,
+        MRImageStorage,
+        PositronEmissionTomographyImageStorage,
+    }
+)
+_SEGMENTATIONS = frozenset({SegmentationStorage, LabelMapSegmentationStorage})
+_OTHER_PIXELS = {
+    ParametricMapStorage: "its pixels are measurements in floating point",
+    VLWholeSlideMicroscopyImageStorage: "its frames are tiles of a slide",
+}
+_SCREEN_SAVES = frozenset({"SCREEN SAVE", "SCREENSAVE", "SCREEN_SAVE", "DOSE_INFO", "CSA REPORT"})
+# Image Type values 3 and 4 (PS3.3 C.8.3.1.1.1, C.8.16.1) and what scanners write beyond them
+_PROJECTIONS = frozenset(
+    {"PROJECTION IMAGE", "MIP", "MINIP", "MAX_IP", "MIN_IP", "VOLUME_RENDER", "SURFACE_RENDER", "CURVED_MPR"}
+)
+
+_TILES = (0x0019, "SIEMENS MR HEADER", 0x0A)  # Number of images in mosaic
+
+
+def obstacle(ds: Dataset, sop_class_uid: str, what: str) -> tuple[Reason, str] | None:
+    """Return why the instance `ds` makes no stack, or None where it may."""
+    name = UID(sop_class_uid).name
+    if sop_class_uid in _SEGMENTATIONS or text(ds, "Modality") == "SR":
+        return Reason.NOT_A_PROMPT, f"{name} is not read as an annotation by this version"
+    if sop_class_uid in _OTHER_PIXELS:
+        return Reason.UNSUPPORTED_IMAGE, f"{name}: {_OTHER_PIXELS[UID(sop_class_uid)]}"
+    if sop_class_uid == RTDoseStorage or ("Image Storage" not in name and not ds.get("Rows")):
+        return Reason.NOT_AN_IMAGE, name
+    size = [(numbers(ds, keyword, 1, what) or (0.0,))[0] for keyword in ("Rows", "Columns")]
+    if min(size) < 1:
+        return Reason.INVALID_HEADER, f"{name} without Rows or Columns"
+    return _by_type(ds, sop_class_uid)
+
+
+def _by_type(ds: Dataset, sop_class_uid: str) -> tuple[Reason, str] | None:
+    """Return why an image of the type of `ds` is not to be segmented, or None."""
+    kinds = text(ds, "ImageType").upper().split("\\")
+    if "LOCALIZER" in kinds:
+        return Reason.LOCALIZER, "ImageType says LOCALIZER"
+    if saved := _SCREEN_SAVES.intersection(kinds):
+        return Reason.SCREEN_SAVE, f"ImageType says {', '.join(saved)}"
+    if sop_class_uid in CROSS_SECTIONAL and (projected := _PROJECTIONS.intersection(kinds[2:])):
+        return Reason.PROJECTION, f"ImageType says {', '.join(sorted(projected))}: its pixels lie on no plane"
+    if "MOSAIC" in kinds or _mosaic_tiles(ds) > 1:
+        return Reason.UNSUPPORTED_MOSAIC, "a Siemens mosaic: its planes are tiles of one image and have no names"
+    return None
+
+
+def _mosaic_tiles(ds: Dataset) -> int:
+    """Return how many planes a Siemens header says that the image is a mosaic of, 0 where it says nothing."""
+    value = private_value(ds, *_TILES)
+    return int.from_bytes(value[:2], "little") if isinstance(value, bytes) else int(str(value or 0))

@@ -1,0 +1,64 @@
+"""A database of an older version goes on with the jobs and instances that it has."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import insert
+
+from dicomnode.domain import ImageInstance, OtherInstance, Place
+from dicomnode.errors import Reason
+from dicomnode.store import jobs, tables
+from dicomnode.store.arrivals import instances_of
+from dicomnode.store.database import Database, migrate
+from dicomnode.store.facts import facts_of
+from dicomnode.store.spool import Spool
+from tests.rows import STUDY, annotation, image, own_result, receive
+
+_PLACE: dict[str, Any] = {"position": [0.1, -2.0, 1 / 3], "orientation": [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]}
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Database:
+    """Return a database of the first version with a job on one image, and a multi-frame object that was set aside."""
+    database = Database(tmp_path / "node.sqlite")
+    with database.write() as connection:
+        migrate(connection, "0001")
+    receive(database, image(), annotation(), own_result())
+    with database.write() as connection:
+        facts = facts_of(image())
+        (frame,) = facts.pop("frames")
+        del facts["tags"]
+        connection.execute(
+            tables.instance.update()
+            .filter_by(kind="image")
+            .values(facts=facts | _PLACE | {"spacing": frame["spacing"]})
+        )
+        other = facts_of(own_result())
+        other["exclusion"]["reason"] = "UNSUPPORTED_MULTIFRAME"
+        connection.execute(tables.instance.update().filter_by(kind="other").values(facts=other))
+        connection.execute(insert(tables.job).values(_old_job(database)))
+    return database
+
+
+def _old_job(database: Database) -> dict[str, Any]:
+    stack: dict[str, Any] = {"key": "1.2.3/1", "series_uid": "1.2.3", "study_uid": STUDY, "modality": "CT"}
+    stack |= {"frame_of_reference_uid": "1.2.9", "images": [["1.2.3.1", "aa"]]}
+    inputs = {"stack": stack, "annotation": ["1.2.4.1", "bb"], "options": {}}
+    row = {"job_key": "j1", "study_uid": STUDY, "state": "ready", "attempts": 0, "inputs": inputs, "generation": 1}
+    return row | {"created_at": database.now(), "changed_at": database.now()}
+
+
+def test_jobs_and_images_of_the_first_version_are_understood(old: Database, tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    old.upgrade()
+    row = jobs.claim(old)
+    assert row is not None
+    (plane,) = jobs.load(old, spool, row).images.planes
+    assert plane.key == ("1.2.3.1", None)
+    assert plane.frame.place == Place(position=(0.1, -2.0, 1 / 3), orientation=(1.0, 0.0, 0.0, 0.0, 1.0, 0.0))
+    assert plane.frame.spacing == image().frames[0].spacing
+    found = instances_of(old, spool, STUDY)
+    assert {type(one) for one in found} >= {ImageInstance}
+    assert [one.exclusion.reason for one in found if isinstance(one, OtherInstance)] == [Reason.UNSUPPORTED_IMAGE]
+    old.close()
