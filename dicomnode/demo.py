@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from dicomnode import logs
 from dicomnode.dicom.phantom import Phantom, write_phantom
+from dicomnode.dicom.pixels.decoders import Decoders
 from dicomnode.dicom.preview import draw
 from dicomnode.dicom.scan import scan
 from dicomnode.dicom.seg_reading import read_frames
@@ -134,12 +135,13 @@ def _compare(phantom: Phantom, seg: Path, picture: Path) -> tuple[Comparison, ..
     """Return the agreement of the SEG that the PACS got with the phantom's truth, and draw it."""
     job = _job(phantom)
     content = seg.read_bytes()
-    stack = read_stack(job.images)
+    with Decoders() as decoders:
+        stack = read_stack(job.images, decoders)
+        draw(job, [content], picture, decoders)
     found = {name: np.zeros(stack.shape, dtype=bool) for name in phantom.truth}
     names = dict(enumerate(phantom.truth, start=1))  # the RTSTRUCT lists the organs in this order
     for frame in read_frames(content, stack, str(seg)):
         found[names[frame.segment]][frame.plane] = frame.inside
-    draw(job, content, picture)
     return tuple(_agreement(name, found[name], truth) for name, truth in phantom.truth.items())
 
 

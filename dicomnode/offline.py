@@ -2,10 +2,12 @@
 
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from dicomnode.dicom.pixels.decoders import Decoders
 from dicomnode.dicom.preview import draw
 from dicomnode.dicom.scan import scan
 from dicomnode.domain import (
@@ -14,10 +16,10 @@ from dicomnode.domain import (
     Job,
     JobOptions,
     ObjectKind,
-    Outcome,
     Segment,
     StackImages,
     Uid,
+    WrittenObject,
 )
 from dicomnode.errors import Refused
 from dicomnode.inference.runtime import Runtime
@@ -81,22 +83,24 @@ class Wishes:
 
 
 def segment_paths(paths: Iterable[Path], runtime: Runtime, wishes: Wishes) -> Report:
-    """Segment every annotation in `paths` on the stack it means; write one SEG each and return what was done."""
+    """Segment every annotation in `paths` on the stack it means; write its SEG or SEGs and return what was done."""
     instances, left_out = scan(paths)
     found = plan(instances)
     jobs = [job_of(pair, wishes.options, runtime.identity) for pair in found.pairs]
     folders = _short({job.images.series_uid for job in jobs})
     names = _short({job.annotation.sop_instance_uid for job in jobs})
     done = _Done(exclusions=[*left_out, *found.exclusions])
-    for number, job in enumerate(jobs, start=1):
-        target = wishes.output / f"{folders[job.images.series_uid]}-{job.images.key.rpartition('/')[2]}"
-        stem = (target / names[job.annotation.sop_instance_uid]).absolute()
-        try:
-            _segment(job, runtime, wishes, (stem, f"{number}/{len(jobs)}"), done)
-        except Refused as error:
-            done.exclusions.append(Exclusion.of(error))
-        except OSError as error:
-            done.failures.append(f"{stem}: {error}")
+    with Decoders() as decoders:
+        tools = Tools(runtime=runtime, decoders=decoders)
+        for number, job in enumerate(jobs, start=1):
+            target = wishes.output / f"{folders[job.images.series_uid]}-{job.images.key.rpartition('/')[2]}"
+            stem = (target / names[job.annotation.sop_instance_uid]).absolute()
+            try:
+                _segment(job, tools, wishes, (stem, f"{number}/{len(jobs)}"), done)
+            except Refused as error:
+                done.exclusions.append(Exclusion.of(error))
+            except OSError as error:
+                done.failures.append(f"{stem}: {error}")
     return Report(
         stacks=found.stacks,
         annotations=found.annotations,
@@ -104,6 +108,23 @@ def segment_paths(paths: Iterable[Path], runtime: Runtime, wishes: Wishes) -> Re
         exclusions=tuple(done.exclusions),
         failures=tuple(done.failures),
     )
+
+
+def save_objects(objects: Iterable[WrittenObject], stem: Path) -> Iterator[SavedObject]:
+    """Write each of `objects` to a file whose name begins with `stem`, whole or not at all, and say where.
+
+    No reader finds half a file. From the second object of its kind on a name bears its number.
+    """
+    counts: Counter[ObjectKind] = Counter()
+    for made in objects:
+        counts[made.kind] += 1
+        numbered = f"-{counts[made.kind]}" if counts[made.kind] > 1 else ""
+        path = stem.with_name(f"{stem.name}_{made.kind}{numbered}.dcm")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f"{path.name}.{os.getpid()}.part")
+        part.write_bytes(made.content)
+        os.replace(part, path)  # noqa: PTH105 - atomic, and says so
+        yield SavedObject(kind=made.kind, path=path, sop_instance_uid=made.sop_instance_uid)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,7 +136,7 @@ class _Done:
     failures: list[str] = field(default_factory=list)
 
 
-def _segment(job: Job, runtime: Runtime, wishes: Wishes, place: tuple[Path, str], done: _Done) -> None:
+def _segment(job: Job, tools: Tools, wishes: Wishes, place: tuple[Path, str], done: _Done) -> None:
     stem, title = place
     watch = _Stopwatch()
 
@@ -123,14 +144,14 @@ def _segment(job: Job, runtime: Runtime, wishes: Wishes, place: tuple[Path, str]
         watch.at(step)
         wishes.progress(title, step, count, total)
 
-    outcome = run(job, Tools(runtime=runtime, progress=progress))
+    outcome = run(job, replace(tools, progress=progress))
     done.exclusions.extend(outcome.exclusions)
-    objects = tuple(_save(outcome, stem))
+    objects = tuple(save_objects(outcome.objects, stem))
     if not objects:
         return
     result = Result(
         job=job,
-        model=runtime.identity.name,
+        model=tools.runtime.identity.name,
         objects=objects,
         preview=None,
         segments=outcome.segments,
@@ -140,19 +161,8 @@ def _segment(job: Job, runtime: Runtime, wishes: Wishes, place: tuple[Path, str]
     done.results.append(result)
     if wishes.preview:
         picture = stem.with_name(f"{stem.name}_SEG.png")
-        draw(job, outcome.objects[0].content, picture)
+        draw(job, [made.content for made in outcome.objects], picture, tools.decoders)
         done.results[-1] = replace(result, preview=picture)
-
-
-def _save(outcome: Outcome, stem: Path) -> Iterable[SavedObject]:
-    """Write each object whole or not at all: a reader never finds half a file."""
-    for made in outcome.objects:
-        path = stem.with_name(f"{stem.name}_{made.kind}.dcm")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f"{path.name}.{os.getpid()}.part")
-        part.write_bytes(made.content)
-        os.replace(part, path)  # noqa: PTH105 - atomic, and says so
-        yield SavedObject(kind=made.kind, path=path, sop_instance_uid=made.sop_instance_uid)
 
 
 def _short(uids: Iterable[Uid]) -> dict[Uid, str]:

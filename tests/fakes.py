@@ -29,7 +29,7 @@ class FillsTheBox:
 
     def encode(self, image: NDArray[np.float32], spacing: tuple[float, float]) -> tuple[int, int]:  # noqa: ARG002
         """Return the image's (rows, columns)."""
-        rows, columns = image.shape
+        rows, columns = image.shape[:2]
         return rows, columns
 
     def decode(self, features: tuple[int, int], boxes: NDArray[np.float64]) -> NDArray[np.float32]:

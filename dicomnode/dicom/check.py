@@ -1,6 +1,6 @@
-"""Prove that a written SEG says, frame by frame in patient space, what the masks say."""
+"""Prove that written SEGs say, frame by frame, what the masks say."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -10,30 +10,37 @@ from dicomnode.errors import Reason, Refused
 
 
 def check(objects: Sequence[WrittenObject], masks: Sequence[Mask], stack: Stack) -> None:
-    """Re-read the bytes of every object and compare them with `masks`; refuse with FAILED_CHECK where they differ."""
+    """Re-read the bytes of every object and compare them with `masks`; refuse with FAILED_CHECK where they differ.
+
+    An object may hold some of the masks, on some of the planes: all together they must hold each of them once.
+    """
+    by_uid = {str(mask.prompt.tracking_uid): mask for mask in masks}
+    found: list[tuple[str, int]] = []
     for written in objects:
         what = f"{written.kind} {written.sop_instance_uid}"
-        frames = read_frames(written.content, stack, what)
-        _check_presence(frames, masks, what)
-        for number, frame in enumerate(frames, start=1):
-            label = masks[frame.segment - 1].prompt.label
-            if frame.label != label:
-                raise Refused(Reason.FAILED_CHECK, what, f"frame {number} is of {frame.label!r}, the mask of {label!r}")
-            differing = np.count_nonzero(frame.inside != masks[frame.segment - 1].planes[frame.plane])
-            if differing:
-                raise Refused(Reason.FAILED_CHECK, what, f"frame {number}: {differing} pixels differ from the mask")
-
-
-def _check_presence(frames: Sequence[Frame], masks: Sequence[Mask], what: str) -> None:
-    """Refuse unless each plane on which a mask is not empty has exactly one frame, and no other plane has one."""
-    wanted = sorted(
-        (segment, index)
-        for segment, mask in enumerate(masks, start=1)
+        for number, frame in enumerate(read_frames(written.content, stack, what), start=1):
+            _compare(frame, by_uid, f"{what}, frame {number}")
+            found.append((frame.tracking_uid, frame.plane))
+    wanted = [
+        (str(mask.prompt.tracking_uid), index)
+        for mask in masks
         for index, inside in mask.planes.items()
         if inside.any()
-    )
-    found = sorted((frame.segment, frame.plane) for frame in frames)
-    if found != wanted:
+    ]
+    if sorted(found) != sorted(wanted):
         odd = sorted(set(found) ^ set(wanted))[:3]
-        detail = f"{len(found)} frames, the masks have {len(wanted)}; (segment, plane) that differ: {odd}"
-        raise Refused(Reason.FAILED_CHECK, what, detail)
+        detail = f"{len(found)} frames, the masks have {len(wanted)}; (tracking UID, plane) that differ: {odd}"
+        raise Refused(Reason.FAILED_CHECK, f"{len(objects)} objects on stack {stack.key}", detail)
+
+
+def _compare(frame: Frame, by_uid: Mapping[str, Mask], what: str) -> None:
+    mask = by_uid.get(frame.tracking_uid)
+    if mask is None or mask.prompt.label != frame.label:
+        known = "no mask" if mask is None else f"the mask of {mask.prompt.label!r}"
+        raise Refused(Reason.FAILED_CHECK, what, f"it is of {frame.label!r}, its tracking UID that of {known}")
+    inside = mask.planes.get(frame.plane)
+    if inside is None:
+        raise Refused(Reason.FAILED_CHECK, what, f"it lies on plane {frame.plane}, where the mask has nothing")
+    differing = np.count_nonzero(frame.inside != inside)
+    if differing:
+        raise Refused(Reason.FAILED_CHECK, what, f"{differing} pixels differ from the mask")

@@ -1,5 +1,6 @@
 """Heal a source header, so that what is copied from it into a result is valid and means the same."""
 
+import re
 from typing import Any
 
 from pydicom import DataElement, Dataset
@@ -15,6 +16,9 @@ _TYPE_2 = (  # patient and general study modules, PS3.3 C.7.1.1 and C.7.2.1
     *("StudyID", "StudyDate", "StudyTime", "AccessionNumber", "ReferringPhysicianName"),
 )
 _CLINICAL_TRIAL_TYPE_2 = ("ClinicalTrialProtocolName", "ClinicalTrialSiteID", "ClinicalTrialSiteName")  # PS3.3 C.7.1.3
+_DATES, _TIME = ("PatientBirthDate", "StudyDate"), "StudyTime"
+_ACR_DATE, _ACR_TIME = re.compile(r"(\d{4})\.(\d{2})\.(\d{2})"), re.compile(r"(\d{2}):(\d{2}):(\d{2}(?:\.\d+)?)")
+_AGE = re.compile(r"(\d{1,3})([DWMY])")
 _SEXES = frozenset({"M", "F", "O", ""})
 
 
@@ -22,20 +26,23 @@ def heal(ds: Dataset) -> Dataset:
     """Return `ds` with everything repaired that would make a copy of its header invalid; identifiers stay untouched.
 
     Texts are decoded by the character set they were written in and will be written as UTF-8; absent type 2 elements
-    of patient and study become empty; impossible dates, times and sexes become empty or 'O'; private elements go.
+    of patient and study become empty; dates and times of ACR-NEMA become DICOM's; impossible dates, times, sexes and
+    ages become empty, 'O' or absent; private elements go.
     """
     ds.remove_private_tags()
     _decode_texts(ds)
+    _modernise(ds)
     for keyword in _TYPE_2:
         if not text(ds, keyword):
             setattr(ds, keyword, "")
     sex = text(ds, "PatientSex").upper()
     ds.PatientSex = sex if sex in _SEXES else "O"
-    for keyword in ("PatientBirthDate", "StudyDate"):
+    for keyword in _DATES:
         if not is_valid(text(ds, keyword), DA):
             setattr(ds, keyword, "")
-    if not is_valid(text(ds, "StudyTime"), TM):
+    if not is_valid(text(ds, _TIME), TM):
         ds.StudyTime = ""
+    _heal_age(ds)
     if any(keyword_for_tag(tag).startswith("ClinicalTrial") for tag in list(ds.keys())):
         for keyword in _CLINICAL_TRIAL_TYPE_2:
             setattr(ds, keyword, text(ds, keyword))
@@ -50,6 +57,23 @@ def is_valid(value: str, kind: type[DA | TM]) -> bool:
     except PARSER_ERRORS:
         return False
     return True
+
+
+def _modernise(ds: Dataset) -> None:
+    """Write dates and times as DICOM does where they are as ACR-NEMA had them (PS3.5 6.2, notes on DA and TM)."""
+    for keyword, pattern in {**dict.fromkeys(_DATES, _ACR_DATE), _TIME: _ACR_TIME}.items():
+        if found := pattern.fullmatch(text(ds, keyword)):
+            setattr(ds, keyword, "".join(found.groups()))
+
+
+def _heal_age(ds: Dataset) -> None:
+    """Give an age its three digits (PS3.5 6.2, AS), and leave out what is none: it is optional (PS3.3 C.7.2.2)."""
+    age = text(ds, "PatientAge")
+    found = _AGE.fullmatch(age)
+    if found:
+        ds.PatientAge = found[1].zfill(3) + found[2]
+    elif age:
+        del ds.PatientAge
 
 
 def _complete_deidentification(ds: Dataset) -> None:

@@ -3,22 +3,26 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from dicomnode.domain import Fact, Job, Prompt, Stack
+from dicomnode.domain import Fact, Job, Prompt, Stack, StackImages
 from dicomnode.geometry import multiples
 
 
 def notes_of(job: Job, stack: Stack, prompts: Sequence[Prompt]) -> tuple[str, ...]:
     """Return in words what a user should know of the images, the annotation, the stack and the prompts of `job`."""
     return (
-        *_of_images(job),
+        *notes_on(job.images, stack),
         *(f"annotation: {note}" for note in job.annotation.notes),
-        *_of_stack(stack),
         *(f"{prompt.label}: {note}" for prompt in prompts for note in prompt.notes),
     )
 
 
-def _of_images(job: Job) -> Iterator[str]:
-    images = job.images.images
+def notes_on(found: StackImages, stack: Stack) -> tuple[str, ...]:
+    """Return in words what a user should know of the images and the planes of a stack."""
+    return (*_of_images(found), *_of_stack(stack))
+
+
+def _of_images(found: StackImages) -> Iterator[str]:
+    images = found.images
     for note, count in Counter(note for image in images for note in image.notes).items():
         yield f"{count} of {len(images)} images: {note}"
 

@@ -1,7 +1,7 @@
-"""Draw what a SEG shows: planes of its images with the box, the contour a person drew, and the mask's outline."""
+"""Draw what SEGs show: planes of its images with the box, the contour a person drew, and the mask's outline."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from dicomnode.dicom.pixels.decoders import Decoders
 from dicomnode.dicom.prompts import read_prompts
 from dicomnode.dicom.seg_reading import read_frames
+from dicomnode.dicom.shades import rgb, shown, window_of
 from dicomnode.dicom.stack import read_stack
 from dicomnode.domain import Box, Job, Plane, Prompt, Stack
 
@@ -21,7 +23,6 @@ _CONTEXT = 0.5  # of the boxes' extent is shown round them on every side
 _BOX, _DRAWN = (255, 210, 0), (0, 190, 255)
 _PALETTE = ((0, 230, 0), (255, 80, 80), (230, 100, 255), (255, 150, 40), (120, 255, 220), (150, 150, 255))
 _LEGEND = 22
-_QUANTILES = (0.01, 0.99)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,20 +46,23 @@ class _View:
         return round((self.x1 - self.x0) * self.scale[0]), round((self.y1 - self.y0) * self.scale[1])
 
 
-def draw(job: Job, content: bytes, path: Path) -> None:
-    """Write the montage of the SEG in `content`, read back as a stranger would, over the images of `job` to `path`."""
-    stack = read_stack(job.images)
+def draw(job: Job, contents: Iterable[bytes], path: Path, decoders: Decoders) -> None:
+    """Write the montage of the SEGs `contents`, read back as a stranger would, over the images of `job`, to `path`."""
+    stack = read_stack(job.images, decoders)
     prompts = read_prompts(job.annotation, stack, job.options).prompts
-    masks: dict[int, dict[int, NDArray[np.bool_]]] = defaultdict(dict)
-    for frame in read_frames(content, stack, str(path)):
-        masks[frame.plane][frame.segment] = frame.inside
+    masks: dict[int, dict[str, NDArray[np.bool_]]] = defaultdict(dict)
+    for content in contents:
+        for frame in read_frames(content, stack, str(path)):
+            masks[frame.plane][frame.tracking_uid] = frame.inside
     montage(stack, prompts, masks).save(path, optimize=True)
 
 
-def montage(stack: Stack, prompts: Sequence[Prompt], masks: dict[int, dict[int, NDArray[np.bool_]]]) -> Image.Image:
+def montage(
+    stack: Stack, prompts: Sequence[Prompt], masks: Mapping[int, Mapping[str, NDArray[np.bool_]]]
+) -> Image.Image:
     """Return a picture of up to 12 prompted planes, evenly chosen.
 
-    `masks` maps plane index -> segment number (from 1, as `prompts` are ordered) -> (row, column) bool.
+    `masks` maps plane index -> tracking UID of a prompt -> (row, column) bool.
     """
     index_of = {plane.key: index for index, plane in enumerate(stack.planes)}
     prompted = sorted({index_of[key] for prompt in prompts for key in prompt.boxes})
@@ -91,30 +95,23 @@ def _view(plane: Plane, boxes: Iterable[Box]) -> _View:
 
 
 def _tile(
-    stack: Stack, index: int, prompts: Sequence[Prompt], masks: dict[int, NDArray[np.bool_]], view: _View
+    stack: Stack, index: int, prompts: Sequence[Prompt], masks: Mapping[str, NDArray[np.bool_]], view: _View
 ) -> Image.Image:
     plane = stack.planes[index]
-    grey = Image.fromarray(_grey(plane)[view.y0 : view.y1, view.x0 : view.x1])
-    tile = grey.resize(view.size, Image.Resampling.BICUBIC).convert("RGB")
+    values = shown(plane)
+    part = rgb(values, window_of([values]))[view.y0 : view.y1, view.x0 : view.x1]
+    tile = Image.fromarray(part).resize(view.size, Image.Resampling.BICUBIC)
     pen = ImageDraw.Draw(tile)
     for number, prompt in enumerate(prompts, start=1):
         for outline in prompt.outlines.get(plane.key, ()):
             pen.line(view.place(np.vstack([outline, outline[:1]])), fill=_DRAWN, width=1)
         if box := prompt.boxes.get(plane.key):
             pen.rectangle(view.place(np.array([(box.x0, box.y0), (box.x1, box.y1)])), outline=_BOX)
-        if number in masks:
-            for edge in _edges(masks[number]):
+        if prompt.tracking_uid in masks:
+            for edge in _edges(masks[prompt.tracking_uid]):
                 pen.line(view.place(edge), fill=_colour(number), width=2)
     pen.text((4, 3), f"plane {index}", fill="white")
     return tile
-
-
-def _grey(plane: Plane) -> NDArray[np.uint8]:
-    """Return the plane as (row, column) uint8, its 1 % and 99 % quantiles black and white; MONOCHROME1 turned round."""
-    values = -plane.values() if plane.inverted else plane.values()
-    low, high = np.quantile(values, _QUANTILES)
-    scaled: NDArray[np.uint8] = np.clip((values - low) / max(high - low, 1e-6) * 255, 0, 255).astype(np.uint8)
-    return scaled
 
 
 def _edges(inside: NDArray[np.bool_]) -> Iterable[NDArray[np.float64]]:

@@ -1,4 +1,4 @@
-"""Read a BINARY segmentation back, each frame mapped through patient space onto the planes of a stack."""
+"""Read a BINARY segmentation back, each frame matched with a plane of a stack by place and by reference."""
 
 from dataclasses import dataclass
 from io import BytesIO
@@ -9,7 +9,7 @@ from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
 
 from dicomnode.dicom.reading import PARSER_ERRORS, noted
-from dicomnode.domain import Plane, Stack
+from dicomnode.domain import Plane, PlaneKey, Stack, Uid
 from dicomnode.errors import Reason, Refused
 
 _SAME_MM = 1e-4
@@ -18,10 +18,14 @@ _SAME_COSINE = 1e-3  # one orientation stands for all planes of a stack, which d
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Frame:
-    """One frame of a segmentation: its segment, the index of the plane it lies on, and its (row, column) bool."""
+    """One frame of a segmentation: its segment, the index of the plane it lies on, and its (row, column) bool.
+
+    `segment` counts in its own object; `tracking_uid` says whose mask it is, in whatever object.
+    """
 
     segment: int
     label: str
+    tracking_uid: str
     plane: int
     inside: NDArray[np.bool_]
 
@@ -30,7 +34,8 @@ def read_frames(content: bytes, stack: Stack, what: str) -> tuple[Frame, ...]:
     """Return the frames of the SEG in `content`, a Part 10 file, on the planes of `stack`.
 
     It is a plain reading of the object and shares no code with the writer. Refuses with FAILED_CHECK a frame that
-    lies on no plane of the stack, has another grid, or names another image as its source than the one that lies there.
+    names no plane of the stack as its source, lies elsewhere than that plane, or has another grid. Where the stack has
+    no frame of reference nothing may say that a frame lies somewhere.
     """
     try:
         with noted([]):
@@ -41,22 +46,35 @@ def read_frames(content: bytes, stack: Stack, what: str) -> tuple[Frame, ...]:
 
 
 def _frames(seg: Dataset, stack: Stack, what: str) -> tuple[Frame, ...]:
-    if seg.FrameOfReferenceUID != stack.frame_of_reference_uid:
-        detail = f"its frame of reference is {seg.FrameOfReferenceUID}, the stack's {stack.frame_of_reference_uid}"
+    if seg.get("FrameOfReferenceUID") != stack.frame_of_reference_uid:
+        stated = seg.get("FrameOfReferenceUID")
+        detail = f"its frame of reference is {stated}, the stack's {stack.frame_of_reference_uid}"
         raise Refused(Reason.FAILED_CHECK, what, detail)
-    labels = {int(item.SegmentNumber): str(item.SegmentLabel) for item in seg.SegmentSequence}
+    segments = {int(item.SegmentNumber): item for item in seg.SegmentSequence}
     groups = seg.PerFrameFunctionalGroupsSequence
     shared = seg.SharedFunctionalGroupsSequence[0]
     pixels = _pixels(seg)
-    if len(groups) != len(pixels):
-        raise Refused(Reason.FAILED_CHECK, what, f"{len(pixels)} frames, {len(groups)} functional groups")
-    positions = np.array([plane.position for plane in stack.planes])
+    if (len(groups), *pixels.shape[1:]) != (len(pixels), *stack.shape[1:]):
+        detail = f"{pixels.shape} frames, rows and columns, {len(groups)} functional groups, a stack of {stack.shape}"
+        raise Refused(Reason.FAILED_CHECK, what, detail)
+    numbers = {plane.key: index for index, plane in enumerate(stack.planes)}
     frames = []
     for number, (group, inside) in enumerate(zip(groups, pixels, strict=True), start=1):
-        index = _plane_at(group, positions, f"{what}, frame {number}")
-        _check_plane(group, shared, stack.planes[index], f"{what}, frame {number}")
+        source, title = _source(group), f"{what}, frame {number}"
+        if source not in numbers:
+            raise Refused(Reason.FAILED_CHECK, title, f"its source is {source}, which is no plane of the stack")
+        _check_plane(group, shared, stack, numbers[source], title)
         segment = _segment(group, shared)
-        frames.append(Frame(segment=segment, label=labels[segment], plane=index, inside=inside))
+        described = segments[segment]
+        frames.append(
+            Frame(
+                segment=segment,
+                label=str(described.SegmentLabel),
+                tracking_uid=str(described.TrackingUID),
+                plane=numbers[source],
+                inside=inside,
+            )
+        )
     return tuple(frames)
 
 
@@ -72,22 +90,39 @@ def _segment(group: Dataset, shared: Dataset) -> int:
     return int(holder.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
 
 
-def _plane_at(group: Dataset, positions: NDArray[np.float64], what: str) -> int:
+def _check_plane(group: Dataset, shared: Dataset, stack: Stack, index: int, what: str) -> None:
+    plane = stack.planes[index]
+    if stack.frame_of_reference_uid:
+        _check_place(group, shared, plane, what)
+    else:
+        _check_nowhere(group, shared, what)
+    if stack.frame_of_reference_uid or "PixelMeasuresSequence" in shared:
+        _check_spacing(shared.PixelMeasuresSequence[0], plane, what)
+
+
+def _source(group: Dataset) -> PlaneKey:
+    """Return the plane that a frame names as its source (PS3.3 10.3)."""
+    (image,) = group.DerivationImageSequence[0].SourceImageSequence
+    number = image.get("ReferencedFrameNumber")
+    return PlaneKey(Uid(str(image.ReferencedSOPInstanceUID)), None if number is None else int(number))
+
+
+def _check_place(group: Dataset, shared: Dataset, plane: Plane, what: str) -> None:
     position = np.array(group.PlanePositionSequence[0].ImagePositionPatient, dtype=np.float64)
-    distances = np.linalg.norm(positions - position, axis=1)
-    index = int(np.argmin(distances))
-    if distances[index] > _SAME_MM:
-        raise Refused(Reason.FAILED_CHECK, what, f"it lies {distances[index]:.4f} mm from the nearest plane")
-    return index
-
-
-def _check_plane(group: Dataset, shared: Dataset, plane: Plane, what: str) -> None:
     orientation = np.array(shared.PlaneOrientationSequence[0].ImageOrientationPatient, dtype=np.float64)
-    spacing = np.array(shared.PixelMeasuresSequence[0].PixelSpacing, dtype=np.float64)
-    source = group.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID
+    distance = float(np.linalg.norm(position - plane.position))
+    if distance > _SAME_MM:
+        raise Refused(Reason.FAILED_CHECK, what, f"it lies {distance:.4f} mm from the plane it names, {plane.key}")
     if np.max(np.abs(orientation - plane.orientation)) > _SAME_COSINE:
         raise Refused(Reason.FAILED_CHECK, what, f"its orientation is {orientation}, the plane's {plane.orientation}")
+
+
+def _check_nowhere(group: Dataset, shared: Dataset, what: str) -> None:
+    if "PlanePositionSequence" in group or "PlaneOrientationSequence" in shared:
+        raise Refused(Reason.FAILED_CHECK, what, "it says that it lies somewhere, and its source lies nowhere")
+
+
+def _check_spacing(measures: Dataset, plane: Plane, what: str) -> None:
+    spacing = np.array(measures.PixelSpacing, dtype=np.float64)
     if np.max(np.abs(spacing - plane.spacing)) > _SAME_MM:
         raise Refused(Reason.FAILED_CHECK, what, f"its spacing is {spacing} mm, the plane's {plane.spacing}")
-    if source != plane.key.sop_instance_uid:
-        raise Refused(Reason.FAILED_CHECK, what, f"its source is {source}, {plane.key.sop_instance_uid} lies there")

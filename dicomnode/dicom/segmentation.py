@@ -2,8 +2,9 @@
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from io import BytesIO
 
 import highdicom as hd
@@ -19,7 +20,7 @@ from dicomnode import __version__
 from dicomnode.dicom.instances import MANUFACTURER
 from dicomnode.dicom.reading import PARSER_ERRORS, noted, numbers, read_dataset, text
 from dicomnode.dicom.segments import describe_segment, identify
-from dicomnode.dicom.sources import newest_time, source_headers
+from dicomnode.dicom.sources import SourceHeader, newest_time, refer, source_headers
 from dicomnode.dicom.uids import uid_of
 from dicomnode.domain import (
     IMPLEMENTATION_CLASS_UID,
@@ -35,27 +36,46 @@ from dicomnode.errors import Reason, Refused
 
 _CODE_STRING = _SHORT_STRING = 16  # the lengths of CS, SH and LO, PS3.5 6.2
 _LONG_STRING = 64
+_SIDES = 2  # of a plane: the way along its rows, and along its columns
 _LARGEST_SERIES_NUMBER = 2**31 - 1
 
 
 def write_objects(
     masks: Sequence[Mask], stack: Stack, annotation: Annotation, model: ModelIdentity, device_serial_number: str
 ) -> tuple[WrittenObject, ...]:
-    """Return the objects that carry `masks`: one SEG on the source planes, or none where every mask is empty.
+    """Return the objects that carry `masks`: none where every mask is empty, else one SEG on the source planes.
 
+    Planes without frame of reference lie nowhere, not even beside each other: each of them has a SEG of its own.
     `device_serial_number` is that of this node, as the site has it.
     """
-    if not any(mask.voxels for mask in masks):
-        return ()
+    parts = [(masks, stack)] if stack.frame_of_reference_uid else _plane_by_plane(masks, stack)
+    return tuple(
+        _write(of_part, part, annotation, model, device_serial_number)
+        for of_part, part in parts
+        if any(mask.voxels for mask in of_part)
+    )
+
+
+def _plane_by_plane(masks: Sequence[Mask], stack: Stack) -> Iterator[tuple[list[Mask], Stack]]:
+    """Yield each plane of `stack` as a stack of its own, with the masks that have that plane."""
+    for index, plane in enumerate(stack.planes):
+        here = [replace(mask, planes={0: mask.planes[index]}) for mask in masks if index in mask.planes]
+        yield here, replace(stack, planes=(plane,))
+
+
+def _write(
+    masks: Sequence[Mask], stack: Stack, annotation: Annotation, model: ModelIdentity, device_serial_number: str
+) -> WrittenObject:
     draft_uid = identify(masks, stack, annotation, model)
     try:
         with noted([]):
             headers = source_headers(stack)
             seg = _segmentation(masks, stack, headers, draft_uid, model)
             with closing(seg._db_con):  # noqa: SLF001 - highdicom's index, which it leaves open
-                _complete(seg, headers[0], newest_time((*headers, _header(annotation))))
+                _complete(seg, headers[0].ds, newest_time((*(one.ds for one in headers), _header(annotation))))
                 _set_device(seg, device_serial_number)
-                _restore_texts(seg, stack, headers)
+                _restore_texts(seg, headers)
+                refer(seg, headers)
                 _name(seg, draft_uid)
                 # headers are copied too, and may change under the same source UIDs: other bytes, another UID
                 seg_uid = uid_of("SEG", hashlib.sha256(_encoded(seg)).hexdigest())
@@ -65,10 +85,9 @@ def write_objects(
         raise Refused(
             Reason.INVALID_HEADER, f"stack {stack.key}", f"no SEG can be made of its headers: {error}"
         ) from error
-    written = WrittenObject(
+    return WrittenObject(
         kind=ObjectKind.SEG, sop_instance_uid=seg_uid, sop_class_uid=Uid(SegmentationStorage), content=content
     )
-    return (written,)
 
 
 def _header(annotation: Annotation) -> Dataset:
@@ -77,19 +96,18 @@ def _header(annotation: Annotation) -> Dataset:
 
 
 def _segmentation(
-    masks: Sequence[Mask], stack: Stack, headers: Sequence[Dataset], seg_uid: Uid, model: ModelIdentity
+    masks: Sequence[Mask], stack: Stack, headers: Sequence[SourceHeader], seg_uid: Uid, model: ModelIdentity
 ) -> Segmentation:
     used = sorted({index for mask in masks for index, inside in mask.planes.items() if inside.any()})
     return Segmentation(
-        source_images=headers,
+        source_images=_source_images(headers, used),
         pixel_array=_pixels(masks, stack, used),
-        plane_positions=[_position(stack, index) for index in used],
         segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
         segment_descriptions=[
             describe_segment(number, mask.prompt, model) for number, mask in enumerate(masks, start=1)
         ],
         series_instance_uid=uid_of("series", seg_uid),
-        series_number=_series_number(headers[0], stack),
+        series_number=_series_number(headers[0].ds, stack),
         sop_instance_uid=seg_uid,
         instance_number=1,
         manufacturer=MANUFACTURER,
@@ -100,11 +118,19 @@ def _segmentation(
         content_description=_content_description(masks),
         content_creator_name=MANUFACTURER.upper(),
         transfer_syntax_uid=ExplicitVRLittleEndian,
-        series_description=f"{model.name} {', '.join(mask.prompt.label for mask in masks)}"[:_LONG_STRING],
+        series_description=_series_description(masks, stack, model),
         contributing_equipment=[
             hd.ContributingEquipment(MANUFACTURER, codes.DCM.ProcessingEquipment, software_versions=__version__)
         ],
     )
+
+
+def _source_images(headers: Sequence[SourceHeader], used: Sequence[int]) -> list[Dataset]:
+    """Return the headers of the planes `used`, on which the frames lie, the first of them with the whole header."""
+    images = [headers[index].ds for index in used]
+    images[0] = headers[0].ds[:]
+    images[0].update(headers[used[0]].ds)
+    return images
 
 
 def _pixels(masks: Sequence[Mask], stack: Stack, used: Sequence[int]) -> NDArray[np.uint8]:
@@ -118,14 +144,18 @@ def _pixels(masks: Sequence[Mask], stack: Stack, used: Sequence[int]) -> NDArray
     return pixels
 
 
-def _position(stack: Stack, index: int) -> hd.PlanePositionSequence:
-    return hd.PlanePositionSequence(hd.CoordinateSystemNames.PATIENT, stack.planes[index].position)
-
-
 def _series_number(source: Dataset, stack: Stack) -> int:
     """Return a number that sorts behind the source series: source x 1000 + stack number."""
     number = int((numbers(source, "SeriesNumber", 1, f"stack {stack.key}") or (0.0,))[0])
     return min(max(number, 0) * 1000 + int(stack.key.rpartition("/")[2]), _LARGEST_SERIES_NUMBER)
+
+
+def _series_description(masks: Sequence[Mask], stack: Stack, model: ModelIdentity) -> str:
+    """Return who made what, and for a plane that lies nowhere of which frame it is."""
+    labels = ", ".join(mask.prompt.label for mask in masks)
+    frame = stack.planes[0].key.frame
+    where = f" frame {frame}" if frame and not stack.frame_of_reference_uid else ""
+    return f"{model.name} {labels}"[: _LONG_STRING - len(where)] + where
 
 
 def _content_description(masks: Sequence[Mask]) -> str:
@@ -140,12 +170,19 @@ def _complete(seg: Segmentation, source: Dataset, newest: tuple[str, str]) -> No
     for keyword in ("BodyPartExamined", "TimezoneOffsetFromUTC"):
         if text(source, keyword):
             seg[keyword] = source[keyword]
+    if "FrameOfReferenceUID" not in seg:  # type 2C where rows and columns have no other direction (PS3.3 C.7.6.1.1.1)
+        seg.PatientOrientation = source.PatientOrientation if len(_directions(source)) == _SIDES else ""
     date, time = DA(newest[0]), TM(newest[1])
     seg.InstanceCreationDate, seg.InstanceCreationTime = date, time
     seg.ContentDate, seg.ContentTime = date, time
     for item in seg.ContributingEquipmentSequence:
         if "ContributionDateTime" in item:
             del item.ContributionDateTime
+
+
+def _directions(source: Dataset) -> list[str]:
+    """Return which way the rows and the columns of `source` go, as far as it says so."""
+    return [direction for direction in text(source, "PatientOrientation").split("\\") if direction]
 
 
 def _set_device(seg: Segmentation, serial_number: str) -> None:
@@ -164,12 +201,15 @@ def _name(seg: Segmentation, seg_uid: Uid) -> None:
         index.DimensionOrganizationUID = dimension
 
 
-def _restore_texts(seg: Segmentation, stack: Stack, headers: Sequence[Dataset]) -> None:
+def _restore_texts(seg: Segmentation, headers: Sequence[SourceHeader]) -> None:
     """Give positions, orientation and spacing the source's own decimal texts: not a digit is rounded."""
-    by_uid = {plane.key.sop_instance_uid: header for plane, header in zip(stack.planes, headers, strict=True)}
-    shared = seg.SharedFunctionalGroupsSequence[0]
-    shared.PlaneOrientationSequence[0]["ImageOrientationPatient"] = headers[0]["ImageOrientationPatient"]
-    shared.PixelMeasuresSequence[0]["PixelSpacing"] = headers[0]["PixelSpacing"]
+    by_uid = {header.ds.SOPInstanceUID: header.ds for header in headers}
+    first, shared = headers[0].ds, seg.SharedFunctionalGroupsSequence[0]
+    if "PixelMeasuresSequence" in shared:
+        shared.PixelMeasuresSequence[0]["PixelSpacing"] = first["PixelSpacing"]
+    if "PlaneOrientationSequence" not in shared:
+        return
+    shared.PlaneOrientationSequence[0]["ImageOrientationPatient"] = first["ImageOrientationPatient"]
     for frame in seg.PerFrameFunctionalGroupsSequence:
         source = frame.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID
         frame.PlanePositionSequence[0]["ImagePositionPatient"] = by_uid[source]["ImagePositionPatient"]

@@ -1,16 +1,26 @@
-"""Re-read the headers of a stack's images: what a result copies, and what it refers to."""
+"""Re-read the headers of a stack's planes: what a result copies, and what it refers to."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
 
 from pydicom import Dataset
+from pydicom.uid import UID, CTImageStorage, SecondaryCaptureImageStorage
 from pydicom.valuerep import DA, TM
 
 from dicomnode.dicom.heal import heal, is_valid
-from dicomnode.dicom.reading import noted, read_dataset, text
-from dicomnode.domain import Fact, Plane, Stack
+from dicomnode.dicom.reading import noted, numbers, read_dataset, text
+from dicomnode.dicom.uids import uid_of
+from dicomnode.domain import Fact, Plane, PlaneKey, Stack, Uid
 from dicomnode.geometry import slab_depths
 
-_COPIED_GEOMETRY = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns")
+# element of a plane's geometry -> the functional group that states it in a multi-frame image (PS3.3 C.7.6.16)
+_GEOMETRY = {
+    "ImagePositionPatient": "PlanePositionSequence",
+    "ImageOrientationPatient": "PlaneOrientationSequence",
+    "PixelSpacing": "PixelMeasuresSequence",
+}
+_FRAMES = ("NumberOfFrames", "PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence")
 _Pairs = tuple[tuple[str, str], ...]
 # what dates an object's content, an acquisition or a structure set (PS3.3 C.7.6.1, C.8.8.5)
 _DATES: _Pairs = (
@@ -22,17 +32,66 @@ _COARSER_DATES: _Pairs = (("SeriesDate", "SeriesTime"), ("StudyDate", "StudyTime
 _NO_DATE = ("19000101", "000000")  # Content Date is type 1 in a result, and the clock is no source of it
 
 
-def source_headers(stack: Stack) -> tuple[Dataset, ...]:
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class SourceHeader:
+    """The header of one plane, as if the plane were a single-frame image of its own.
+
+    `ds` has a SOP Instance UID and SOP Class UID that stand for the plane; `key` and `sop_class_uid` are those of the
+    image it is a plane of, and `frames` how many that image has.
+    """
+
+    key: PlaneKey
+    sop_class_uid: UID
+    frames: int
+    ds: Dataset
+
+
+def source_headers(stack: Stack) -> tuple[SourceHeader, ...]:
     """Return a header for each plane of `stack`: the first healed and whole, the others with what a reference needs.
 
     Positions, orientation and spacing are the source's own texts; slice thickness and spacing are what the stack shows.
     """
-    whole = _read(stack.planes[0])
+    headers: list[SourceHeader] = []
     with noted([]):
-        first = _identified(heal(whole), stack.planes[0], stack)
-        first.SliceThickness = stack.planes[0].thickness or round(float(slab_depths(stack)[0]), 6)
-        _set_spacing_between_slices(first, stack)
-        return first, *(_reference(plane, first, stack) for plane in stack.planes[1:])
+        for plane, image in _images(stack.planes):
+            ds = _reference(image, plane.key.frame)
+            if headers and "ImageOrientationPatient" in ds:
+                # the source's directions may drift by less than the tolerance of a stack; a result has one orientation
+                ds["ImageOrientationPatient"] = headers[0].ds["ImageOrientationPatient"]
+            header = SourceHeader(
+                key=plane.key,
+                sop_class_uid=UID(image.get("SOPClassUID") or image.file_meta.MediaStorageSOPClassUID),
+                frames=int(image.get("NumberOfFrames") or 1),
+                ds=_identified(ds if headers else _whole(image, ds, stack), plane, stack),
+            )
+            headers.append(header)
+    return tuple(headers)
+
+
+def refer(seg: Dataset, headers: Sequence[SourceHeader]) -> None:
+    """Make `seg`, which was made of `headers`, refer to the images that they stand for (PS3.3 10.3, C.12.4, C.12.2)."""
+    by_uid = {header.ds.SOPInstanceUID: header for header in headers}
+    for group in seg.PerFrameFunctionalGroupsSequence:
+        image = group.DerivationImageSequence[0].SourceImageSequence[0]
+        if header := by_uid.get(image.ReferencedSOPInstanceUID):  # the segments of a plane share one item
+            image.update(_named(header, [header]))
+    members: dict[Uid, list[SourceHeader]] = {}
+    for header in headers:
+        members.setdefault(header.key.sop_instance_uid, []).append(header)
+    seg.SourceImageSequence = [
+        _named(of_image[0], of_image if len(of_image) < of_image[0].frames else ()) for of_image in members.values()
+    ]
+    seg.ReferencedSeriesSequence[0].ReferencedInstanceSequence = [_named(one[0], ()) for one in members.values()]
+
+
+def _named(header: SourceHeader, members: Sequence[SourceHeader]) -> Dataset:
+    """Return a reference to the image of `header`, and to the frames of `members` in it."""
+    reference = Dataset()
+    reference.ReferencedSOPClassUID = header.sop_class_uid
+    reference.ReferencedSOPInstanceUID = header.key.sop_instance_uid
+    if frames := sorted(one.key.frame for one in members if one.key.frame is not None):
+        reference.ReferencedFrameNumber = frames
+    return reference
 
 
 def newest_time(headers: Iterable[Dataset]) -> tuple[str, str]:
@@ -53,34 +112,73 @@ def _dates_in(headers: Iterable[Dataset], pairs: _Pairs) -> Iterator[tuple[str, 
                 yield day, hour or "000000"
 
 
-def _read(plane: Plane) -> Dataset:
-    ds, _ = read_dataset(plane.source, str(plane.source), pixels=False)
-    return ds
+def _images(planes: Sequence[Plane]) -> Iterator[tuple[Plane, Dataset]]:
+    """Yield each plane with the header of its image; that of a multi-frame image is read once for all its planes."""
+    known: dict[Uid, Dataset] = {}
+    for plane in planes:
+        ds = known.get(plane.key.sop_instance_uid)
+        if ds is None:
+            ds, _ = read_dataset(plane.source, str(plane.source), pixels=False)
+        if plane.key.frame is not None:
+            known[plane.key.sop_instance_uid] = ds
+        yield plane, ds
+
+
+def _reference(image: Dataset, frame: int | None) -> Dataset:
+    """Return what a result needs of frame number `frame` of `image`: where it lies, its size, and its dates."""
+    reference = Dataset()
+    for keyword in ("Rows", "Columns", *(name for pair in _DATES for name in pair)):
+        if keyword in image:
+            reference[keyword] = image[keyword]
+    for keyword, group in _GEOMETRY.items():
+        for holder in _holders(image, frame, group):
+            if holder.get(keyword):
+                reference[keyword] = holder[keyword]
+                break
+    return reference
+
+
+def _holders(image: Dataset, frame: int | None, group: str) -> Iterator[Dataset]:
+    """Yield what may state an element of the functional group `group` of a frame, the nearest first."""
+    if frame is not None:
+        for groups in (image.get("PerFrameFunctionalGroupsSequence") or ())[frame - 1 : frame]:
+            yield from groups.get(group) or ()
+        for groups in image.get("SharedFunctionalGroupsSequence") or ():
+            yield from groups.get(group) or ()
+    yield image
+
+
+def _whole(image: Dataset, reference: Dataset, stack: Stack) -> Dataset:
+    """Return all of the header of `image` but its frames, healed, lying where `reference` does."""
+    part = image[:]
+    for keyword in (*_GEOMETRY, *_FRAMES, "SliceThickness", "SpacingBetweenSlices"):
+        if keyword in part:
+            del part[keyword]
+    whole = heal(deepcopy(part))  # else it shares its elements with the image
+    whole.update(reference)
+    thickness = stack.planes[0].thickness
+    if stack.frame_of_reference_uid:
+        thickness = thickness or round(float(slab_depths(stack)[0]), 6)
+    if thickness:
+        whole.SliceThickness = thickness
+    if Fact.REGULAR in stack.facts:  # there is one distance between slices (PS3.3 C.7.6.16.2.1)
+        whole.SpacingBetweenSlices = round(float(stack.gaps().mean()), 6)
+    return whole
 
 
 def _identified(ds: Dataset, plane: Plane, stack: Stack) -> Dataset:
-    """Give `ds` the identity that the stack has for it: the data set's own may be empty."""
-    ds.SOPInstanceUID = plane.key.sop_instance_uid
+    """Give `ds` an identity for `plane`, as a single-frame image with a place or without one, as `stack` has it."""
+    ds.SOPInstanceUID = uid_of("plane", *plane.key)
     ds.StudyInstanceUID, ds.SeriesInstanceUID = stack.study_uid, stack.series_uid
-    ds.SOPClassUID = ds.get("SOPClassUID") or ds.file_meta.MediaStorageSOPClassUID
-    return ds
-
-
-def _reference(plane: Plane, first: Dataset, stack: Stack) -> Dataset:
-    ds = _read(plane)
-    reference = Dataset()
-    for keyword in (*_COPIED_GEOMETRY, "FrameOfReferenceUID", *(name for pair in _DATES for name in pair)):
+    if stack.frame_of_reference_uid:
+        ds.SOPClassUID, ds.FrameOfReferenceUID = CTImageStorage, stack.frame_of_reference_uid
+        return ds
+    ds.SOPClassUID = SecondaryCaptureImageStorage
+    absent = ["FrameOfReferenceUID", "ImagePositionPatient", "ImageOrientationPatient"]
+    stated = numbers(ds, "PixelSpacing", 2, str(plane.source)) == plane.spacing
+    if not stated or plane.thickness is None:  # readers want a spacing with a slice thickness, or neither
+        absent.append("PixelSpacing")
+    for keyword in absent:
         if keyword in ds:
-            reference[keyword] = ds[keyword]
-    reference.SOPClassUID = ds.get("SOPClassUID") or first.SOPClassUID
-    # the source's directions may drift by less than the tolerance of a stack; a result has one orientation
-    reference.ImageOrientationPatient = first.ImageOrientationPatient
-    return _identified(reference, plane, stack)
-
-
-def _set_spacing_between_slices(ds: Dataset, stack: Stack) -> None:
-    """State the distance between slices where there is one (PS3.3 C.7.6.16.2.1), and none where there is not."""
-    if Fact.REGULAR in stack.facts:
-        ds.SpacingBetweenSlices = round(float(stack.gaps().mean()), 6)
-    elif "SpacingBetweenSlices" in ds:
-        del ds.SpacingBetweenSlices
+            del ds[keyword]
+    return ds

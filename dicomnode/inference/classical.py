@@ -37,6 +37,9 @@ KERNEL_WIDTH, KERNEL_ERROR = 17, 0.01
 ROUNDS = 4
 # Keeps pixel centres that lie on the ellipse inside it, however the division rounds.
 RIM = 1e-9
+# The brightness of red, green and blue (ITU-R BT.601, as in PS3.3 C.7.6.3.1.2), and the axes of a colour image.
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+COLOUR_DIMENSIONS = 3
 
 IDENTITY = ModelIdentity(
     name="classical",
@@ -65,11 +68,13 @@ class ClassicalRuntime:
     def encode(self, image: NDArray[np.float32], spacing: tuple[float, float]) -> PlaneFeatures:
         """Return what does not depend on the boxes.
 
-        `image` is (row, column) float32 in any unit, NaN and infinities counting as the least finite value; `spacing`
-        (between rows, between columns) in mm.
+        `image` is (row, column) float32 in any unit, NaN and infinities counting as the least finite value, or
+        (row, column, 3) float32 red, green and blue, of which the brightness counts; `spacing` (between rows, between
+        columns) in mm.
         """
         finest = min(spacing)
-        return PlaneFeatures(image=_finite(image), unit=(finest / spacing[0], finest / spacing[1]))
+        grey = (image * LUMA).sum(axis=-1) if image.ndim == COLOUR_DIMENSIONS else image
+        return PlaneFeatures(image=_finite(grey), unit=(finest / spacing[0], finest / spacing[1]))
 
     def decode(self, features: PlaneFeatures, boxes: NDArray[np.float64]) -> NDArray[np.float32]:
         """Return logits, (box, row, column) float32, inside where > 0.

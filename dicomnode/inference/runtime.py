@@ -25,7 +25,8 @@ class Runtime(Protocol):
     def encode(self, image: NDArray[np.float32], spacing: tuple[float, float]) -> Any:  # noqa: ANN401 - the engine's own
         """Return what the model knows of `image` before a box is given.
 
-        `image` is (row, column) float32 in the modality's units; `spacing` (between rows, between columns) in mm.
+        `image` is (row, column) float32 in the modality's units, or (row, column, 3) float32 red, green and blue in
+        0..255, of which the model makes what it needs; `spacing` (between rows, between columns) in mm.
         """
 
     def decode(self, features: Any, boxes: NDArray[np.float64]) -> NDArray[np.float32]:  # noqa: ANN401

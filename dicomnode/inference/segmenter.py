@@ -11,6 +11,8 @@ from dicomnode.errors import Reason
 from dicomnode.geometry import slab_depths
 from dicomnode.inference.runtime import Runtime
 
+_COLOUR_DIMENSIONS = 3  # row, column, sample
+
 
 def segment(
     stack: Stack, prompts: Sequence[Prompt], runtime: Runtime, progress: Callable[[int, int], None]
@@ -30,25 +32,29 @@ def segment(
 
 
 def summarise(masks: Sequence[Mask], stack: Stack) -> tuple[Segment, ...]:
-    """Return the figures of each mask; the volume is voxels x pixel area x slab depth."""
-    depths = slab_depths(stack)
+    """Return the figures of each mask; the volume is voxels x pixel area x slab depth where planes have a place."""
+    depths = slab_depths(stack) if stack.frame_of_reference_uid else None
     segments = []
     for number, mask in enumerate(masks, start=1):
-        volume = sum(
-            np.count_nonzero(inside) * stack.planes[index].spacing[0] * stack.planes[index].spacing[1] * depths[index]
-            for index, inside in mask.planes.items()
-        )
         filled = sum(bool(inside.any()) for inside in mask.planes.values())
         segments.append(
             Segment(
                 number=number,
                 label=mask.prompt.label,
                 voxels=mask.voxels,
-                volume_ml=float(volume) / 1000,
+                volume_ml=None if depths is None else _volume_ml(mask, stack, depths),
                 planes=filled,
             )
         )
     return tuple(segments)
+
+
+def _volume_ml(mask: Mask, stack: Stack, depths: NDArray[np.float64]) -> float:
+    volume = sum(
+        np.count_nonzero(inside) * stack.planes[index].spacing[0] * stack.planes[index].spacing[1] * depths[index]
+        for index, inside in mask.planes.items()
+    )
+    return float(volume) / 1000
 
 
 def nothing_found(masks: Sequence[Mask]) -> tuple[Exclusion, ...]:
@@ -65,7 +71,12 @@ def nothing_found(masks: Sequence[Mask]) -> tuple[Exclusion, ...]:
 
 
 def model_view(plane: Plane) -> NDArray[np.float32]:
-    """Return the plane's values as a model looks at them, (row, column) float32: MONOCHROME1 turned round."""
+    """Return the plane as a model looks at it, (row, column) float32, MONOCHROME1 turned round.
+
+    A colour plane is (row, column, 3) float32 in 0..255; a modality's values and padding are of grey ones only.
+    """
+    if plane.stored.ndim == _COLOUR_DIMENSIONS:
+        return plane.stored.astype(np.float32)
     values = plane.values()
     return -values if plane.inverted else values
 

@@ -11,12 +11,11 @@ from pydicom import Dataset, dcmread
 
 from dicomnode.dicom.check import check
 from dicomnode.dicom.segmentation import write_objects
-from dicomnode.dicom.stack import read_stack
 from dicomnode.domain import Mask, Stack, WrittenObject
 from dicomnode.errors import Reason, Refused
 from tests.builders import ct_series, rtstruct, save, square
 from tests.fakes import FillsTheBox
-from tests.folders import job_in
+from tests.folders import job_in, planes_of
 from tests.values import mask
 
 Parts = tuple[WrittenObject, tuple[Mask, ...], Stack]
@@ -28,7 +27,7 @@ def parts(tmp_path: Path) -> Parts:
     images = ct_series()
     save([*images, rtstruct(images, {"A": [square(5, 5, 9, 9, 0.0)]})], tmp_path)
     job = job_in(tmp_path)
-    stack = read_stack(job.images)
+    stack = planes_of(job.images)
     one, other = np.zeros((32, 40), dtype=bool), np.zeros((32, 40), dtype=bool)
     one[5:9, 6:12], other[3:20, 10:31] = True, True
     masks = (mask({1: one, 2: one}, "one"), mask({2: other, 3: other}, "other"))

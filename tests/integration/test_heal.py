@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from pydicom import DataElement, Dataset
 from pydicom.config import disable_value_validation
+from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
 
@@ -33,6 +34,17 @@ def setting(**elements: object) -> Callable[[Dataset], None]:
     def change(ds: Dataset) -> None:
         for keyword, value in elements.items():
             setattr(ds, keyword, value)
+
+    return change
+
+
+def writing(keyword: str, written: str) -> Callable[[Dataset], None]:
+    """Return what gives the element `keyword` the text `written`, byte by byte as a file has it."""
+
+    def change(ds: Dataset) -> None:
+        tag, vr = Tag(keyword), dictionary_VR(keyword)
+        value = written.encode() + b" " * (len(written) % 2)
+        ds[tag] = RawDataElement(tag, vr, len(value), value, 0, is_implicit_VR=False, is_little_endian=True)
 
     return change
 
@@ -118,13 +130,33 @@ def test_a_sex_is_one_of_the_defined_terms(tmp_path: Path, written: str, meant: 
     ],
 )
 def test_an_impossible_date_or_time_becomes_empty(tmp_path: Path, keyword: str, written: str) -> None:
-    def change(ds: Dataset) -> None:
-        tag, vr = Tag(keyword), ds[keyword].VR
-        value = written.encode() + b" " * (len(written) % 2)
-        ds[tag] = RawDataElement(tag, vr, len(value), value, 0, is_implicit_VR=False, is_little_endian=True)
-
-    seg = seg_with(tmp_path, change)
+    seg = seg_with(tmp_path, writing(keyword, written))
     assert not seg[keyword].value
+    assert_valid(seg, tmp_path)
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize(
+    ("keyword", "written", "meant"),
+    [
+        *(("PatientBirthDate", "1970.02.03", "19700203"), ("StudyDate", "2026.01.02", "20260102")),
+        *(("StudyTime", "10:11:12", "101112"), ("StudyTime", "10:11:12.5", "101112.5")),
+        *(("PatientAge", "0Y", "000Y"), ("PatientAge", "45Y", "045Y"), ("PatientAge", "003M", "003M")),
+    ],
+)
+def test_dates_times_and_ages_of_another_form_keep_their_meaning(
+    tmp_path: Path, keyword: str, written: str, meant: str
+) -> None:
+    seg = seg_with(tmp_path, writing(keyword, written))
+    assert seg[keyword].value == meant
+    assert_valid(seg, tmp_path)
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("written", ["old", "45", "1234", "-1Y"])
+def test_what_is_no_age_is_left_out(tmp_path: Path, written: str) -> None:
+    seg = seg_with(tmp_path, writing("PatientAge", written))
+    assert "PatientAge" not in seg
     assert_valid(seg, tmp_path)
 
 

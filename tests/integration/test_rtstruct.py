@@ -8,11 +8,13 @@ import pytest
 from pydicom import Dataset
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
+from pydicom.uid import UltrasoundImageStorage
 
 from dicomnode.domain import JobOptions, Prompt, Stack
-from dicomnode.errors import Reason
+from dicomnode.errors import Reason, Refused
 from tests.builders import Contour, ct_series, rtstruct, square
 from tests.folders import prompts_of
+from tests.multiframe import enhanced
 
 OBLIQUE = (0.8660254037844387, 0.0, -0.5, 0.0, 1.0, 0.0)  # 30 degrees about the y axis
 
@@ -36,6 +38,14 @@ def on_oblique(orientation: Sequence[float], corners: Sequence[tuple[float, floa
 def contour(structure_set: Dataset, roi: int = 0, number: int = 0) -> Dataset:
     found: Dataset = structure_set.ROIContourSequence[roi].ContourSequence[number]
     return found
+
+
+def reference(image: Dataset, frame: int | None = None) -> Dataset:
+    made = Dataset()
+    made.ReferencedSOPClassUID, made.ReferencedSOPInstanceUID = image.SOPClassUID, image.SOPInstanceUID
+    if frame:
+        made.ReferencedFrameNumber = frame
+    return made
 
 
 def test_pixels_that_are_not_square_have_their_own_scale_on_each_axis(tmp_path: Path) -> None:
@@ -238,3 +248,37 @@ def test_a_backslash_in_a_name_becomes_an_underscore(tmp_path: Path) -> None:
     images = ct_series()
     found, _ = prompts_of(images, rtstruct(images, {"a/b\\c": [square(5, 5, 9, 9, 5.0)]}), tmp_path)
     assert [prompt.label for prompt in found.prompts] == ["a/b_c"]
+
+
+def test_contours_on_images_without_a_place_are_refused(tmp_path: Path) -> None:
+    images = ct_series(planes=1, Modality="US")
+    drawn = rtstruct(images, {"A": [square(5, 5, 9, 9, 0.0)]})
+    images[0].SOPClassUID = images[0].file_meta.MediaStorageSOPClassUID = UltrasoundImageStorage
+    for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "FrameOfReferenceUID"):
+        del images[0][keyword]
+    with pytest.raises(Refused, match="no place") as refused:
+        prompts_of(images, drawn, tmp_path)
+    assert refused.value.reason is Reason.NO_GEOMETRY
+
+
+def test_images_that_state_no_frame_of_reference_are_meant_where_a_contour_names_one(tmp_path: Path) -> None:
+    images = ct_series()
+    drawn = rtstruct(images, {"A": [square(5, 5, 9, 9, 5.0)]})
+    for image in images:
+        del image.FrameOfReferenceUID
+    found, stack = prompts_of(images, drawn, tmp_path)
+    assert boxes_of(found.prompts[0], stack) == {2: (5, 5, 9, 9)}
+    assert "the images state none" in found.prompts[0].notes[0]
+
+
+@pytest.mark.parametrize(("frame", "meant"), [(None, True), (2, True), (7, False)])
+def test_contours_on_an_enhanced_image_name_its_frames(tmp_path: Path, frame: int | None, meant: bool) -> None:  # noqa: FBT001
+    source = enhanced(ct_series())
+    drawn = rtstruct(ct_series(), {"A": [square(5, 5, 9, 9, 5.0)]}, frame_of_reference="1.2.99")
+    drawn.ReferencedFrameOfReferenceSequence[0].RTReferencedStudySequence[0].RTReferencedSeriesSequence[
+        0
+    ].ContourImageSequence = [reference(source)]
+    contour(drawn).ContourImageSequence = [reference(source, frame)]
+    found, stack = prompts_of([source], drawn, tmp_path)
+    assert [boxes_of(prompt, stack) for prompt in found.prompts] == [{2: (5, 5, 9, 9)}] * meant
+    assert [one.reason for one in found.exclusions] == [Reason.FOR_MISMATCH] * (not meant)

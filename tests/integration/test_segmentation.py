@@ -14,12 +14,11 @@ from pydicom.tag import Tag
 
 from dicomnode.dicom.check import check
 from dicomnode.dicom.segmentation import write_objects
-from dicomnode.dicom.stack import read_stack
 from dicomnode.domain import Annotation, Box, Mask, ModelIdentity, Stack, Uid
 from dicomnode.errors import Reason
 from tests.builders import Contour, ct_series, rtstruct, save, square
 from tests.fakes import FillsTheBox
-from tests.folders import job_in, outcome_of, seg_of
+from tests.folders import job_in, outcome_of, planes_of, seg_of
 from tests.validation import errors_of
 from tests.values import mask, prompt
 
@@ -30,7 +29,7 @@ def source(folder: Path, images: Sequence[Dataset]) -> tuple[Stack, Annotation]:
     """Save `images` and a structure set that names them; return the stack and the annotation."""
     save([*images, rtstruct(images, {"A": [square(5, 5, 9, 9, 0.0)]}, references=False)], folder)
     job = job_in(folder)
-    return read_stack(job.images), job.annotation
+    return planes_of(job.images), job.annotation
 
 
 def block(rows: slice, columns: slice, shape: tuple[int, int] = (32, 40)) -> NDArray[np.bool_]:

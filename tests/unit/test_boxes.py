@@ -25,6 +25,27 @@ def test_x_counts_columns_by_the_second_spacing_and_y_rows_by_the_first() -> Non
     assert to_pixels(np.array([[4.0, 3.0, 0.0]]), anisotropic).tolist() == [[2, 6]]
 
 
+SKEWED: Orientation = (0.6, 0.8, 0.0, -0.7995, 0.6004, 0.0005)  # not quite unit vectors, not quite at a right angle
+
+
+@pytest.mark.parametrize("orientation", [SKEWED, (0.7071, 0.7072, 0.0, 0.0, 0.0, -0.9995)])
+def test_stated_directions_are_inverted_as_they_are(orientation: Orientation) -> None:
+    there = plane(position=(-200.0, 50.0, 7.0), orientation=orientation, spacing=(0.7, 1.3))
+    pixels = np.array([[0.0, 0.0], [511.0, 0.0], [0.0, 511.0], [511.0, 511.0]])
+    row, column = np.array(orientation[:3]), np.array(orientation[3:])
+    points = np.array(there.position) + pixels[:, :1] * 1.3 * row + pixels[:, 1:] * 0.7 * column
+    assert np.allclose(to_pixels(points, there), pixels, rtol=0, atol=1e-9)
+
+
+def test_at_a_right_angle_the_pixels_are_the_projections_on_the_directions() -> None:
+    there = plane(position=(3.0, 4.0, 5.0), orientation=_orientation((0.3, -0.8, 2.0)), spacing=(0.7, 1.3))
+    points = np.random.default_rng(5).uniform(-300, 300, (50, 3))
+    row, column = np.array(there.orientation[:3]), np.array(there.orientation[3:])
+    offsets = points - np.array(there.position)
+    projected = np.column_stack([offsets @ row / 1.3, offsets @ column / 0.7])
+    assert np.allclose(to_pixels(points, there), projected, rtol=0, atol=1e-9)
+
+
 def test_the_box_of_points_is_their_extent_and_several_boxes_become_one() -> None:
     one, other = extent(np.array([[3.0, 1.0], [5.0, 2.0]])), extent(np.array([[0.0, 4.0], [1.0, 6.0]]))
     assert (one, union([one, other])) == (box(3, 1, 5, 2), box(0, 1, 5, 6))

@@ -195,3 +195,16 @@ def test_a_bright_disc_on_pixels_that_are_not_square_is_recovered() -> None:
     flat: Inside = np.hypot(COLUMN - 50, 3 * (ROW - 44)) <= 30
     features = runtime.encode(image_of(flat), (3.0, 1.0))
     assert dice(runtime.decode(features, np.array([box_of(flat)]))[0] > 0, flat) > 0.95
+
+
+def test_of_a_colour_image_the_brightness_counts() -> None:
+    grey = image_of(DISC)
+    colours = np.stack([grey + 9, grey - 9 * 0.299 / 0.587, grey], axis=-1)
+    assert np.allclose(ClassicalRuntime().encode(colours, (1.0, 1.0)).image, grey, atol=1e-3)
+    assert dice(mask_of(colours, box_of(DISC)), DISC) > 0.95
+
+
+def test_what_differs_in_colour_only_is_left_to_the_shape_of_the_box() -> None:
+    red_disc = np.where(DISC[..., None], (100, 49.06, 50), (50, 74.53, 50)).astype(np.float32)
+    box = box_of(DISC)
+    assert dice(mask_of(red_disc, box), ellipse_in(box)) > 0.95

@@ -1,4 +1,4 @@
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -6,9 +6,9 @@ from numpy.typing import NDArray
 
 from dicomnode.domain import Box, ModelIdentity, PlaneKey, Prompt, Stack
 from dicomnode.errors import Reason
-from dicomnode.inference.segmenter import nothing_found, segment, summarise
+from dicomnode.inference.segmenter import model_view, nothing_found, segment, summarise
 from tests.fakes import FillsTheBox
-from tests.values import mask, prompt, stack_at
+from tests.values import mask, plane, prompt, stack_at
 
 WHOLE = Box(x0=-0.5, y0=-0.5, x1=9.5, y1=7.5)
 CORNER = Box(x0=-0.5, y0=-0.5, x1=1.5, y1=0.5)
@@ -74,6 +74,25 @@ def test_the_volume_is_voxels_times_pixel_area_times_slab() -> None:
     (one,) = summarise([mask({1: inside, 2: inside})], stack)
     assert (one.number, one.voxels, one.planes) == (1, 20, 2)
     assert one.volume_ml == pytest.approx(10 * 0.5 * 2.0 * (5 + 6) / 1000)
+
+
+def test_planes_without_a_place_have_no_volume() -> None:
+    stack = replace(stack_at(0), frame_of_reference_uid=None)
+    (one,) = summarise([mask({0: np.ones((8, 10), dtype=bool)})], stack)
+    assert (one.voxels, one.planes, one.volume_ml) == (80, 1, None)
+
+
+def test_a_model_looks_at_a_modalitys_values_with_monochrome1_turned_round() -> None:
+    stored = np.array([[0, 10], [20, 30]], dtype=np.int16)
+    assert model_view(plane(stored=stored, slope=2.0, intercept=-5.0)).tolist() == [[-5, 15], [35, 55]]
+    assert model_view(plane(stored=stored, inverted=True)).tolist() == [[0, -10], [-20, -30]]
+
+
+def test_a_model_looks_at_the_colours_themselves() -> None:
+    stored = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
+    seen = model_view(plane(stored=stored, slope=2.0, intercept=-5.0, padding=(3, 3)))
+    assert seen.dtype == np.float32
+    assert seen.tolist() == stored.tolist()
 
 
 def test_a_mask_without_voxels_is_told() -> None:

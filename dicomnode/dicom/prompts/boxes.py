@@ -15,13 +15,17 @@ LEAST_SIDE = 1.0  # pixels: so that a box holds the centre of one at least, howe
 def to_pixels(points: NDArray[np.float64], plane: Plane) -> NDArray[np.float64]:
     """Return `points`, (point, 3) float64 in patient mm, as (point, 2) float64 x, y in pixel-centre coordinates.
 
-    x = (p - position) . row direction / column spacing, likewise y (PS3.3 C.7.6.2.1.1); both count from the centre
-    of the first pixel.
+    They are what p = position + x * column spacing * row direction + y * row spacing * column direction maps to the
+    points (PS3.3 C.7.6.2.1.1), or to the nearest place of the plane; both count from the centre of the first pixel.
+    The directions are taken as they are stated: they may be a little longer than one, or not quite at a right angle.
     """
     row, column = (np.asarray(plane.orientation[start : start + 3]) for start in (0, 3))
     offsets = points - np.asarray(plane.position)
-    x = offsets @ (row / np.linalg.norm(row)) / plane.spacing[1]
-    y = offsets @ (column / np.linalg.norm(column)) / plane.spacing[0]
+    along_row, along_column = offsets @ row, offsets @ column
+    rows, both, columns = row @ row, row @ column, column @ column  # the normal equations of the least squares
+    determinant = rows * columns - both * both
+    x = (along_row * columns - along_column * both) / determinant / plane.spacing[1]
+    y = (along_column * rows - along_row * both) / determinant / plane.spacing[0]
     return np.column_stack([x, y])
 
 

@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from dicomnode.dicom.codes import codes_for
-from dicomnode.dicom.instances import items
 from dicomnode.dicom.prompts.boxes import extent, fit, to_pixels, union
 from dicomnode.dicom.prompts.matching import match_planes
-from dicomnode.dicom.reading import PARSER_ERRORS, text
-from dicomnode.dicom.uids import uid_of
+from dicomnode.dicom.reading import PARSER_ERRORS, items, text
+from dicomnode.dicom.uids import derived_frame_of_reference, uid_of
 from dicomnode.domain import Annotation, Box, Exclusion, JobOptions, PlaneKey, Prompt, Prompts, Stack
 from dicomnode.errors import Reason, Refused
 
@@ -43,7 +42,13 @@ class _Roi:
 
 
 def boxes_of_contours(ds: Dataset, annotation: Annotation, stack: Stack, options: JobOptions) -> Prompts:
-    """Return a prompt for each region of interest in `ds` that has contours on `stack`, and what gave none and why."""
+    """Return a prompt for each region of interest in `ds` that has contours on `stack`, and what gave none and why.
+
+    Refuses with NO_GEOMETRY an annotation of a stack without frame of reference: contours are places in the patient.
+    """
+    if not stack.frame_of_reference_uid:
+        detail = f"its contours are places in the patient in mm, and the images of stack {stack.key} have no place"
+        raise Refused(Reason.NO_GEOMETRY, str(annotation.path), detail)
     prompts: list[Prompt] = []
     regions, exclusions = _regions(ds, annotation)
     for roi in regions:
@@ -155,14 +160,24 @@ def _check_frame_of_reference(roi: _Roi, stack: Stack) -> list[str]:
     """Refuse another frame of reference than the stack's, unless a contour names an image of the stack."""
     if roi.frame_of_reference == stack.frame_of_reference_uid:
         return []
-    members = {plane.key.sop_instance_uid for plane in stack.planes}
-    named = {
-        text(image, "ReferencedSOPInstanceUID") for one in roi.contours for image in items(one, "ContourImageSequence")
-    }
-    detail = f"frame of reference {roi.frame_of_reference or 'absent'}, the images' is {stack.frame_of_reference_uid}"
-    if members.isdisjoint(named):
+    derived = stack.frame_of_reference_uid == derived_frame_of_reference(stack.series_uid)
+    images = "the images state none" if derived else f"the images' is {stack.frame_of_reference_uid}"
+    detail = f"frame of reference {roi.frame_of_reference or 'absent'}, {images}"
+    if not _names_a_plane(roi, stack):
         raise Refused(Reason.FOR_MISMATCH, roi.what, f"{detail}, and no contour names an image of the stack")
     return [f"FOR_OVERRIDDEN: {detail}; its contours name the images"]
+
+
+def _names_a_plane(roi: _Roi, stack: Stack) -> bool:
+    """Return whether a contour of `roi` names a plane of `stack`; without frame numbers it names all of an image."""
+    members = {(str(plane.key.sop_instance_uid), str(plane.key.frame or 1)) for plane in stack.planes}
+    members |= {(str(plane.key.sop_instance_uid), "") for plane in stack.planes}
+    return any(
+        (text(image, "ReferencedSOPInstanceUID"), frame) in members
+        for contour in roi.contours
+        for image in items(contour, "ContourImageSequence")
+        for frame in text(image, "ReferencedFrameNumber").split("\\")
+    )
 
 
 def _outlines(
