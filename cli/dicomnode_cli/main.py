@@ -18,6 +18,9 @@ class Commands(LazyGroup):
 
     table: ClassVar[Mapping[str, Lazy]] = {
         "demo": Lazy("dicomnode_cli.demo", "demo", "Show the whole way on a made-up study, with a PACS of its own."),
+        "inspect": Lazy(
+            "dicomnode_cli.inspect", "inspect", "Say which stacks the images in a folder make, and why others do not."
+        ),
         "segment": Lazy("dicomnode_cli.segment", "segment", "Segment what is annotated in a folder of DICOM files."),
         "serve": Lazy("dicomnode_cli.serve", "serve", "Listen for studies, segment them, send the results to a PACS."),
         "config": Lazy("dicomnode_cli.config", "app", "Make, show, check and change the settings file."),

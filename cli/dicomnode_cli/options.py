@@ -1,4 +1,4 @@
-"""What several commands share: the option `--config`, and the settings that count where the command runs."""
+"""What several commands share: their arguments and options, and the settings that count where the command runs."""
 
 import os
 from pathlib import Path
@@ -12,6 +12,10 @@ ConfigOption = Annotated[
     Path | None,
     typer.Option("--config", metavar="FILE", help="The settings file; without it, `dicomnode config show` says which."),
 ]
+PathsArgument = Annotated[
+    list[Path], typer.Argument(metavar="PATH...", exists=True, help="Folders or files with images and annotations.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, all else on stderr.")]
 
 
 def surroundings() -> Surroundings:

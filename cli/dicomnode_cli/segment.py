@@ -1,33 +1,23 @@
 """`dicomnode segment`: segment what is annotated in files and folders."""
 
-import json
 import re
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from dicomnode.domain import Exclusion
 from dicomnode.inference.runtime import load_runtime
 from dicomnode.offline import Report, Wishes, segment_paths
 from dicomnode.pipeline import Step
-from dicomnode_cli.options import ConfigOption, load_settings
+from dicomnode_cli import showing
+from dicomnode_cli.options import ConfigOption, JsonOption, PathsArgument, load_settings
 
-FAILED, NOTHING_WRITTEN, SOME_REFUSED = 1, 3, 4
 _DOING = {Step.READ: "reading", Step.PROMPTS: "prompts", Step.SEGMENT: "segmenting", Step.WRITE: "writing"}
-_SHOWN = 20  # of what was set aside; all of it stands in --json
 
-PathsArgument = Annotated[
-    list[Path], typer.Argument(metavar="PATH...", exists=True, help="Folders or files with images and annotations.")
-]
 OutputOption = Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where the results go.")]
 RoiOption = Annotated[
     str | None, typer.Option("--roi", metavar="REGEX", help="Only regions whose whole name matches, in any case.")
@@ -35,7 +25,6 @@ RoiOption = Annotated[
 ModelOption = Annotated[
     str | None, typer.Option("--model", metavar="NAME", help="The model, instead of the settings'.")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, all else on stderr.")]
 PreviewOption = Annotated[bool, typer.Option("--preview", help="Draw a picture beside each result.")]
 
 
@@ -60,15 +49,18 @@ def segment(  # noqa: PLR0913 - an argument an option
     console = Console(stderr=True)
     report = Report(stacks=(), annotations=(), results=(), exclusions=())
     try:
-        with _progress(console) as progress:
+        with showing.progress_bar(console) as show:
+
+            def progress(title: str, step: Step, done: int, total: int) -> None:
+                show(f"{title} {_DOING[step]}", done, total)
+
             wishes = Wishes(output=output, options=options, preview=preview, progress=progress)
             report = segment_paths([path.absolute() for path in paths], runtime, wishes)
     finally:  # one document, whatever happened
         if as_json:
-            json.dump(_document(report), sys.stdout, indent=2)
-            sys.stdout.write("\n")
+            showing.write_json(_document(report))
     _tell(report, console if as_json else Console(), console)
-    raise typer.Exit(_exit_code(report))
+    raise typer.Exit(showing.exit_code(report.failures, report.refused, report.results))
 
 
 def _pattern(roi: str | None) -> str | None:
@@ -77,28 +69,6 @@ def _pattern(roi: str | None) -> str | None:
     except re.error as error:
         raise typer.BadParameter(f"{roi!r} is no regular expression: {error}", param_hint="--roi") from error
     return roi
-
-
-@contextmanager
-def _progress(console: Console) -> Iterator[Any]:
-    """Show a bar on stderr while someone watches it."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:.0f}/{task.total:.0f}"))
-    bar = Progress(*columns, TimeElapsedColumn(), console=console, transient=True, disable=not console.is_terminal)
-    with bar:
-        task = bar.add_task("looking", total=1)
-
-        def show(title: str, step: Step, done: int, total: int) -> None:
-            bar.update(task, description=f"{title} {_DOING[step]}", completed=done, total=max(total, 1))
-
-        yield show
-
-
-def _exit_code(report: Report) -> int:
-    if report.failures:
-        return FAILED
-    if report.refused:
-        return SOME_REFUSED
-    return 0 if report.results else NOTHING_WRITTEN
 
 
 def _document(report: Report) -> dict[str, Any]:
@@ -128,13 +98,9 @@ def _document(report: Report) -> dict[str, Any]:
             }
             for result in report.results
         ],
-        "refused": [_excluded(one) for one in report.refused],
-        "set_aside": [_excluded(one) for one in report.set_aside],
+        "refused": showing.as_json(report.refused),
+        "set_aside": showing.as_json(report.set_aside),
     }
-
-
-def _excluded(one: Exclusion) -> dict[str, str]:
-    return {"what": one.what, "reason": one.reason.value, "detail": one.detail}
 
 
 def _tell(report: Report, console: Console, aside: Console) -> None:
@@ -143,21 +109,16 @@ def _tell(report: Report, console: Console, aside: Console) -> None:
         console.print(_table(report))
     for result in report.results:
         for path in (*(one.path for one in result.objects), *([result.preview] if result.preview else [])):
-            _line(console, str(path))
+            showing.line(console, str(path))
     for result in report.results:
         for note in result.notes:
-            _line(aside, f"note  {result.objects[0].path.name}: {note}")
+            showing.line(aside, f"note  {result.objects[0].path.name}: {note}")
     for failure in report.failures:
-        _line(aside, f"failed  {failure}")
+        showing.line(aside, f"failed  {failure}")
     if not report.results:
-        _line(aside, _nothing(report))
-    _list("refused", report.refused, aside)
-    _list("set aside", report.set_aside, aside)
-
-
-def _line(console: Console, words: str) -> None:
-    """Print `words` as they are: names and paths may hold what looks like markup."""
-    console.print(words, soft_wrap=True, highlight=False, markup=False)
+        showing.line(aside, _nothing(report))
+    showing.list_excluded("refused", report.refused, aside)
+    showing.list_excluded("set aside", report.set_aside, aside)
 
 
 def _table(report: Report) -> Table:
@@ -167,7 +128,7 @@ def _table(report: Report) -> Table:
     for heading in ("voxels", "ml", "planes", "seconds"):
         table.add_column(heading, justify="right")
     for result in report.results:
-        stack = f"{result.job.images.modality} ...{result.job.images.key[-10:]}"
+        stack = showing.tail(result.job.images.modality, result.job.images.key)
         for one in result.segments:
             volume = "-" if one.volume_ml is None else f"{one.volume_ml:.2f}"
             seconds = f"{result.seconds['total']:.2f}"
@@ -179,24 +140,11 @@ def _nothing(report: Report) -> str:
     """Say what was found and what is missing when nothing was written."""
     planes = sum(len(stack.images) for stack in report.stacks)
     modalities = ", ".join(sorted({stack.modality for stack in report.stacks}))
-    images = f"{_count(len(report.stacks), 'stack')} of {_count(planes, 'image')} ({modalities})"
+    images = f"{showing.count(len(report.stacks), 'stack')} of {showing.count(planes, 'image')} ({modalities})"
     found = images if report.stacks else "no images that make a stack"
     if not report.annotations and not report.stacks:
         return f"Nothing written. Found {found} and no annotation."
     if not report.annotations:
         return f"Nothing written. Found {found}, but no annotation: an RTSTRUCT that refers to the images is needed."
-    drawn = _count(len(report.annotations), "annotation")
+    drawn = showing.count(len(report.annotations), "annotation")
     return f"Nothing written. Found {found} and {drawn}, but no region that could be segmented: see below."
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def _list(title: str, excluded: tuple[Exclusion, ...], console: Console) -> None:
-    if excluded:
-        console.print(f"{title}: {len(excluded)}", style="bold")
-    for one in excluded[:_SHOWN]:
-        _line(console, f"  {one.reason.value}  {one.what}: {one.detail}")
-    if len(excluded) > _SHOWN:
-        console.print(f"  ... and {len(excluded) - _SHOWN} more; --json lists them all")
