@@ -1,4 +1,4 @@
-"""Measure each step of a job on a made-up series beside a yardstick from the same run, and print the ratios.
+"""Measure reading and each step of a job on made-up series beside yardsticks from the same run, and print the ratios.
 
 Run it with `make bench`. Times differ from machine to machine; the ratios are what to compare.
 """
@@ -13,12 +13,12 @@ from typing import Any, TypeVar
 
 import highdicom as hd
 import numpy as np
-import SimpleITK
 from highdicom.seg import Segmentation, SegmentationTypeValues
 from pydicom import dcmread
 
 from dicomnode.dicom.check import check
 from dicomnode.dicom.instances import describe
+from dicomnode.dicom.pixels.decoders import Decoders
 from dicomnode.dicom.prompts import read_prompts
 from dicomnode.dicom.segmentation import write_objects
 from dicomnode.dicom.segments import describe_segment
@@ -27,16 +27,20 @@ from dicomnode.domain import JobOptions, Mask, Pair
 from dicomnode.inference.runtime import load_runtime
 from dicomnode.inference.segmenter import segment
 from dicomnode.planning import plan
+from tests.bench.reading import read_apart
 from tests.builders import Contour, ct_series, rtstruct, save
 
 T = TypeVar("T")
 
-PLANES, SIDE, STEP, REGIONS, CORNERS = 60, 512, 2.5, 5, 90
+LONG, PLANES, SIDE, STEP, REGIONS, CORNERS = 300, 60, 512, 2.5, 5, 90
 REPEATS = 3
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the tables."""
+    with TemporaryDirectory() as folder:
+        save(ct_series(planes=LONG, shape=(SIDE, SIDE), step=STEP), Path(folder))
+        _compare_readers(Path(folder))
     with TemporaryDirectory() as folder:
         pair, paths = _study(Path(folder))
         rows = _measure(pair, paths)
@@ -46,10 +50,22 @@ def main() -> None:
         sys.stdout.write(f"{name:<32}{seconds:8.2f} s   {ratio:6.2f} x {yardstick} ({yardstick_seconds:.2f} s)\n")
 
 
+def _compare_readers(folder: Path) -> None:
+    """Print how long a long series takes to read and how much memory, here and with SimpleITK, taking turns."""
+    turns = [(read_apart("dicomnode", folder), read_apart("simpleitk", folder)) for _ in range(REPEATS)]
+    sys.stdout.write(f"{LONG} planes of {SIDE} x {SIDE}, int16, native; the best of {REPEATS} processes each\n\n")
+    for name, field in (("read the stack", "seconds"), ("find and read it", "whole_seconds")):
+        ours, theirs = (min(getattr(turn[side], field) for turn in turns) for side in (0, 1))
+        yardstick = "SimpleITK's ImageSeriesReader"
+        sys.stdout.write(f"{name:<32}{ours:8.2f} s   {ours / theirs:6.2f} x {yardstick} ({theirs:.2f} s)\n")
+    ours, theirs = (max(turn[side].peak_bytes / (2 * turn[side].voxels) for turn in turns) for side in (0, 1))
+    sys.stdout.write(f"{'peak memory':<32}{ours:8.2f} x the int16 stack (SimpleITK {theirs:.2f} x)\n\n")
+
+
 def _measure(pair: Pair, paths: list[Path]) -> list[tuple[str, float, str, float]]:
     runtime = load_runtime("classical")
-    read, stack = _timed(lambda: read_stack(pair.images))
-    plain_read, _ = _timed(lambda: _read_with_simpleitk(paths))
+    with Decoders() as decoders:
+        read, stack = _timed(lambda: read_stack(pair.images, decoders))
     _, found = _timed(lambda: read_prompts(pair.annotation, stack, JobOptions()))
     segmenting, masks = _timed(lambda: segment(stack, found.prompts, runtime, lambda _done, _total: None))
     boxes = sum(len(prompt.boxes) for prompt in found.prompts)
@@ -60,7 +76,7 @@ def _measure(pair: Pair, paths: list[Path]) -> list[tuple[str, float, str, float
     per_plane = segmenting / len({key for prompt in found.prompts for key in prompt.boxes})
     name = f"segment: {1000 * per_plane:.0f} ms a plane, {1000 * segmenting / boxes:.0f} a box"
     return [
-        ("read the stack", read, "SimpleITK's series reader", plain_read),
+        ("read the stack", read, "the whole job", job),
         (name, segmenting, "the whole job", job),
         ("write the SEG", writing, "highdicom alone", plain_write),
         ("check the SEG", checking, "writing it", writing),
@@ -97,11 +113,6 @@ def _ellipse(number: int, plane: int) -> Contour:
 
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _read_with_simpleitk(paths: list[Path]) -> Any:  # noqa: ANN401 - SimpleITK has no types
-    toolkit: Any = SimpleITK
-    return toolkit.GetArrayFromImage(toolkit.ReadImage([str(path) for path in paths]))
 
 
 def _write_with_highdicom(masks: tuple[Mask, ...], paths: list[Path], model: Any) -> Segmentation:  # noqa: ANN401
