@@ -14,6 +14,8 @@ from dicomnode.errors import Reason, Refused
 
 MOST_FRAMES = 100_000
 _UNIT_TOLERANCE = 1e-3
+_MOST_MM = 1e6  # a kilometre: no scanner is larger
+_LEAST_MM = 1e-6
 # the elements that state a distance of pixels where there is no place, best first (PS3.3 C.7.6.2, 10.7, C.8.14)
 _SPACINGS = ("PixelSpacing", "NominalScannedPixelSpacing", "ImagerPixelSpacing")
 
@@ -62,7 +64,7 @@ def measures_of(ds: Dataset, frame: int | None, what: str) -> Measures:
         scaled = ds
     thickness = (numbers(thick, "SliceThickness", 1, what) or (0.0,))[0]
     return Measures(
-        thickness=thickness if thickness > 0 else None,
+        thickness=thickness if _LEAST_MM <= thickness <= _MOST_MM else None,
         slope=(numbers(scaled, "RescaleSlope", 1, what) or (1.0,))[0],
         intercept=(numbers(scaled, "RescaleIntercept", 1, what) or (0.0,))[0],
     )
@@ -144,6 +146,10 @@ def _place(positioned: Dataset, oriented: Dataset, what: str) -> Place | None:
     orientation = numbers(oriented, "ImageOrientationPatient", 6, what)
     if position is None or orientation is None:
         return None
+    if max(map(abs, position)) > _MOST_MM:
+        raise Refused(
+            Reason.INVALID_HEADER, what, f"ImagePositionPatient is {position}: at most {_MOST_MM:g} mm are read"
+        )
     _check_orientation(orientation, what)
     (x, y, z), (a, b, c, d, e, f) = position, orientation
     return Place(position=(x, y, z), orientation=(a, b, c, d, e, f))
@@ -163,8 +169,9 @@ def _spacing(ds: Dataset, what: str) -> tuple[float, float] | None:
     spacing = numbers(ds, "PixelSpacing", 2, what)
     if spacing is None:
         return None
-    if min(spacing) <= 0:
-        raise Refused(Reason.INVALID_HEADER, what, f"PixelSpacing is {spacing}: two positive numbers are wanted")
+    if not _is_distance(spacing):
+        detail = f"PixelSpacing is {spacing}: two numbers from {_LEAST_MM:g} to {_MOST_MM:g} are wanted"
+        raise Refused(Reason.INVALID_HEADER, what, detail)
     return spacing[0], spacing[1]
 
 
@@ -172,6 +179,10 @@ def _nominal_spacing(ds: Dataset, what: str) -> tuple[float, float]:
     """Return how far pixels lie apart in an image without a place: at least their true proportions."""
     for keyword in (*_SPACINGS, "PixelAspectRatio"):
         spacing = numbers(ds, keyword, 2, what)
-        if spacing and min(spacing) > 0:
+        if spacing and _is_distance(spacing):
             return spacing[0], spacing[1]
     return 1.0, 1.0
+
+
+def _is_distance(spacing: tuple[float, ...]) -> bool:
+    return min(spacing) >= _LEAST_MM and max(spacing) <= _MOST_MM

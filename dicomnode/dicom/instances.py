@@ -11,7 +11,7 @@ from pydicom.uid import MediaStorageDirectoryStorage, RTStructureSetStorage
 
 from dicomnode.dicom.frames import constant_tags, frames_of, without
 from dicomnode.dicom.obstacles import obstacle
-from dicomnode.dicom.reading import PARSER_ERRORS, items, read_dataset, text
+from dicomnode.dicom.reading import PARSER_ERRORS, items, noted, read_dataset, text
 from dicomnode.dicom.uids import derived_frame_of_reference
 from dicomnode.domain import (
     Annotation,
@@ -48,7 +48,8 @@ def describe(source: Path | BinaryIO, *, path: Path, sha256: str, fallback: Fall
     if fallback and not text(ds, "SeriesInstanceUID"):
         notes = (*notes, f"{Reason.MISSING_UID}: study and series UID derived from the SOP Instance UIDs of its folder")
     try:
-        return _usable(ds, identity, notes, what)
+        with noted([]):  # elements are decoded when they are asked for, and odd ones warn then
+            return _usable(ds, identity, notes, what)
     except Refused as error:
         return OtherInstance(**identity, exclusion=Exclusion.of(error))
     except PARSER_ERRORS as error:
@@ -58,7 +59,7 @@ def describe(source: Path | BinaryIO, *, path: Path, sha256: str, fallback: Fall
 def is_own(ds: Dataset) -> bool:
     """Return whether dicomnode made `ds`: its Contributing Equipment says so (PS3.3 C.12.1)."""
     try:
-        return any(item.get("Manufacturer") == MANUFACTURER for item in ds.get("ContributingEquipmentSequence") or ())
+        return any(item.get("Manufacturer") == MANUFACTURER for item in items(ds, "ContributingEquipmentSequence"))
     except PARSER_ERRORS:
         return False
 

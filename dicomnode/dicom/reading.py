@@ -1,6 +1,5 @@
 """Read data sets so that a parser's warnings become notes and a cut-off file is noticed."""
 
-import os
 import struct
 import threading
 import warnings
@@ -11,14 +10,16 @@ from dataclasses import dataclass
 from io import BytesIO
 from math import isfinite
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from pydicom import Dataset, FileDataset, dcmread
+from pydicom.dataelem import RawDataElement
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence as ItemSequence
 
 from dicomnode.dicom.inflating import Inflated
+from dicomnode.dicom.watching import DeflatedError, Watched
 from dicomnode.errors import Reason, Refused
 
 PARSER_ERRORS = (
@@ -37,8 +38,8 @@ PARSER_ERRORS = (
     zlib.error,
 )
 
-_TAG_AND_LENGTH = 8  # bytes that begin an element
-_LARGE = 1 << 20  # bytes
+_LONGEST_VALUE = 1 << 16  # bytes of numbers or text: what a length of 16 bits can tell (PS3.5 7.1.2)
+_FIRST_GROUPS = frozenset({b"\x08\x00", b"\x00\x08", b"\x02\x00"})  # 0008 in either order, 0002
 _EXPLICIT_VR_LITTLE_ENDIAN = b"\0" * 128 + b"DICM\x02\0\x10\0UI\x14\x001.2.840.10008.1.2.1\0"  # PS3.10 7.1
 
 _warnings_lock = threading.RLock()  # the warning filters are the process's, not a thread's
@@ -87,17 +88,19 @@ def parse(file: BinaryIO, what: str, *, pixels: bool) -> Parsed:
 
     Refuses with NOT_DICOM, UNREADABLE, TRUNCATED or LIMIT, naming `what`.
     """
-    watched = _Watched(file)
+    watched = Watched(file, what)
     notes: list[str] = []
     try:
         with noted(notes):
             try:
                 ds = _parse(watched, pixels=pixels)
-            except _DeflatedError as found:
+            except DeflatedError as found:
                 watched, ds = _parse_deflated(file, found.start, what, pixels=pixels)
     except InvalidDicomError as error:
         raise Refused(Reason.NOT_DICOM, what, "it is not a DICOM file") from error
     except PARSER_ERRORS as error:
+        if isinstance(error.__context__, Refused):  # the parser made another error of it
+            raise error.__context__ from error
         raise Refused(Reason.UNREADABLE, what, f"{type(error).__name__}: {error}") from error
     if watched.cut_off or any(note.startswith("End of file reached") for note in notes):
         raise Refused(Reason.TRUNCATED, what, f"it ends in the middle of an element, after {watched.size()} bytes")
@@ -108,10 +111,10 @@ def parse(file: BinaryIO, what: str, *, pixels: bool) -> Parsed:
 def numbers(ds: Dataset, keyword: str, count: int, what: str) -> tuple[float, ...] | None:
     """Return the `count` finite numbers of element `keyword`, or None where it is absent or empty."""
     try:
-        value = ds.get(keyword)
+        value = value_of(ds, keyword)
         if value is None or value == "":
             return None
-        values = tuple(float(item) for item in (value if count > 1 else [value]))
+        values = tuple(float(item) for item in (value if isinstance(value, MultiValue | list | tuple) else [value]))
     except PARSER_ERRORS as error:
         raise Refused(Reason.INVALID_HEADER, what, f"{keyword} holds no number: {error}") from error
     if not values:
@@ -124,11 +127,19 @@ def numbers(ds: Dataset, keyword: str, count: int, what: str) -> tuple[float, ..
 def text(ds: Dataset, keyword: str) -> str:
     """Return element `keyword` as stripped text, '' where it is absent or cannot be read."""
     try:
-        value = ds.get(keyword) or ""
+        value = value_of(ds, keyword) or ""
         whole = "\\".join(map(str, value)) if isinstance(value, MultiValue) else str(value)
         return whole.strip().rstrip("\0")
     except PARSER_ERRORS:
         return ""
+
+
+def value_of(ds: Dataset, keyword: str) -> Any:  # noqa: ANN401 - any element
+    """Return the value of element `keyword`, None where it is absent; ValueError where it is longer than any may be."""
+    raw = ds.get_item(keyword) if keyword in ds else None
+    if isinstance(raw, RawDataElement) and raw.VR != "SQ" and len(raw.value or b"") > _LONGEST_VALUE:
+        raise ValueError(f"{keyword} has {len(raw.value or b'')} bytes")
+    return ds.get(keyword)
 
 
 def items(ds: Dataset, keyword: str) -> Sequence[Dataset]:
@@ -142,11 +153,14 @@ def first_item(ds: Dataset, keyword: str) -> Dataset:
     return next(iter(items(ds, keyword)), Dataset())
 
 
-def _parse(source: "_Watched", *, pixels: bool) -> FileDataset:
+def _parse(source: Watched, *, pixels: bool) -> FileDataset:
     file = cast("BinaryIO", source)
     try:
         return dcmread(file, stop_before_pixels=not pixels)
     except InvalidDicomError:  # a data set without preamble and meta information occurs; anything else is no DICOM
+        source.seek(0)
+        if source.file.read(2) not in _FIRST_GROUPS:
+            raise
         source.seek(0)
         ds = dcmread(file, stop_before_pixels=not pixels, force=True)
         if not ds.get("SOPClassUID") or not ds.get("SOPInstanceUID"):
@@ -154,49 +168,11 @@ def _parse(source: "_Watched", *, pixels: bool) -> FileDataset:
         return ds
 
 
-def _parse_deflated(file: BinaryIO, start: int, what: str, *, pixels: bool) -> tuple["_Watched", FileDataset]:
+def _parse_deflated(file: BinaryIO, start: int, what: str, *, pixels: bool) -> tuple[Watched, FileDataset]:
     """Return the data set that is deflated from `start` on as if it had been plain (PS3.5 A.5)."""
     file.seek(0)
     meta = dcmread(BytesIO(file.read(start)), force=True).file_meta
-    watched = _Watched(Inflated(file, what, prefix=_EXPLICIT_VR_LITTLE_ENDIAN))
+    watched = Watched(Inflated(file, what, prefix=_EXPLICIT_VR_LITTLE_ENDIAN), what)
     ds = _parse(watched, pixels=pixels)
     ds.file_meta = meta
     return watched, ds
-
-
-class _DeflatedError(Exception):
-    """The parser is about to inflate the rest of the file, which begins at `start`, whatever its size."""
-
-    def __init__(self, start: int) -> None:
-        super().__init__(start)
-        self.start = start
-
-
-class _Watched:
-    """A binary file that remembers whether a read was cut off by the file's end."""
-
-    def __init__(self, file: BinaryIO | Inflated) -> None:
-        self.file = file
-        self.name = str(getattr(file, "name", "<bytes>"))
-        self.cut_off = False
-        self.tell = file.tell
-        self.seek = file.seek
-
-    def read(self, size: int = -1) -> bytes:
-        if size < 0:
-            raise _DeflatedError(self.tell())
-        data = self.file.read(size if size < _LARGE else min(size, self._left()))
-        at_end = size == _TAG_AND_LENGTH and not data.strip(b"\0")  # nothing more, or a few bytes of padding
-        if len(data) < size and not at_end:
-            self.cut_off = True
-        return data
-
-    def size(self) -> int:
-        return self.file.seek(0, os.SEEK_END)
-
-    def _left(self) -> int:
-        """Return how many bytes are left: memory for more must not be asked for."""
-        here = self.tell()
-        left = self.size() - here
-        self.seek(here)
-        return max(left, 0)

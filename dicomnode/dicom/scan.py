@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from dicomnode.dicom.instances import Fallback, describe, identity_of_file
@@ -62,9 +63,9 @@ def _describe(path: Path, fallback: Fallback | None) -> Instance:
         raise Refused(Reason.UNREADABLE, str(path), "it is no file, or a folder that cannot be listed")
     try:
         with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-            file.seek(0)
-            return describe(file, path=path, sha256=sha256, fallback=fallback)
+            instance = describe(file, path=path, sha256="", fallback=fallback)
+            file.seek(0)  # only what is worth it: a file that is refused may be huge
+            return replace(instance, sha256=hashlib.file_digest(file, "sha256").hexdigest())
     except OSError as error:
         raise Refused(Reason.UNREADABLE, str(path), str(error)) from error
 

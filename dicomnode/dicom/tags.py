@@ -8,7 +8,7 @@ from pydicom.datadict import keyword_for_tag
 from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag, Tag
 
-from dicomnode.dicom.reading import PARSER_ERRORS, first_item, items
+from dicomnode.dicom.reading import PARSER_ERRORS, first_item, items, value_of
 from dicomnode.domain import Tags
 
 #: what may split a series, in the order in which it is tried; names are those of single-frame images
@@ -128,9 +128,7 @@ def _flat(ds: Dataset) -> Iterator[tuple[str, float | str]]:
 def _value(ds: Dataset, keyword: str, name: str) -> float | str | None:
     """Return element `keyword` as a number or text for the tag `name`, None where it is absent or cannot be read."""
     try:
-        if keyword not in ds:
-            return None
-        value = ds.get(keyword)
+        value = value_of(ds, keyword)
         if name == "ImageType" and isinstance(value, MultiValue):
             value = list(value)[2:]  # the first two say how it came to be, not what it shows
         if keyword in _DATED:
