@@ -8,6 +8,8 @@ from dicomnode.domain import Fact, Stack
 SAME_POSITION_MM = 1e-3
 _GAP_TOLERANCE_MM = 0.1  # positions rounded to 0.1 mm are everyday scanners' rounding
 _GAP_TOLERANCE = 0.05
+_LAST_BITS_MM = 1e-6  # so that a tenth is a tenth, whatever the last bits of a difference say
+_WIDER = 1.5  # times a step: what is wider is no step with rounding
 _SHEAR_DEGREES = 0.5
 
 
@@ -64,13 +66,14 @@ def slab_depths(stack: Stack) -> NDArray[np.float64]:
 
 
 def _typical(gaps: NDArray[np.float64]) -> float:
-    """Return the median of `gaps`, the lower one of two: of a step and a double step it is the step."""
-    return float(np.percentile(gaps, 50, method="lower"))
+    """Return the median of `gaps`; where it lies between a step and a double step it is the step."""
+    low, high = (float(np.percentile(gaps, 50, method=which)) for which in ("lower", "higher"))
+    return (low + high) / 2 if high < _WIDER * low else low
 
 
 def _tolerance(step: float | NDArray[np.float64]) -> NDArray[np.float64]:
     """Return how far a gap may lie from `step` and still count as equal, in mm."""
-    return np.maximum(_GAP_TOLERANCE_MM, _GAP_TOLERANCE * np.asarray(step))
+    return np.maximum(_GAP_TOLERANCE_MM, _GAP_TOLERANCE * np.asarray(step)) + _LAST_BITS_MM
 
 
 def _relative(thicknesses: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -17,10 +17,12 @@ from dicomnode.domain import (
     Uid,
     normal_of,
 )
-from dicomnode.errors import Reason
+from dicomnode.errors import Reason, Refused
 
 _ORIENTATION_TOLERANCE = 1e-3
 _SPACING_TOLERANCE_MM = 1e-4
+_TOLERANCES = np.array([_ORIENTATION_TOLERANCE] * 6 + [_SPACING_TOLERANCE_MM] * 2)
+_MOST_BUNDLES = 1_000  # of a series
 
 Split = tuple[tuple[str, str], ...]
 Group = tuple[Split, list[PlaneSource]]
@@ -38,7 +40,11 @@ def group(images: Iterable[ImageInstance]) -> tuple[tuple[StackImages, ...], tup
     stacks: list[StackImages] = []
     exclusions: list[Exclusion] = []
     for uid in sorted(series):
-        found, collisions = _groups(series[uid])
+        try:
+            found, collisions = _groups(series[uid])
+        except Refused as error:
+            exclusions.append(Exclusion.of(error))
+            continue
         stacks.extend(_stack(f"{uid}/{number}", one) for number, one in enumerate(found, start=1))
         exclusions.extend(
             Exclusion(what=f"series {uid}", reason=Reason.DUPLICATE_POSITIONS, detail=one) for one in collisions
@@ -86,14 +92,20 @@ def _groups(images: list[ImageInstance]) -> tuple[list[Group], list[str]]:
 def _bundles(planes: list[PlaneSource]) -> list[list[PlaneSource]]:
     """Bundle the planes that could be one stack: of one class, matrix, spacing, frame of reference and orientation."""
     bundles: dict[tuple[object, ...], list[list[PlaneSource]]] = defaultdict(list)
+    firsts: dict[tuple[object, ...], np.ndarray] = defaultdict(lambda: np.empty((0, len(_TOLERANCES))))
     for plane in planes:
         image = plane.image
         like = (image.rows, image.columns, image.frame_of_reference_uid or "", image.sop_class_uid)
-        near = next((one for one in bundles[like] if _alike(one[0], plane)), None)
-        if near is None:
-            bundles[like].append([plane])
-        else:
-            near.append(plane)
+        directions = np.array([*_place(plane).orientation, *plane.frame.spacing])
+        near = np.flatnonzero(np.all(np.abs(firsts[like] - directions) <= _TOLERANCES, axis=1))
+        if near.size:
+            bundles[like][near[0]].append(plane)
+            continue
+        bundles[like].append([plane])
+        firsts[like] = np.vstack([firsts[like], directions])
+        if len(firsts[like]) > _MOST_BUNDLES:
+            detail = f"its planes have more than {_MOST_BUNDLES} orientations and spacings"
+            raise Refused(Reason.LIMIT, f"series {image.series_uid}", detail)
     return sorted((one for alike in bundles.values() for one in alike), key=_rank)
 
 
@@ -101,13 +113,6 @@ def _rank(planes: Sequence[PlaneSource]) -> tuple[object, ...]:
     image, frame = planes[0]
     uids = image.sop_class_uid, image.frame_of_reference_uid or ""
     return *uids, image.rows, image.columns, frame.spacing, _place(planes[0]).orientation
-
-
-def _alike(one: PlaneSource, other: PlaneSource) -> bool:
-    """Return whether spacing and orientation are the same within what stored numbers round."""
-    turned = np.max(np.abs(np.subtract(_place(one).orientation, _place(other).orientation)))
-    scaled = np.max(np.abs(np.subtract(one.frame.spacing, other.frame.spacing)))
-    return bool(turned <= _ORIENTATION_TOLERANCE and scaled <= _SPACING_TOLERANCE_MM)
 
 
 def _distinctions(bundles: Sequence[Sequence[PlaneSource]]) -> Iterator[Split]:
@@ -139,8 +144,8 @@ def _collision(planes: Sequence[PlaneSource], heights: Sequence[float] | np.ndar
     least = int(np.argmin(np.diff(np.asarray(heights)[order])))
     one, other = (planes[int(order[index])] for index in (least, least + 1))
     return (
-        f"{_name(one)} and {_name(other)} lie at the same position, {_place(one).position} mm, and no element tells "
-        f"stacks apart: {len(planes)} planes are left out"
+        f"{_name(one)} at {_place(one).position} and {_name(other)} at {_place(other).position} mm lie at the same "
+        f"height, and no element tells stacks apart: {len(planes)} planes are left out"
     )
 
 

@@ -1,5 +1,7 @@
 """Say which instances make no stack, by name: what is no image, and what is no image to segment."""
 
+import re
+
 from pydicom import Dataset
 from pydicom.uid import (
     UID,
@@ -8,13 +10,13 @@ from pydicom.uid import (
     EnhancedMRColorImageStorage,
     EnhancedMRImageStorage,
     EnhancedPETImageStorage,
+    EnhancedUSVolumeStorage,
     LegacyConvertedEnhancedCTImageStorage,
     LegacyConvertedEnhancedMRImageStorage,
     LegacyConvertedEnhancedPETImageStorage,
     MRImageStorage,
     ParametricMapStorage,
     PositronEmissionTomographyImageStorage,
-    RTDoseStorage,
     SegmentationStorage,
     VLWholeSlideMicroscopyImageStorage,
 )
@@ -45,10 +47,8 @@ _OTHER_PIXELS = {
     VLWholeSlideMicroscopyImageStorage: "its frames are tiles of a slide",
 }
 _SCREEN_SAVES = frozenset({"SCREEN SAVE", "SCREENSAVE", "SCREEN_SAVE", "DOSE_INFO", "CSA REPORT"})
-# Image Type values 3 and 4 (PS3.3 C.8.3.1.1.1, C.8.16.1) and what scanners write beyond them
-_PROJECTIONS = frozenset(
-    {"PROJECTION IMAGE", "MIP", "MINIP", "MAX_IP", "MIN_IP", "VOLUME_RENDER", "SURFACE_RENDER", "CURVED_MPR"}
-)
+# words of Image Type values 3 and on (PS3.3 C.8.3.1.1.1, C.8.16.1) and of what scanners write beyond them
+_PROJECTIONS = re.compile(r"\b(PROJECTION|MIP|MINIP|MAX_IP|MIN_IP|VOLUME_RENDER|SURFACE_RENDER|CURVED_MPR)\b")
 
 _TILES = (0x0019, "SIEMENS MR HEADER", 0x0A)  # Number of images in mosaic
 
@@ -60,8 +60,11 @@ def obstacle(ds: Dataset, sop_class_uid: str, what: str) -> tuple[Reason, str] |
         return Reason.NOT_A_PROMPT, f"{name} is not read as an annotation by this version"
     if sop_class_uid in _OTHER_PIXELS:
         return Reason.UNSUPPORTED_IMAGE, f"{name}: {_OTHER_PIXELS[UID(sop_class_uid)]}"
-    if sop_class_uid == RTDoseStorage or ("Image Storage" not in name and not ds.get("Rows")):
+    known = name != sop_class_uid
+    if known and "Image Storage" not in name and sop_class_uid != EnhancedUSVolumeStorage:
         return Reason.NOT_AN_IMAGE, name
+    if not known and not ds.get("Rows"):
+        return Reason.NOT_AN_IMAGE, f"a class that is not known ({name}), without Rows"
     size = [(numbers(ds, keyword, 1, what) or (0.0,))[0] for keyword in ("Rows", "Columns")]
     if min(size) < 1:
         return Reason.INVALID_HEADER, f"{name} without Rows or Columns"
@@ -74,9 +77,9 @@ def _by_type(ds: Dataset, sop_class_uid: str) -> tuple[Reason, str] | None:
     if "LOCALIZER" in kinds:
         return Reason.LOCALIZER, "ImageType says LOCALIZER"
     if saved := _SCREEN_SAVES.intersection(kinds):
-        return Reason.SCREEN_SAVE, f"ImageType says {', '.join(saved)}"
-    if sop_class_uid in CROSS_SECTIONAL and (projected := _PROJECTIONS.intersection(kinds[2:])):
-        return Reason.PROJECTION, f"ImageType says {', '.join(sorted(projected))}: its pixels lie on no plane"
+        return Reason.SCREEN_SAVE, f"ImageType says {', '.join(sorted(saved))}"
+    if sop_class_uid in CROSS_SECTIONAL and (projected := [one for one in kinds[2:] if _PROJECTIONS.search(one)]):
+        return Reason.PROJECTION, f"ImageType says {', '.join(projected)}: its pixels lie on no plane"
     if "MOSAIC" in kinds or _mosaic_tiles(ds) > 1:
         return Reason.UNSUPPORTED_MOSAIC, "a Siemens mosaic: its planes are tiles of one image and have no names"
     return None

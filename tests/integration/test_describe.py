@@ -159,6 +159,9 @@ def test_what_is_no_uid_is_refused(uid: str) -> None:
         ({"PixelSpacing": None}, Reason.NO_GEOMETRY),
         ({"ImageType": ["DERIVED", "SECONDARY", "AXIAL", "MIP"]}, Reason.PROJECTION),
         ({"ImageType": ["ORIGINAL", "PRIMARY", "PROJECTION IMAGE"]}, Reason.PROJECTION),
+        ({"ImageType": ["DERIVED", "SECONDARY", "AXIAL", "CT_SOM5 MIP"]}, Reason.PROJECTION),
+        ({"ImageType": ["DERIVED", "SECONDARY", "MAXIMUM INTENSITY PROJECTION"]}, Reason.PROJECTION),
+        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.4.2", "Modality": "MR"}, Reason.NOT_AN_IMAGE),  # spectroscopy
         ({"ImageType": ["DERIVED", "SECONDARY", "SCREEN SAVE"]}, Reason.SCREEN_SAVE),
         ({"ImageType": ["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"]}, Reason.UNSUPPORTED_MOSAIC),
         ({"ImagePositionPatient": None}, Reason.NO_GEOMETRY),

@@ -23,9 +23,15 @@ def test_even_gaps_are_regular() -> None:
     assert facts(along_z(0, 2.5, 5, 7.5)) == {Fact.REGULAR}
 
 
-def test_gaps_of_five_thirds_rounded_to_a_tenth_are_regular() -> None:
-    heights = [round(index * 5 / 3, 1) for index in range(20)]
+@pytest.mark.parametrize("origin", [0.0, -137.5, 333.3, -1024.7])
+@pytest.mark.parametrize("step", [0.5, 0.625, 1.25, 5 / 3, 1.9])
+def test_positions_rounded_to_a_tenth_are_regular_wherever_they_lie(origin: float, step: float) -> None:
+    heights = [round(origin + index * step, 1) for index in range(200)]
     assert facts(along_z(*heights)) == {Fact.REGULAR}
+
+
+def test_gaps_a_twentieth_to_both_sides_of_their_median_are_regular() -> None:
+    assert facts(along_z(*np.cumsum([0, *[5.25, 4.75] * 9]))) == {Fact.REGULAR}
 
 
 def test_gaps_that_differ_by_less_than_a_twentieth_are_regular() -> None:

@@ -101,7 +101,7 @@ def test_two_images_at_one_position_that_nothing_tells_apart_are_refused_with_th
     stacks, (exclusion,) = group([*images_at(0, 1, 2), image("1.4", (0.0, 0.0, 1.0004))])
     assert stacks == ()
     assert exclusion.reason is Reason.DUPLICATE_POSITIONS
-    assert "1.3.2.dcm and 1.4.dcm" in exclusion.detail
+    assert "1.3.2.dcm at (0.0, 0.0, 1) and 1.4.dcm at (0.0, 0.0, 1.0004) mm" in exclusion.detail
 
 
 def test_the_same_bytes_again_are_a_duplicate_and_other_bytes_a_conflict() -> None:

@@ -1,4 +1,4 @@
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pytest
@@ -93,6 +93,137 @@ def test_times_that_go_on_from_plane_to_plane_split_by_their_order_at_each_posit
         (("order of TriggerTime", "1"),): ["1.3"],
         (("order of TriggerTime", "2"),): ["1.4"],
     }
+
+
+def test_the_order_in_time_mixes_no_echoes_whatever_order_they_were_reconstructed_in() -> None:
+    kinds = [(echo, kind) for echo in (5.0, 10.0) for kind in ("M", "P")]
+    images = []
+    for index, height in enumerate(HEIGHTS):
+        turned = kinds[index % 4 :] + kinds[: index % 4]
+        for number, (echo, kind) in enumerate(turned):
+            tags = {"EchoTime": echo, "ImageType": kind, "ContentTime": f"20200101 12{index:02d}{number:02d}"}
+            images.append(image(f"1.{echo:.0f}.{kind == 'P':d}.{index}", (0.0, 0.0, height), tags=tags))
+    assert parts_of(images) == {
+        (("EchoTime", "5"), ("ImageType", "M")): ["1.5.0"],
+        (("EchoTime", "5"), ("ImageType", "P")): ["1.5.1"],
+        (("EchoTime", "10"), ("ImageType", "M")): ["1.10.0"],
+        (("EchoTime", "10"), ("ImageType", "P")): ["1.10.1"],
+    }
+
+
+def test_phases_of_fat_and_water_are_ordered_in_time_each_for_itself() -> None:
+    images = [
+        one
+        for phase in (1, 2)
+        for kind in ("FAT", "WATER")
+        for one in volume(
+            f"1.{phase}.{len(kind)}",
+            [{"ImageType": kind, "ContentTime": f"12{phase:02d}{number:02d}{kind}"} for number in range(5)],
+        )
+    ]
+    assert parts_of(images) == {
+        (("ImageType", "FAT"), ("order of ContentTime", "1")): ["1.1.3"],
+        (("ImageType", "FAT"), ("order of ContentTime", "2")): ["1.2.3"],
+        (("ImageType", "WATER"), ("order of ContentTime", "1")): ["1.1.5"],
+        (("ImageType", "WATER"), ("order of ContentTime", "2")): ["1.2.5"],
+    }
+
+
+def long_scan(**tags: Callable[[int], float | str]) -> list[ImageInstance]:
+    """Return 120 planes; each of `tags` is made of their index."""
+    return [
+        image(f"1.3.{index}", (0.0, 0.0, 1.25 * index), tags={name: made(index) for name, made in tags.items()})
+        for index in range(120)
+    ]
+
+
+def test_a_repeated_plane_does_not_tear_a_scan_apart() -> None:
+    images = long_scan(ContentTime=lambda index: f"1200{index // 3:02d}")
+    repeat = image("1.4.1", (0.0, 0.0, 75.0), tags={"ContentTime": "130000"})
+    assert parts_of([*images, repeat]) == {
+        (("order of ContentTime", "1"),): ["1.3"],
+        (("order of ContentTime", "2"),): ["1.4"],
+    }
+
+
+def test_a_number_that_counts_rotations_does_not_tear_a_scan_apart() -> None:
+    images = long_scan(AcquisitionNumber=lambda index: float(index // 4))
+    repeat = image("1.4.1", (0.0, 0.0, 75.0), tags={"AcquisitionNumber": 31.0})
+    _, (exclusion,) = group([*images, repeat])
+    assert exclusion.reason is Reason.DUPLICATE_POSITIONS
+
+
+def test_stations_that_overlap_are_a_stack_each() -> None:
+    images = [
+        image(
+            f"1.{station}.{index}", (0.0, 0.0, 5.0 * (18 * station + index)), tags={"AcquisitionNumber": float(station)}
+        )
+        for station in (1, 2, 3, 4, 5, 6)
+        for index in range(20)
+    ]
+    assert [len(stack.planes) for stack in group(images)[0]] == [20] * 6
+
+
+def test_phases_of_which_one_plane_has_more_are_refused_for_none_fits_the_others() -> None:
+    images = [
+        image(f"1.{number}.{index}", (0.0, 0.0, height), tags={"TriggerTime": 30.0 * number + index})
+        for index, height in enumerate(HEIGHTS)
+        for number in range(6 if index == 2 else 5)
+    ]
+    _, (exclusion,) = group(images)
+    assert exclusion.reason is Reason.DUPLICATE_POSITIONS
+
+
+@pytest.mark.parametrize("offset", [0.3, 1.0])
+def test_two_scans_between_each_others_planes_are_split(offset: float) -> None:
+    first = volume("1.3", {"AcquisitionNumber": 1.0})
+    second = [
+        image(f"1.4.{number}", (0.0, 0.0, height + offset), tags={"AcquisitionNumber": 2.0})
+        for number, height in enumerate(HEIGHTS)
+    ]
+    assert parts_of([*first, *second]) == {
+        (("AcquisitionNumber", "1"),): ["1.3"],
+        (("AcquisitionNumber", "2"),): ["1.4"],
+    }
+
+
+def test_a_scan_that_goes_on_in_wider_steps_stays_one() -> None:
+    heights = (0.0, 4.0, 8.0, 12.0, 19.0, 26.0, 33.0)
+    images = [
+        image(f"1.3.{number}", (0.0, 0.0, height), tags={"AcquisitionNumber": 1.0 + (height > 12)})
+        for number, height in enumerate(heights)
+    ]
+    assert parts_of(images) == {(): ["1.3"]}
+
+
+def test_even_planes_taken_in_two_passes_stay_one() -> None:
+    images = [
+        image(f"1.3.{number}", (0.0, 0.0, 2.5 * number), tags={"AcquisitionNumber": 1.0 + number % 2})
+        for number in range(10)
+    ]
+    assert parts_of(images) == {(): ["1.3"]}
+
+
+def test_two_fields_of_view_at_the_same_heights_are_split_by_where_they_lie() -> None:
+    left = volume("1.3", {})
+    right = [image(f"1.4.{number}", (200.0, 0.0, height)) for number, height in enumerate(HEIGHTS)]
+    assert parts_of([*left, *right]) == {
+        (("ImagePositionPatient", "0\\0 mm in the plane"),): ["1.3"],
+        (("ImagePositionPatient", "200\\0 mm in the plane"),): ["1.4"],
+    }
+
+
+def test_of_many_private_dimensions_not_every_combination_is_tried() -> None:
+    frames = tuple(
+        frame(
+            (0.0, 0.0, 5.0 * (number % 2)),
+            number=number + 1,
+            tags={f"(0011,{one:04x})": float((number * one) % 7) for one in range(300)},
+        )
+        for number in range(40)
+    )
+    stacks, exclusions = group([image("1.3.1", frames=frames)])
+    assert stacks or exclusions
 
 
 def test_an_order_is_made_up_for_no_one_whose_position_has_another_number_of_planes() -> None:
