@@ -14,7 +14,19 @@ from dicomnode.dicom.pixels.decoders import Decoders
 from dicomnode.dicom.scan import scan
 from dicomnode.dicom.sheet import sheet
 from dicomnode.dicom.stack import read_stack
-from dicomnode.domain import Annotation, Exclusion, Fact, Orientation, Pair, PlaneKey, Stack, StackImages, Uid, Vector
+from dicomnode.domain import (
+    Annotation,
+    Exclusion,
+    Fact,
+    LeftOut,
+    Orientation,
+    Pair,
+    PlaneKey,
+    Stack,
+    StackImages,
+    Uid,
+    Vector,
+)
 from dicomnode.errors import Refused
 from dicomnode.geometry import affine_of, spacing_of
 from dicomnode.planning import plan
@@ -61,33 +73,18 @@ class InspectedStack:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Inspection:
+class Inspection(LeftOut):
     """What there is, and what makes no stack and why; `failures` are pictures that could not be written."""
 
     stacks: tuple[InspectedStack, ...] = ()
     annotations: tuple[Annotation, ...] = ()
     pairs: tuple[Pair, ...] = ()
-    exclusions: tuple[Exclusion, ...] = ()
     pictures: tuple[Path, ...] = ()
     failures: tuple[str, ...] = ()
 
-    @property
-    def refused(self) -> tuple[Exclusion, ...]:
-        """Return what a user would expect to be usable and is not."""
-        return tuple(one for one in self.exclusions if one.reason.refuses)
-
-    @property
-    def set_aside(self) -> tuple[Exclusion, ...]:
-        """Return what is no image or no prompt."""
-        return tuple(one for one in self.exclusions if not one.reason.refuses)
-
-
-def _tell_nobody(_title: str, _done: int, _total: int) -> None:
-    pass
-
 
 def inspect_paths(
-    paths: Iterable[Path], *, pictures: Path | None = None, progress: Callable[[str, int, int], None] = _tell_nobody
+    paths: Iterable[Path], *, pictures: Path | None = None, progress: Callable[[str, int, int], None] | None = None
 ) -> Inspection:
     """Read everything in `paths` and return what there is; draw each stack into the folder `pictures` if there is one.
 
@@ -102,7 +99,8 @@ def inspect_paths(
     with Decoders() as decoders:
         for number, images in enumerate(found.stacks, start=1):
             try:
-                stack = read_stack(images, decoders, partial(progress, f"{number}/{len(found.stacks)}"))
+                tell = partial(progress, f"{number}/{len(found.stacks)}") if progress else None
+                stack = read_stack(images, decoders, tell)
             except Refused as error:
                 exclusions.append(Exclusion.of(error))
                 continue

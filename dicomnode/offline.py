@@ -15,6 +15,7 @@ from dicomnode.domain import (
     Exclusion,
     Job,
     JobOptions,
+    LeftOut,
     ObjectKind,
     Segment,
     StackImages,
@@ -52,24 +53,13 @@ class Result:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Report:
+class Report(LeftOut):
     """What there was, what was made of it, and what was not and why; `failures` are what could not be written."""
 
     stacks: tuple[StackImages, ...]
     annotations: tuple[Annotation, ...]
     results: tuple[Result, ...]
-    exclusions: tuple[Exclusion, ...]
     failures: tuple[str, ...] = ()
-
-    @property
-    def refused(self) -> tuple[Exclusion, ...]:
-        """Return what a user would expect to be segmented and was not."""
-        return tuple(one for one in self.exclusions if one.reason.refuses)
-
-    @property
-    def set_aside(self) -> tuple[Exclusion, ...]:
-        """Return what is no image or no prompt."""
-        return tuple(one for one in self.exclusions if not one.reason.refuses)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

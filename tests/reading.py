@@ -48,10 +48,11 @@ def voxels_of_seg(path: Path) -> dict[int, NDArray[np.float64]]:
     found: dict[int, list[NDArray[np.float64]]] = {item.SegmentNumber: [] for item in ds.SegmentSequence}
     shared = ds.SharedFunctionalGroupsSequence[0]
     orientation = np.array(shared.PlaneOrientationSequence[0].ImageOrientationPatient, dtype=np.float64)
-    row_gap, column_gap = (float(value) for value in shared.PixelMeasuresSequence[0].PixelSpacing)
     for frame, group in zip(frames, ds.PerFrameFunctionalGroupsSequence, strict=True):
         position = np.array(group.PlanePositionSequence[0].ImagePositionPatient, dtype=np.float64)
         rows, columns = np.nonzero(frame)
+        measures = (group if "PixelMeasuresSequence" in group else shared).PixelMeasuresSequence[0]
+        row_gap, column_gap = (float(value) for value in measures.PixelSpacing)
         across, down = columns[:, None] * orientation[:3] * column_gap, rows[:, None] * orientation[3:] * row_gap
         holder = group if "SegmentIdentificationSequence" in group else shared
         found[holder.SegmentIdentificationSequence[0].ReferencedSegmentNumber].append(position + across + down)

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from dicomnode.dicom.pixels.decoders import Decoders
 from dicomnode.dicom.prompts import read_prompts
 from dicomnode.dicom.seg_reading import read_frames
-from dicomnode.dicom.shades import rgb, shown, window_of
+from dicomnode.dicom.shades import rgb, window_of
 from dicomnode.dicom.stack import read_stack
 from dicomnode.domain import Box, Job, Plane, Prompt, Stack
 
@@ -98,7 +98,7 @@ def _tile(
     stack: Stack, index: int, prompts: Sequence[Prompt], masks: Mapping[str, NDArray[np.bool_]], view: _View
 ) -> Image.Image:
     plane = stack.planes[index]
-    values = shown(plane)
+    values = plane.shown()
     part = rgb(values, window_of([values]))[view.y0 : view.y1, view.x0 : view.x1]
     tile = Image.fromarray(part).resize(view.size, Image.Resampling.BICUBIC)
     pen = ImageDraw.Draw(tile)

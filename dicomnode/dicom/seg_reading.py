@@ -1,5 +1,6 @@
 """Read a BINARY segmentation back, each frame matched with a plane of a stack by place and by reference."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
 
-from dicomnode.dicom.reading import PARSER_ERRORS, noted
+from dicomnode.dicom.reading import PARSER_ERRORS, items, noted
 from dicomnode.domain import Plane, PlaneKey, Stack, Uid
 from dicomnode.errors import Reason, Refused
 
@@ -86,8 +87,12 @@ def _pixels(seg: Dataset) -> NDArray[np.bool_]:
 
 
 def _segment(group: Dataset, shared: Dataset) -> int:
-    holder = group if "SegmentIdentificationSequence" in group else shared
-    return int(holder.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
+    return int(_either(group, shared, "SegmentIdentificationSequence")[0].ReferencedSegmentNumber)
+
+
+def _either(group: Dataset, shared: Dataset, macro: str) -> Sequence[Dataset]:
+    """Return the items of `macro` that are a frame's own, else those that all frames share (PS3.3 C.7.6.16)."""
+    return items(group, macro) or items(shared, macro)
 
 
 def _check_plane(group: Dataset, shared: Dataset, stack: Stack, index: int, what: str) -> None:
@@ -96,8 +101,9 @@ def _check_plane(group: Dataset, shared: Dataset, stack: Stack, index: int, what
         _check_place(group, shared, plane, what)
     else:
         _check_nowhere(group, shared, what)
-    if stack.frame_of_reference_uid or "PixelMeasuresSequence" in shared:
-        _check_spacing(shared.PixelMeasuresSequence[0], plane, what)
+    measures = _either(group, shared, "PixelMeasuresSequence")
+    if stack.frame_of_reference_uid or measures:
+        _check_spacing(measures[0], plane, what)
 
 
 def _source(group: Dataset) -> PlaneKey:

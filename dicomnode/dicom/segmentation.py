@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from copy import deepcopy
 from dataclasses import replace
 from io import BytesIO
 
@@ -75,6 +76,7 @@ def _write(
                 _complete(seg, headers[0].ds, newest_time((*(one.ds for one in headers), _header(annotation))))
                 _set_device(seg, device_serial_number)
                 _restore_texts(seg, headers)
+                _set_thicknesses(seg, headers)
                 refer(seg, headers)
                 _name(seg, draft_uid)
                 # headers are copied too, and may change under the same source UIDs: other bytes, another UID
@@ -213,6 +215,24 @@ def _restore_texts(seg: Segmentation, headers: Sequence[SourceHeader]) -> None:
     for frame in seg.PerFrameFunctionalGroupsSequence:
         source = frame.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID
         frame.PlanePositionSequence[0]["ImagePositionPatient"] = by_uid[source]["ImagePositionPatient"]
+
+
+def _set_thicknesses(seg: Segmentation, headers: Sequence[SourceHeader]) -> None:
+    """Give each frame measures of its own where thicknesses differ: a group is shared or not (PS3.3 C.7.6.16.1.1)."""
+    thickness_of = {header.ds.SOPInstanceUID: header.ds.get("SliceThickness") for header in headers}
+    found = [
+        (frame, thickness_of[frame.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID])
+        for frame in seg.PerFrameFunctionalGroupsSequence
+    ]
+    if len({thickness for _, thickness in found}) == 1:
+        return
+    shared = seg.SharedFunctionalGroupsSequence[0]
+    (measures,) = shared.PixelMeasuresSequence
+    del shared.PixelMeasuresSequence
+    for frame, thickness in found:
+        own = deepcopy(measures)
+        own.SliceThickness = thickness
+        frame.PixelMeasuresSequence = [own]
 
 
 def _encoded(seg: Segmentation) -> bytes:

@@ -6,17 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dicomnode.domain import Plane
-
 _QUANTILES = (0.01, 0.99)
 _ENOUGH = 250_000  # values of one part
-
-
-def shown(plane: Plane) -> NDArray[Any]:
-    """Return what is shown of `plane`: its values, (row, column) float32, MONOCHROME1 turned round, or its colours."""
-    if plane.stored.ndim > 2:  # noqa: PLR2004 - (row, column, colour)
-        return plane.stored
-    return -plane.values() if plane.inverted else plane.values()
 
 
 def window_of(parts: Iterable[NDArray[Any]]) -> tuple[float, float]:
@@ -30,7 +21,7 @@ def window_of(parts: Iterable[NDArray[Any]]) -> tuple[float, float]:
 
 
 def rgb(values: NDArray[Any], window: tuple[float, float]) -> NDArray[np.uint8]:
-    """Return `values`, as `shown` returns them, as (..., 3) uint8; colours stay as they are."""
+    """Return `values`, as `Plane.shown` returns them, as (..., 3) uint8; colours stay as they are."""
     if values.dtype == np.uint8:
         return values
     low, high = window

@@ -52,9 +52,12 @@ def source_headers(stack: Stack) -> tuple[SourceHeader, ...]:
     Positions, orientation and spacing are the source's own texts; slice thickness and spacing are what the stack shows.
     """
     headers: list[SourceHeader] = []
+    thicknesses = _thicknesses(stack)
     with noted([]):
         for plane, image in _images(stack.planes):
             ds = _reference(image, plane.key.frame)
+            if thickness := thicknesses[plane.key]:
+                ds.SliceThickness = thickness
             if headers and "ImageOrientationPatient" in ds:
                 # the source's directions may drift by less than the tolerance of a stack; a result has one orientation
                 ds["ImageOrientationPatient"] = headers[0].ds["ImageOrientationPatient"]
@@ -148,6 +151,13 @@ def _holders(image: Dataset, frame: int | None, group: str) -> Iterator[Dataset]
     yield image
 
 
+def _thicknesses(stack: Stack) -> dict[PlaneKey, float | None]:
+    """Return each plane's slice thickness in mm; where it is not known, in a stack with a place, that of its slab."""
+    placed = stack.frame_of_reference_uid is not None
+    depths = [round(float(depth), 6) for depth in slab_depths(stack)] if placed else [None] * len(stack.planes)
+    return {plane.key: plane.thickness or depth for plane, depth in zip(stack.planes, depths, strict=True)}
+
+
 def _whole(image: Dataset, reference: Dataset, stack: Stack) -> Dataset:
     """Return all of the header of `image` but its frames, healed, lying where `reference` does."""
     part = image[:]
@@ -156,11 +166,6 @@ def _whole(image: Dataset, reference: Dataset, stack: Stack) -> Dataset:
             del part[keyword]
     whole = heal(deepcopy(part))  # else it shares its elements with the image
     whole.update(reference)
-    thickness = stack.planes[0].thickness
-    if stack.frame_of_reference_uid:
-        thickness = thickness or round(float(slab_depths(stack)[0]), 6)
-    if thickness:
-        whole.SliceThickness = thickness
     if Fact.REGULAR in stack.facts:  # there is one distance between slices (PS3.3 C.7.6.16.2.1)
         whole.SpacingBetweenSlices = round(float(stack.gaps().mean()), 6)
     return whole

@@ -1,8 +1,9 @@
 """Read the images of a stack: their planes, pixels and geometry."""
 
 import os
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from threading import Lock
 
@@ -13,12 +14,12 @@ from dicomnode.dicom.frames import measures_of
 from dicomnode.dicom.pixels.decoders import Decoders
 from dicomnode.dicom.pixels.pixel_file import PixelFile, open_pixels
 from dicomnode.dicom.reading import numbers, text
-from dicomnode.domain import Exclusion, Fact, ImageInstance, Place, Plane, PlaneSource, Stack, StackImages, Vector
+from dicomnode.domain import Exclusion, Fact, ImageInstance, Place, Plane, PlaneSource, Stack, StackImages, Uid, Vector
 from dicomnode.errors import Reason, Refused
 from dicomnode.geometry import facts_of
 
 MOST_BYTES = 8 << 30
-_BYTES_PER_PIXEL = 2
+_AHEAD = 64  # planes
 _NOWHERE = Place(position=(0.0, 0.0, 0.0), orientation=(1.0, 0.0, 0.0, 0.0, 1.0, 0.0))
 
 
@@ -28,7 +29,8 @@ def read_stack(images: StackImages, decoders: Decoders, progress: Callable[[int,
     A plane that cannot be read is left out and named in the stack's `exclusions`; when none can be read the stack is
     refused, as is one of more than 8 GiB (LIMIT).
     """
-    _check_size(images)
+    first = images.planes[0].image
+    _check_size(images, first.rows * first.columns)  # a byte a pixel at least
     planes: list[Plane] = []
     exclusions: list[Exclusion] = []
     lost: list[Vector] = []
@@ -36,14 +38,15 @@ def read_stack(images: StackImages, decoders: Decoders, progress: Callable[[int,
         if progress:
             progress(done, len(images.planes))
         if isinstance(made, Plane):
+            _check_size(images, made.stored.nbytes)
             planes.append(made)
         else:
-            exclusions.append(Exclusion.of(made))
+            exclusions.append(made)
             lost.append((source.frame.place or _NOWHERE).position)
     if not planes:
-        first = exclusions[0]
-        detail = f"none of its {len(exclusions)} planes can be read: {first.what}: {first.detail}"
-        raise Refused(first.reason, f"stack {images.key}", detail)
+        why = exclusions[0]
+        detail = f"none of its {len(exclusions)} planes can be read: {why.what}: {why.detail}"
+        raise Refused(why.reason, f"stack {images.key}", detail)
     stack = Stack(
         key=images.key,
         series_uid=images.series_uid,
@@ -58,10 +61,10 @@ def read_stack(images: StackImages, decoders: Decoders, progress: Callable[[int,
     return replace(stack, facts=_facts(images, stack))
 
 
-def _check_size(images: StackImages) -> None:
-    first = images.planes[0].image
-    size = len(images.planes) * first.rows * first.columns * _BYTES_PER_PIXEL
-    if size > MOST_BYTES:
+def _check_size(images: StackImages, plane: int) -> None:
+    """Refuse a stack whose planes of `plane` bytes each are more than fits."""
+    if len(images.planes) * plane > MOST_BYTES:
+        first = images.planes[0].image
         detail = f"{len(images.planes)} planes of {first.rows} x {first.columns} pixels are more than 8 GiB"
         raise Refused(Reason.LIMIT, f"stack {images.key}", detail)
 
@@ -73,16 +76,30 @@ def _facts(images: StackImages, stack: Stack) -> frozenset[Fact]:
     return facts_of(positions, stack.normal, stack.thicknesses())
 
 
-def _read(images: StackImages, decoders: Decoders) -> Iterator[tuple[PlaneSource, Plane | Refused]]:
-    """Yield what each plane gave, in order; they are read side by side."""
-    with ThreadPoolExecutor(os.cpu_count() or 1, "read") as pool:
-        files = {image.sop_instance_uid: _File(image, decoders) for image in images.images}
-        waiting = [
-            (source, pool.submit(files[source.image.sop_instance_uid].plane, source)) for source in images.planes
-        ]
-        del files  # each is let go when its last plane is read
-        for source, future in waiting:
-            yield source, future.result()
+def _read(images: StackImages, decoders: Decoders) -> Iterator[tuple[PlaneSource, Plane | Exclusion]]:
+    """Yield what each plane gave, in order; some are read side by side, ahead of the one that is wanted."""
+    files: dict[Uid, _File] = {}
+    left = Counter(source.image.sop_instance_uid for source in images.planes)
+    waiting: deque[tuple[PlaneSource, Future[Plane | Exclusion]]] = deque()
+    pool = ThreadPoolExecutor(os.cpu_count() or 1, "read")
+    try:
+        for source in images.planes:
+            uid = source.image.sop_instance_uid
+            file = files.setdefault(uid, _File(source.image, decoders))
+            waiting.append((source, pool.submit(file.plane, source)))
+            left[uid] -= 1
+            if not left[uid]:
+                del files[uid]  # let go when its last plane is read
+            if len(waiting) > _AHEAD:
+                yield _result(*waiting.popleft())
+        while waiting:
+            yield _result(*waiting.popleft())
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _result(source: PlaneSource, future: Future[Plane | Exclusion]) -> tuple[PlaneSource, Plane | Exclusion]:
+    return source, future.result()
 
 
 class _File:
@@ -94,12 +111,12 @@ class _File:
         self._lock = Lock()
         self._opened: PixelFile | Refused | None = None
 
-    def plane(self, source: PlaneSource) -> Plane | Refused:
+    def plane(self, source: PlaneSource) -> Plane | Exclusion:
         """Return the plane of `source`, or why it cannot be read."""
         try:
             return _plane(source, self._open())
         except Refused as error:
-            return error
+            return Exclusion.of(error)  # the error itself would keep, by its traceback, all that was read
 
     def _open(self) -> PixelFile:
         with self._lock:

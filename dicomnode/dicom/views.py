@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dicomnode.dicom.shades import rgb, shown, window_of
+from dicomnode.dicom.shades import rgb, window_of
 from dicomnode.domain import Plane, Stack
 from dicomnode.geometry import local_gaps
 
@@ -71,7 +71,7 @@ def views_of(stack: Stack) -> tuple[View, ...]:
         return tuple(_tiles(stack))
     middle = stack.planes[len(stack.planes) // 2]
     cuts = _cuts(stack, middle) if len(stack.planes) > 1 else ()
-    values = shown(middle)
+    values = middle.shown()
     window = window_of([values, *(line for cut in cuts for line in cut.lines if line is not None)])
     scale = _scale(stack)
     row, column = _directions(middle)
@@ -92,7 +92,7 @@ def letters_of(direction: Direction) -> str:
 def _tiles(stack: Stack) -> Iterable[View]:
     chosen = np.unique(np.linspace(0, len(stack.planes) - 1, _MOST_TILES).astype(int))
     pixels = _PLANE_PIXELS if len(chosen) == 1 else _TILE_PIXELS
-    values = [shown(stack.planes[index]) for index in chosen]
+    values = [stack.planes[index].shown() for index in chosen]
     window = window_of(values)
     for index, one in zip(chosen, values, strict=True):
         plane = stack.planes[index]
@@ -109,7 +109,7 @@ def _cuts(stack: Stack, middle: Plane) -> tuple[_Cut, _Cut]:
     on_row: list[NDArray[Any] | None] = []
     on_column: list[NDArray[Any] | None] = []
     for index, plane in enumerate(stack.planes):  # one at a time: values take twice the memory of stored pixels
-        values = shown(plane)
+        values = plane.shown()
         on_row.append(_line(values, rows // 2 - round(down[index] / middle.spacing[0])))
         on_column.append(_line(values.swapaxes(0, 1), columns // 2 - round(across[index] / middle.spacing[1])))
     return (

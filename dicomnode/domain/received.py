@@ -36,6 +36,23 @@ class Exclusion:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class LeftOut:
+    """What was not used and why, as part of what was found or done."""
+
+    exclusions: tuple[Exclusion, ...] = ()
+
+    @property
+    def refused(self) -> tuple[Exclusion, ...]:
+        """Return what a user would expect to be used and was not."""
+        return tuple(one for one in self.exclusions if one.reason.refuses)
+
+    @property
+    def set_aside(self) -> tuple[Exclusion, ...]:
+        """Return what is no image or no prompt."""
+        return tuple(one for one in self.exclusions if not one.reason.refuses)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Place:
     """Where the first pixel's centre lies, mm, and the directions of rows and columns, in the patient's axes (LPS)."""
 

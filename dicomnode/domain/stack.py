@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from dicomnode.domain.received import Exclusion, Orientation, PlaneKey, Vector
 from dicomnode.domain.uid import Uid
 
+_COLOUR_AXES = 3  # row, column, colour
+
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Plane:
@@ -33,14 +35,26 @@ class Plane:
     inverted: bool
     padding: tuple[int, int] | None
 
+    @property
+    def is_colour(self) -> bool:
+        """Return whether the plane has colours, which are not values of a modality."""
+        return self.stored.ndim == _COLOUR_AXES
+
+    def shown(self) -> NDArray[Any]:
+        """Return what is shown: (row, column) float32, MONOCHROME1 turned round, or the colours as they are."""
+        if self.is_colour:
+            return self.stored
+        return -self.values() if self.inverted else self.values()
+
     def values(self) -> NDArray[np.float32]:
-        """Return the modality's values, (row, column[, 3]) float32; padding becomes the least true value."""
+        """Return the modality's values, (row, column) float32; padding becomes the true value that is shown darkest."""
         values = self.stored * np.float32(self.slope) + np.float32(self.intercept)
         if self.padding is not None:
             low, high = self.padding
             padded = (self.stored >= low) & (self.stored <= high)
             if padded.any() and not padded.all():
-                values[padded] = values[~padded].min()
+                true = values[~padded]
+                values[padded] = true.max() if self.inverted else true.min()
         return values.astype(np.float32, copy=False)
 
 

@@ -11,8 +11,6 @@ from dicomnode.errors import Reason
 from dicomnode.geometry import slab_depths
 from dicomnode.inference.runtime import Runtime
 
-_COLOUR_DIMENSIONS = 3  # row, column, sample
-
 
 def segment(
     stack: Stack, prompts: Sequence[Prompt], runtime: Runtime, progress: Callable[[int, int], None]
@@ -71,14 +69,8 @@ def nothing_found(masks: Sequence[Mask]) -> tuple[Exclusion, ...]:
 
 
 def model_view(plane: Plane) -> NDArray[np.float32]:
-    """Return the plane as a model looks at it, (row, column) float32, MONOCHROME1 turned round.
-
-    A colour plane is (row, column, 3) float32 in 0..255; a modality's values and padding are of grey ones only.
-    """
-    if plane.stored.ndim == _COLOUR_DIMENSIONS:
-        return plane.stored.astype(np.float32)
-    values = plane.values()
-    return -values if plane.inverted else values
+    """Return the plane as a model looks at it: as it is shown, (row, column) or (row, column, 3) float32."""
+    return plane.shown().astype(np.float32, copy=False)
 
 
 def _boxes_by_plane(stack: Stack, prompts: Sequence[Prompt]) -> dict[int, list[tuple[int, Box]]]:

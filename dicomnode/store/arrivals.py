@@ -78,10 +78,14 @@ def record(database: Database, instance: Instance, arrival: Arrival) -> Recorded
         known = connection.scalars(
             select(tables.instance.c.sha256).where(tables.instance.c.sop_uid == instance.sop_instance_uid)
         ).all()
+        row = _row(instance, arrival, now)
         if instance.sha256 in known:
+            if _was_left_out(connection, row):
+                _receive(connection, instance.study_uid, now)
+                return Recorded.NEW
             _touch(connection, instance.study_uid, now)
             return Recorded.DUPLICATE
-        connection.execute(insert(tables.instance).values(_row(instance, arrival, now) | {"conflict": bool(known)}))
+        connection.execute(insert(tables.instance).values(row | {"conflict": bool(known)}))
         if known:
             details = {"sop_uid": instance.sop_instance_uid, "sha256": instance.sha256, "used": known[0]}
             add_event(connection, Event(at=now, who=arrival.source_ae, what=Reason.UID_CONFLICT, details=details))
@@ -144,6 +148,15 @@ def known_keys(database: Database) -> frozenset[str]:
         received = connection.scalars(select(tables.instance.c.key)).all()
         made = connection.scalars(select(tables.artifact.c.key)).all()
     return frozenset([*received, *made])
+
+
+def _was_left_out(connection: Connection, row: dict[str, object]) -> bool:
+    """Describe by `row` what an earlier version, which did not read it, has left out; return whether it was so."""
+    known = tables.instance.c
+    which = and_(known.sop_uid == row["sop_uid"], known.sha256 == row["sha256"], known.kind == "other")
+    if row["kind"] == "other":
+        return False
+    return connection.execute(update(tables.instance).where(which).values(row)).rowcount > 0
 
 
 def _row(instance: Instance, arrival: Arrival, now: datetime) -> dict[str, object]:

@@ -183,8 +183,9 @@ def test_a_tilted_scan_of_uneven_gaps_keeps_its_positions_to_the_last_digit(
         source = sources.pop(group.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID)
         place = group.PlanePositionSequence[0].get_item("ImagePositionPatient").value
         assert place == source.get_item("ImagePositionPatient").value
-    shared = seg.SharedFunctionalGroupsSequence[0]
-    assert "SpacingBetweenSlices" not in shared.PixelMeasuresSequence[0]
+        assert group.PixelMeasuresSequence[0].SliceThickness == source.SliceThickness
+        assert "SpacingBetweenSlices" not in group.PixelMeasuresSequence[0]
+    assert "PixelMeasuresSequence" not in seg.SharedFunctionalGroupsSequence[0]
     assert highdicom.seg.segread(made.paths[0]).get_volume_geometry(allow_missing_positions=True) is None
     assert errors_of(made.paths[0]) == []
 

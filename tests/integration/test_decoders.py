@@ -98,6 +98,27 @@ def test_the_children_are_gone_after_closing(decoders: Decoders) -> None:
         decoders.decode(encoded(), "image")
 
 
+def test_nothing_is_started_after_closing(decoders: Decoders, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/no/such/program")  # whoever starts it is told that it cannot be
+    decoders.close()
+    with pytest.raises(Unavailable, match="closed"):
+        decoders.decode(encoded(), "image")
+
+
+WITHOUT_LIMITS = """
+import signal, sys
+sys.modules["resource"] = None
+del signal.setitimer, signal.ITIMER_REAL
+from dicomnode.dicom.pixels.decoder_process import main
+main()
+"""
+
+
+def test_a_child_starts_where_the_system_has_no_limits() -> None:
+    child = subprocess.run([sys.executable, "-P", "-c", WITHOUT_LIMITS], input=b"", capture_output=True, check=True)
+    assert child.stdout == b"\0\0\0\x02{}"
+
+
 PARENT = """
 import sys, time
 from dicomnode.dicom.pixels.decoders import Decoders
@@ -171,7 +192,7 @@ def test_closing_does_not_wait_for_a_frame_that_does_not_end(decoders: Decoders)
         _, frame = held(decoders, pool)
         until(frame.running)
         decoders.close()
-        with pytest.raises((Refused, Unavailable)):
+        with pytest.raises(Unavailable, match="closed"):
             frame.result(timeout=30)
 
 

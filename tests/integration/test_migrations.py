@@ -9,7 +9,7 @@ from sqlalchemy import insert
 from dicomnode.domain import ImageInstance, OtherInstance, Place
 from dicomnode.errors import Reason
 from dicomnode.store import jobs, tables
-from dicomnode.store.arrivals import instances_of
+from dicomnode.store.arrivals import Recorded, instances_of
 from dicomnode.store.database import Database, migrate
 from dicomnode.store.facts import facts_of
 from dicomnode.store.spool import Spool
@@ -20,7 +20,7 @@ _PLACE: dict[str, Any] = {"position": [0.1, -2.0, 1 / 3], "orientation": [1.0, 0
 
 @pytest.fixture
 def old(tmp_path: Path) -> Database:
-    """Return a database of the first version with a job on one image, and a multi-frame object that was set aside."""
+    """Return a database of the first version with a job on one image, and a result of its own."""
     database = Database(tmp_path / "node.sqlite")
     with database.write() as connection:
         migrate(connection, "0001")
@@ -34,9 +34,6 @@ def old(tmp_path: Path) -> Database:
             .filter_by(kind="image")
             .values(facts=facts | _PLACE | {"spacing": frame["spacing"]})
         )
-        other = facts_of(own_result())
-        other["exclusion"]["reason"] = "UNSUPPORTED_MULTIFRAME"
-        connection.execute(tables.instance.update().filter_by(kind="other").values(facts=other))
         connection.execute(insert(tables.job).values(_old_job(database)))
     return database
 
@@ -60,5 +57,29 @@ def test_jobs_and_images_of_the_first_version_are_understood(old: Database, tmp_
     assert plane.frame.spacing == image().frames[0].spacing
     found = instances_of(old, spool, STUDY)
     assert {type(one) for one in found} >= {ImageInstance}
-    assert [one.exclusion.reason for one in found if isinstance(one, OtherInstance)] == [Reason.UNSUPPORTED_IMAGE]
+    old.close()
+
+
+def leave_out(database: Database, reason: str) -> None:
+    """Make an image one that the first version left out for `reason`."""
+    left_out = facts_of(own_result())
+    left_out["exclusion"] = {"what": "image", "reason": reason, "detail": "some words"}
+    with database.write() as connection:
+        connection.execute(tables.instance.update().filter_by(kind="image").values(kind="other", facts=left_out))
+
+
+@pytest.mark.parametrize("reason", ["NO_GEOMETRY", "UNSUPPORTED_IMAGE", "UNSUPPORTED_MULTIFRAME"])
+def test_an_image_that_the_first_version_left_out_is_set_aside_until_it_is_sent_again(
+    old: Database, tmp_path: Path, reason: str
+) -> None:
+    leave_out(old, reason)
+    old.upgrade()
+    spool = Spool(tmp_path)
+    left_out, own = (one for one in instances_of(old, spool, STUDY) if isinstance(one, OtherInstance))
+    assert left_out.exclusion.reason is Reason.UNSUPPORTED_IMAGE
+    assert "received by an earlier version" in left_out.exclusion.detail
+    assert own.exclusion == own_result().exclusion
+    assert receive(old, image(), own_result(), image()) == [Recorded.NEW, Recorded.DUPLICATE, Recorded.DUPLICATE]
+    (again,) = (one for one in instances_of(old, spool, STUDY) if isinstance(one, ImageInstance))
+    assert again.frames == image().frames
     old.close()

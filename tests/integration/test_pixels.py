@@ -167,6 +167,29 @@ def test_neighbours_share_their_chrominance_in_422(tmp_path: Path, decoders: Dec
     assert largest_difference(frame, full_range_rgb(ybr)) <= 1
 
 
+@pytest.mark.parametrize("photometric", ["YBR_FULL_422", "YBR_PARTIAL_422"])
+def test_422_that_is_stored_in_full_shares_nothing(tmp_path: Path, decoders: Decoders, photometric: str) -> None:
+    ybr = np.full((2, 3, 5, 3), 128, "u1")
+    ybr[..., 0] = np.arange(30).reshape(2, 3, 5) * 7 + 16
+    found = open_pixels(write(image(ybr, PhotometricInterpretation=photometric), tmp_path / "image.dcm"), decoders)
+    grey = ybr[..., 0] if photometric == "YBR_FULL_422" else (ybr[..., 0] - 16.0) * 255 / 219
+    for number in (1, 2):
+        assert largest_difference(found.frame(number), np.repeat(grey[number - 1, ..., None], 3, axis=-1)) <= 1
+
+
+@pytest.mark.parametrize("size", [18, 22, 26])
+def test_422_of_a_length_that_fits_nothing_is_refused(tmp_path: Path, decoders: Decoders, size: int) -> None:
+    ds = image(np.zeros((2, 4, 3), "u1"), PhotometricInterpretation="YBR_FULL_422", PixelData=bytes(size))
+    refused = refusal(write(ds, tmp_path / "image.dcm"), decoders)
+    assert refused.reason is Reason.INVALID_HEADER
+    assert refused.detail == f"YBR_FULL_422 pixel data of {size} bytes: 16 are wanted, or 24 where nothing is shared"
+
+
+def test_422_that_is_too_short_for_anything_is_cut_off(tmp_path: Path, decoders: Decoders) -> None:
+    ds = image(np.zeros((2, 4, 3), "u1"), PhotometricInterpretation="YBR_FULL_422", PixelData=bytes(14))
+    assert refusal(write(ds, tmp_path / "image.dcm"), decoders).reason is Reason.TRUNCATED
+
+
 def test_the_partial_range_is_stretched(tmp_path: Path, decoders: Decoders) -> None:
     pairs = np.array([[[16, 235, 128, 128], [81, 81, 90, 240]]], "u1")  # black, white; pure red twice
     ds = image(np.zeros((1, 4, 3), "u1"), PixelData=pairs.tobytes(), PhotometricInterpretation="YBR_PARTIAL_422")
@@ -405,9 +428,9 @@ def test_a_broken_stream_is_refused(tmp_path: Path, decoders: Decoders) -> None:
 # --- deflated -------------------------------------------------------------------------------------------------------
 
 
-def bomb(folder: Path, size: int) -> Path:
-    """Write a small file whose deflated data set has `size` bytes of pixels."""
-    ds = image(texture((2, 9, 7)), NumberOfFrames=2)
+def bomb(folder: Path, size: int, **changes: Any) -> Path:  # noqa: ANN401 - any element
+    """Write a small file whose deflated data set has `size` bytes of pixels, all 0; `changes` are elements."""
+    ds = image(texture((2, 9, 7)), **changes)
     del ds.PixelData
     path = write(ds, folder / "bomb.dcm")
     head = path.read_bytes()
@@ -422,18 +445,66 @@ def bomb(folder: Path, size: int) -> Path:
     return path
 
 
-def test_a_small_file_that_inflates_without_end_is_refused_in_bounded_memory(
-    tmp_path: Path, decoders: Decoders
-) -> None:
+def test_a_small_file_that_inflates_without_end_is_refused_in_bounded_memory(tmp_path: Path) -> None:
     path = bomb(tmp_path, 600 << 20)
     assert path.stat().st_size < 1 << 20
     tracemalloc.start()
-    assert refusal(path, decoders).reason is Reason.LIMIT
     with pytest.raises(Refused, match=f"LIMIT: it inflates to more than {INFLATED_LIMIT >> 20} MiB"):
         read_dataset(path, str(path), pixels=True)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 1 << 30
+
+
+def test_no_more_is_inflated_than_the_header_wants(tmp_path: Path, decoders: Decoders) -> None:
+    path = bomb(tmp_path, 600 << 20)
+    tracemalloc.start()
+    assert not open_pixels(path, decoders).frame(2).any()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1 << 25
+
+
+def test_a_header_that_wants_too_much_of_a_deflated_file_is_refused_before_it_is_inflated(
+    tmp_path: Path, decoders: Decoders
+) -> None:
+    path = bomb(tmp_path, 600 << 20, Rows=4096, Columns=4096, NumberOfFrames=13)
+    tracemalloc.start()
+    refused = refusal(path, decoders)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert refused.reason is Reason.LIMIT
+    assert refused.detail == f"its pixels inflate to 416 MiB: at most {INFLATED_LIMIT >> 20} are read"
+    assert peak < 1 << 25
+
+
+def test_threads_hold_one_large_deflated_image_at_a_time(tmp_path: Path, decoders: Decoders) -> None:
+    path = bomb(tmp_path, 64 << 20, Rows=1024, Columns=1024, NumberOfFrames=32)
+    images = [open_pixels(path, decoders) for _ in range(4)]
+    tracemalloc.start()
+    with ThreadPoolExecutor(4) as pool:
+        frames = list(pool.map(lambda image: image.frame(32).any(), images))
+    held, peak = tracemalloc.get_traced_memory()
+    del images
+    left = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert frames == [False] * 4
+    assert held < 80 << 20
+    assert peak < 100 << 20
+    assert left < 1 << 22
+
+
+def test_a_deflated_stream_that_is_broken_loses_the_frames_behind(tmp_path: Path, decoders: Decoders) -> None:
+    pixels = np.random.default_rng(1).integers(0, 1 << 16, (3, 300, 300), np.uint16)
+    path = write(image(pixels), tmp_path / "image.dcm", DeflatedExplicitVRLittleEndian)
+    content = path.read_bytes()
+    start = 144 + struct.unpack_from("<I", content, 140)[0]
+    compressor = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
+    part = compressor.compress(zlib.decompress(content[start:], -zlib.MAX_WBITS)[: -pixels[0].nbytes])
+    path.write_bytes(content[:start] + part + compressor.flush(zlib.Z_SYNC_FLUSH) + b"\xff" * 8)  # no such block
+    read = open_pixels(path, decoders)
+    np.testing.assert_array_equal(read.frame(1), pixels[0])
+    assert refusal(path, decoders, 3).reason is Reason.TRUNCATED
 
 
 def test_the_header_of_a_deflated_file_is_read_without_inflating_the_rest(tmp_path: Path) -> None:

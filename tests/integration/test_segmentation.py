@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from highdicom.seg import segread
 from numpy.typing import NDArray
 from pydicom import DataElement, Dataset, dcmread
 from pydicom.dataelem import RawDataElement
@@ -19,6 +20,7 @@ from dicomnode.errors import Reason
 from tests.builders import Contour, ct_series, rtstruct, save, square
 from tests.fakes import FillsTheBox
 from tests.folders import job_in, outcome_of, planes_of, seg_of
+from tests.reading import voxels_by_dcmqi
 from tests.validation import errors_of
 from tests.values import mask, prompt
 
@@ -244,6 +246,45 @@ def test_one_plane_makes_a_seg(tmp_path: Path) -> None:
     outcome = outcome_of(images, rtstruct(images, {"A": [square(5, 5, 9, 9, 0.0)]}), tmp_path)
     assert [(one.planes, one.voxels) for one in outcome.segments] == [(1, 25)]
     assert outcome.segments[0].volume_ml == pytest.approx(25 * 2.5 / 1000)
+
+
+def of_two_thicknesses() -> list[Dataset]:
+    """Return a series of which the two lowest slices are thicker than the others."""
+    images = ct_series()
+    for ds in images[:2]:
+        ds.SliceThickness = 5.0
+    return images
+
+
+def test_the_thickness_is_that_of_the_planes_with_a_mask(tmp_path: Path) -> None:
+    stack, annotation = source(tmp_path, of_two_thicknesses())
+    for planes, thickness in (({0: SQUARE, 1: SQUARE}, 5.0), ({2: SQUARE, 4: SQUARE}, 2.5)):
+        seg = written([mask(planes)], stack, annotation)
+        (measures,) = seg.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence
+        assert measures.SliceThickness == thickness
+        assert not any("PixelMeasuresSequence" in group for group in seg.PerFrameFunctionalGroupsSequence)
+
+
+@pytest.mark.peer
+def test_frames_of_several_thicknesses_have_measures_of_their_own(tmp_path: Path) -> None:
+    images = of_two_thicknesses()
+    with_texts(images[0], "PixelSpacing", "1.00000\\1.00000")
+    stack, annotation = source(tmp_path / "in", images)
+    masks = [mask({1: SQUARE, 2: SQUARE}, "one"), mask({2: block(slice(1, 3), slice(2, 9))}, "other")]
+    (made,) = write_objects(masks, stack, annotation, MODEL, "1")
+    check([made], masks, stack)
+    path = tmp_path / "seg.dcm"
+    path.write_bytes(made.content)
+    seg = dcmread(path)
+    measures = [group.PixelMeasuresSequence[0] for group in seg.PerFrameFunctionalGroupsSequence]
+    heights = [float(position[2]) for position in positions(seg)]
+    assert {(z, one.SliceThickness) for z, one in zip(heights, measures, strict=True)} == {(2.5, 5.0), (5.0, 2.5)}
+    assert {texts(one, "PixelSpacing") for one in measures} == {("1.00000", "1.00000")}
+    assert "PixelMeasuresSequence" not in seg.SharedFunctionalGroupsSequence[0]
+    assert errors_of(path) == []
+    assert segread(path).get_volume(combine_segments=True).spatial_shape == (2, 32, 40)
+    expected = {number: of_mask.voxels for number, of_mask in enumerate(masks, start=1)}
+    assert {number: len(voxels) for number, voxels in voxels_by_dcmqi(path, tmp_path / "dcmqi").items()} == expected
 
 
 def test_where_nothing_was_drawn_nothing_is_written(tmp_path: Path) -> None:

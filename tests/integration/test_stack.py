@@ -19,6 +19,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from dicomnode.dicom import stack as stack_module
 from dicomnode.dicom.prompts import read_prompts
 from dicomnode.domain import Fact
 from dicomnode.errors import Reason, Refused
@@ -162,3 +163,23 @@ def test_a_transfer_syntax_that_nothing_here_decodes_is_named(tmp_path: Path) ->
     with pytest.raises(Refused, match="JPEG Extended") as refused:
         stack_in(tmp_path)
     assert refused.value.reason is Reason.NO_DECODER
+
+
+@pytest.mark.parametrize(("bits", "fits"), [(16, True), (32, False)])
+def test_the_size_of_a_stack_counts_its_pixels_as_they_are_stored(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    bits: int,
+    fits: bool,  # noqa: FBT001
+) -> None:
+    monkeypatch.setattr(stack_module, "MOST_BYTES", 4 * 32 * 40 * 2)
+    images = ct_series(planes=4)
+    for image in images:
+        image.BitsAllocated, image.BitsStored, image.HighBit = bits, bits, bits - 1
+        image.PixelData = bytes(32 * 40 * bits // 8)
+    if fits:
+        assert len(stack_of(images, tmp_path).planes) == 4
+        return
+    with pytest.raises(Refused, match="8 GiB") as refused:
+        stack_of(images, tmp_path)
+    assert refused.value.reason is Reason.LIMIT

@@ -22,6 +22,22 @@ def test_padding_is_a_closed_range() -> None:
     assert plane(stored=stored, padding=(-2000, -1900)).values().min() == -1000
 
 
+def test_padding_is_black_where_the_values_are_turned_round() -> None:
+    stored = np.array([[4095, 4095], [600, 1000]], dtype=np.uint16)
+    turned = plane(stored=stored, inverted=True, padding=(4095, 4095))
+    assert turned.values().tolist() == [[1000, 1000], [600, 1000]]
+    assert turned.shown().tolist() == model_view(turned).tolist() == [[-1000, -1000], [-600, -1000]]
+
+
+def test_a_colour_plane_shows_its_colours() -> None:
+    stored = np.full((2, 2, 3), 7, dtype=np.uint8)
+    colour = plane(stored=stored)
+    assert colour.is_colour
+    assert not plane().is_colour
+    assert (colour.shown() == stored).all()
+    assert (colour.shown().dtype.name, model_view(colour).dtype.name) == ("uint8", "float32")
+
+
 def test_a_plane_of_nothing_but_padding_keeps_its_values() -> None:
     stored = np.full((2, 2), -2000, dtype=np.int16)
     assert plane(stored=stored, padding=(-2000, -2000)).values().tolist() == [[-2000, -2000], [-2000, -2000]]

@@ -3,6 +3,8 @@
 import struct
 from dataclasses import dataclass, replace
 
+END_OF_IMAGE = b"\xff\xd9"  # of JPEG, JPEG-LS and JPEG 2000; nowhere else in a JPEG-LS scan (T.87 A.1)
+
 _START_OF_FRAME = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})  # T.81 table B.1; T.87 C.1.1
 _START_OF_SCAN = 0xDA
 _ADOBE = 0xEE  # APP14

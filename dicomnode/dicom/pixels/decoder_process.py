@@ -6,11 +6,11 @@ the decoded numbers, little endian, row by row. Whatever a malformed stream does
 
 import json
 import os
-import resource
 import signal
 import struct
 import sys
 import warnings
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -27,16 +27,21 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from dicomnode.dicom.pixels.codestream import Codestream, read_jpeg, read_jpeg_2000
+from dicomnode.dicom.pixels.codestream import END_OF_IMAGE, Codestream, read_jpeg, read_jpeg_2000
 from dicomnode.dicom.pixels.decoders import PLUGINS
+from dicomnode.dicom.pixels.image_pixel import BYTE
 from dicomnode.dicom.reading import PARSER_ERRORS
 from dicomnode.errors import Reason, Refused
 
+try:
+    import resource
+except ImportError:  # there is none on Windows
+    resource = None  # type: ignore[assignment]
+
 MEMORY = 768 << 20  # bytes of address space for decoding, above what the libraries take
 
-_END_OF_IMAGE = b"\xff\xd9"  # T.87 A.1: nowhere else in a JPEG-LS scan
+_STATM = Path("/proc/self/statm")  # of Linux
 _LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit)
-_BYTE = 8  # bits
 _GRACE = 2.0  # seconds that the parent has to end this process before it does so itself
 
 
@@ -51,7 +56,7 @@ def main() -> None:
     _limit()
     _reply(replies, {})
     while head := _receive(requests):
-        signal.setitimer(signal.ITIMER_REAL, head["seconds"] + _GRACE)  # ends this process, whatever it is busy with
+        _end_after(head["seconds"] + _GRACE)
         data = requests.read(head["bytes"])
         try:
             numbers = _decode(data, head["syntax"], head["options"])
@@ -65,15 +70,23 @@ def main() -> None:
             _reply(replies, {"reason": Reason.TRUNCATED, "detail": f"they cannot be decoded: {_last_line(error)}"})
         else:
             _reply(replies, {"bytes": numbers.nbytes}, numbers)
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        _end_after(0)
 
 
 def _limit() -> None:
-    """Let a stream that asks for all memory fail here, and leave no core file with pixels."""
-    with open("/proc/self/statm", encoding="ascii") as statm:  # noqa: PTH123 - not worth another import
-        taken = int(statm.read().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (taken + MEMORY, taken + MEMORY))
+    """Let a stream that asks for all memory fail here, and leave no core file with pixels, as far as the system can."""
+    if resource is None:
+        return
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if _STATM.exists():
+        taken = int(_STATM.read_text(encoding="ascii").split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (taken + MEMORY, taken + MEMORY))
+
+
+def _end_after(seconds: float) -> None:
+    """End this process after `seconds`, whatever it is busy with; 0: not any more."""
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 def _receive(requests: BinaryIO) -> dict[str, Any] | None:
@@ -96,7 +109,7 @@ def _decode(data: bytes, syntax: str, options: dict[str, Any]) -> NDArray[Any]:
     if stream:
         _check(stream, syntax, options)
     if syntax in _LOSSY:
-        options = options | {"bits_allocated": _BYTE, "bits_stored": _BYTE}
+        options = options | {"bits_allocated": BYTE, "bits_stored": BYTE}
     numbers, properties = get_decoder(UID(syntax)).as_array(
         encapsulate([data]), index=0, raw=True, decoding_plugin=PLUGINS[syntax], **options
     )
@@ -109,7 +122,7 @@ def _decode(data: bytes, syntax: str, options: dict[str, Any]) -> NDArray[Any]:
 def _read_stream(data: bytes, syntax: str) -> Codestream | None:
     if syntax == RLELossless:
         return None
-    if syntax in JPEGLSTransferSyntaxes and _END_OF_IMAGE not in data:  # CharLS takes seconds to notice
+    if syntax in JPEGLSTransferSyntaxes and END_OF_IMAGE not in data:  # CharLS takes seconds to notice
         raise ValueError("it ends before its image does")
     return read_jpeg_2000(data) if syntax in JPEG2000TransferSyntaxes else read_jpeg(data)
 
@@ -120,7 +133,7 @@ def _check(stream: Codestream, syntax: str, options: dict[str, Any]) -> None:
     if found != told:
         detail = f"they are {_times(found)} (rows, columns, samples), the header says {_times(told)}"
         raise Refused(Reason.INVALID_HEADER, "", detail)
-    if syntax in _LOSSY and stream.precision > _BYTE:
+    if syntax in _LOSSY and stream.precision > BYTE:
         raise Refused(Reason.NO_DECODER, "", f"of {stream.precision} bits")
 
 

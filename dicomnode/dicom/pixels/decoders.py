@@ -1,7 +1,6 @@
 """Have compressed frames decoded by child processes, so that a malformed one ends a child and not the node."""
 
 import json
-import os
 import struct
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.uid import UID
 
+from dicomnode.dicom.cpus import usable_cpus
 from dicomnode.dicom.pixels.image_pixel import ImagePixel
 from dicomnode.errors import Reason, Refused, Unavailable
 
@@ -37,6 +37,7 @@ DEFLATED_FRAMES = "1.2.840.10008.1.2.8.1"  # Deflated Image Frame Compression, P
 _START_SECONDS = 60.0
 _FRAME_SECONDS = 8.0
 _SECONDS_PER_MIB = 1.0
+_CLOSED = "the decoders are closed"
 _HEAD_LIMIT = 1 << 16  # bytes of JSON in a reply
 _REASONS = frozenset({Reason.TRUNCATED, Reason.INVALID_HEADER, Reason.LIMIT, Reason.NO_DECODER})
 
@@ -62,7 +63,7 @@ class Decoders:
         self._children: set[_Child] = set()
         self._lock = Lock()
         self._closed = False
-        for _ in range(count or len(os.sched_getaffinity(0))):
+        for _ in range(count or usable_cpus()):
             self._slots.put(None)
 
     def __enter__(self) -> Self:
@@ -90,16 +91,23 @@ class Decoders:
         """Return the numbers in `frame`, of the shape and type of `frame.image`; colours are RGB unless palette.
 
         Waits for a child to be free. Refuses with TRUNCATED, INVALID_HEADER, NO_DECODER or LIMIT; a frame that ends
-        its child, or is not done in time, costs only itself. Unavailable when no child can be started.
+        its child, or is not done in time, costs only itself. Unavailable when no child can be started, or
+        after closing.
         """
         slot, child = self._slots.get(), None
         try:
             child = self._kept(slot) or self._start()
             return child.decode(frame, what, self._frame_seconds + _SECONDS_PER_MIB * len(frame.data) / 2**20)
+        except Refused as error:
+            if self._closed and not (child and child.ready):  # closing ended it, and not the frame
+                raise Unavailable(_CLOSED) from error
+            raise
         finally:
             self._slots.put(self._kept(child))
 
     def _start(self) -> "_Child":
+        if self._closed:
+            raise Unavailable(_CLOSED)
         try:
             child = _Child()
         except OSError as error:
@@ -110,7 +118,7 @@ class Decoders:
                 self._children.add(child)
                 return child
         child.end()
-        raise Unavailable("the decoders are closed")
+        raise Unavailable(_CLOSED)
 
     def _kept(self, child: "_Child | None") -> "_Child | None":
         """Return `child`, or None after ending it where it is gone or did not finish its last frame."""

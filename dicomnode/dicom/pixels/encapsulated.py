@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import BinaryIO
 
+from dicomnode.dicom.pixels.codestream import END_OF_IMAGE
 from dicomnode.errors import Reason, Refused
 
 _ITEM = 0xE000FFFE  # (FFFE,E000), read as one little endian number
 _UNDEFINED = 0xFFFFFFFF
 _FRAGMENTS_LIMIT = 1_000_000
-_END_OF_IMAGE = b"\xff\xd9"  # JPEG, JPEG-LS and JPEG 2000
 _TAIL = 10  # bytes at the end of a fragment that may hold it, with padding
 
 
@@ -102,6 +102,6 @@ def _by_ends(file: BinaryIO, fragments: Sequence[Fragment]) -> tuple[Frame, ...]
     for fragment in fragments:
         frames[-1].append(fragment)
         tail = min(_TAIL, fragment.length)
-        if _END_OF_IMAGE in _read(file, Fragment(fragment.start + fragment.length - tail, tail)):
+        if END_OF_IMAGE in _read(file, Fragment(fragment.start + fragment.length - tail, tail)):
             frames.append([])
     return tuple(tuple(frame) for frame in frames if frame)

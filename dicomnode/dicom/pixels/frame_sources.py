@@ -15,12 +15,10 @@ from dicomnode.dicom.inflating import inflate
 from dicomnode.dicom.pixels.colour import rgb_of_native, to_bytes
 from dicomnode.dicom.pixels.decoders import DEFLATED_FRAMES, Decoders, EncodedFrame
 from dicomnode.dicom.pixels.encapsulated import Frame, find_frames, read_frame
-from dicomnode.dicom.pixels.image_pixel import FRAME_LIMIT, ImagePixel
-from dicomnode.dicom.pixels.native import check_native, drop_unused_bits, frame_bits, numbers_of, swap_pairs
+from dicomnode.dicom.pixels.image_pixel import BYTE, FRAME_LIMIT, ImagePixel
+from dicomnode.dicom.pixels.native import as_stored, check_native, drop_unused_bits, frame_bits, numbers_of, swap_pairs
 from dicomnode.dicom.pixels.pixel_element import PixelElement
 from dicomnode.errors import Reason, Refused
-
-_BYTE = 8  # bits
 
 LendFile = Callable[[], AbstractContextManager[BinaryIO]]
 Numbers = NDArray[np.integer[Any]]
@@ -40,20 +38,21 @@ class NativeFrames:
     """Frames that are stored as they are: only the bytes of the frame asked for are read."""
 
     def __init__(self, source: PixelBytes) -> None:
-        check_native(source.image, source.what)
         if source.element.length is None:
             detail = "its pixel data are encapsulated, and its transfer syntax is not"
             raise Refused(Reason.TRUNCATED, source.what, detail)
-        self._source = source
+        image = as_stored(source.image, source.element.length, source.what)
+        check_native(image, source.what)
+        self._source = replace(source, image=image)
         self._length = source.element.length
 
     def read(self, number: int) -> Numbers:
         """Return frame `number`, counted from 1: (row, column), or (row, column, 3) uint8 RGB."""
         image, element = self._source.image, self._source.element
         bits = frame_bits(image)
-        start, skip = divmod((number - 1) * bits, _BYTE)
-        end = -(-number * bits // _BYTE)
-        if element.big_endian and element.vr == "OW" and image.allocated <= _BYTE:
+        start, skip = divmod((number - 1) * bits, BYTE)
+        end = -(-number * bits // BYTE)
+        if element.big_endian and element.vr == "OW" and image.allocated <= BYTE:
             first = start // 2 * 2
             data = swap_pairs(self._bytes(number, first, end + end % 2))[start - first : end - first]
         else:
@@ -80,7 +79,7 @@ class EncodedFrames:
         self._source = source
         self._syntax = syntax
         self._decoders = decoders
-        self._frames: tuple[Frame, ...] | None = None
+        self._frames: tuple[Frame, ...] | Refused | None = None
         self._lock = Lock()
 
     def read(self, number: int) -> Numbers:
@@ -99,6 +98,8 @@ class EncodedFrames:
         with self._lock:
             if self._frames is None:
                 self._frames = self._find()
+        if isinstance(self._frames, Refused):
+            raise Refused(self._frames.reason, self._frames.what, self._frames.detail)
         frame = self._frames[number - 1] if number <= len(self._frames) else ()
         size = sum(fragment.length for fragment in frame)
         if size > FRAME_LIMIT:
@@ -111,17 +112,21 @@ class EncodedFrames:
             raise Refused(Reason.TRUNCATED, self._source.what, detail)
         return data
 
-    def _find(self) -> tuple[Frame, ...]:
+    def _find(self) -> tuple[Frame, ...] | Refused:
+        """Return where the frames lie, or why that cannot be told: it takes long, and is asked for every frame."""
         with self._source.lend() as file:
             file.seek(self._source.element.start)
-            return find_frames(file, self._source.image.frames, self._source.what)
+            try:
+                return find_frames(file, self._source.image.frames, self._source.what)
+            except Refused as error:
+                return error
 
     def _decode(self, data: bytes, image: ImagePixel) -> Numbers:
         return self._decoders.decode(EncodedFrame(data=data, syntax=self._syntax, image=image), self._source.what)
 
     def _of_deflated(self, data: bytes) -> Numbers:
         image = self._source.image
-        size = -(-frame_bits(image) // _BYTE)
+        size = -(-frame_bits(image) // BYTE)
         try:
             content = np.frombuffer(bytearray(inflate(data, size)), np.uint8)
         except zlib.error as error:
@@ -139,4 +144,4 @@ def _of_native(numbers: NDArray[Any], image: ImagePixel) -> Numbers:
 
 def _packed(image: ImagePixel) -> ImagePixel:
     """Return the image of bytes that holds the single bits of a frame."""
-    return replace(image, rows=1, columns=-(-image.count // _BYTE), allocated=_BYTE, stored=_BYTE, high=_BYTE - 1)
+    return replace(image, rows=1, columns=-(-image.count // BYTE), allocated=BYTE, stored=BYTE, high=BYTE - 1)

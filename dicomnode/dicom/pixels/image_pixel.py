@@ -9,6 +9,7 @@ from pydicom import Dataset
 from dicomnode.dicom.reading import numbers, text
 from dicomnode.errors import Reason, Refused
 
+BYTE = 8  # bits
 FRAME_LIMIT = 128 << 20  # bytes of one decoded frame
 
 _MONOCHROME = frozenset({"MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"})

@@ -1,20 +1,36 @@
 """Turn the bytes of one native frame into numbers (PS3.5 8.1 and 8.2)."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dicomnode.dicom.pixels.image_pixel import ImagePixel
+from dicomnode.dicom.pixels.image_pixel import BYTE, ImagePixel
 from dicomnode.errors import Reason, Refused
 
-_BITS = 8  # in a byte
+_SUBSAMPLED = "_422"
 
 
 def frame_bits(image: ImagePixel) -> int:
     """Return how many bits a native frame takes; one of single bits need not end with a byte."""
     bits = image.count * image.allocated
     return bits // 3 * 2 if _subsampled(image) else bits
+
+
+def as_stored(image: ImagePixel, length: int, what: str) -> ImagePixel:
+    """Return `image` as native pixel data of `length` bytes show that it is: some say 422 and share no chrominance.
+
+    Refuses with INVALID_HEADER where the length fits neither; data that are too short for both are taken as said.
+    """
+    full = replace(image, photometric=image.photometric.removesuffix(_SUBSAMPLED))
+    shared_size, full_size = (frame_bits(one) * image.frames // BYTE for one in (image, full))
+    if full == image or length <= shared_size + shared_size % 2:
+        return image
+    if length not in {full_size, full_size + full_size % 2}:
+        detail = f"{shared_size} are wanted, or {full_size} where nothing is shared"
+        raise Refused(Reason.INVALID_HEADER, what, f"{image.photometric} pixel data of {length} bytes: {detail}")
+    return full
 
 
 def check_native(image: ImagePixel, what: str) -> None:
@@ -56,7 +72,7 @@ def drop_unused_bits(numbers: NDArray[Any], image: ImagePixel) -> NDArray[Any]:
 
 
 def _subsampled(image: ImagePixel) -> bool:
-    return image.photometric in {"YBR_FULL_422", "YBR_PARTIAL_422"}
+    return image.photometric.endswith(_SUBSAMPLED)
 
 
 def _resampled(numbers: NDArray[Any], image: ImagePixel) -> NDArray[Any]:

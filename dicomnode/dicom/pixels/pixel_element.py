@@ -34,7 +34,7 @@ def read_pixel_element(parsed: Parsed, what: str) -> PixelElement:
     tag = struct.unpack_from(f"{order}HH", head)
     if tag in _REAL_PIXEL_DATA:
         raise Refused(Reason.UNSUPPORTED_IMAGE, what, "its pixels are real numbers: integers are read")
-    vr = "" if implicit or not b"AA" <= head[4:6] <= b"ZZ" else head[4:6].decode()  # some switch to implicit within
+    vr = "" if implicit or not b"AA" <= head[4:6] <= b"ZZ" else head[4:6].decode("latin-1")  # some switch within
     long = vr in {"OB", "OW", "UN"}
     if tag != _PIXEL_DATA or (vr and not long) or (long and len(head) < 12):  # noqa: PLR2004 - with VR
         raise Refused(Reason.TRUNCATED, what, "it has no pixel data")

@@ -1,6 +1,7 @@
 """Read the stored pixels of one file, frame by frame."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from dicomnode.dicom.inflating import Inflated
 from dicomnode.dicom.pixels.colour import Palette
 from dicomnode.dicom.pixels.decoders import DEFLATED_FRAMES, PLUGINS, Decoders, no_decoder
 from dicomnode.dicom.pixels.frame_sources import EncodedFrames, LendFile, NativeFrames, PixelBytes
-from dicomnode.dicom.pixels.image_pixel import ImagePixel, read_image_pixel
+from dicomnode.dicom.pixels.image_pixel import BYTE, ImagePixel, read_image_pixel
 from dicomnode.dicom.pixels.pixel_element import read_pixel_element
 from dicomnode.dicom.reading import parse, text
 from dicomnode.errors import Reason, Refused
@@ -69,12 +70,14 @@ def open_pixels(path: Path, decoders: Decoders) -> PixelFile:
         with path.open("rb") as file:
             parsed = parse(file, what, pixels=False)
             element = read_pixel_element(parsed, what)
-            if isinstance(parsed.stream, Inflated):
-                parsed.stream.inflate_all()
     except OSError as error:
         raise Refused(Reason.UNREADABLE, what, str(error)) from error
     image = read_image_pixel(parsed.ds, what)
-    lend: LendFile = parsed.stream.lent if isinstance(parsed.stream, Inflated) else (lambda: path.open("rb"))
+    lend: LendFile = lambda: path.open("rb")  # noqa: E731 - the other is a method
+    if isinstance(parsed.stream, Inflated):
+        wanted = -(-image.count * image.allocated * image.frames // BYTE)
+        lend = parsed.stream.value(path, element.start, min(wanted, element.length or 0)).lent
+        element = replace(element, start=0)
     source = PixelBytes(lend=lend, element=element, image=image, what=what)
     return PixelFile(parsed.ds, image, _reader(parsed.ds, source, decoders), what)
 

@@ -1,6 +1,7 @@
 """Images have frames; jobs name planes.
 
-Images described before have no tags: planes at the same place, which were no stack then, are none now.
+Images described before have no tags: planes at the same place, which were no stack then, are none now. What was left
+out then and may be read now stays set aside until it is sent again: a reason of today would say more than is known.
 """
 
 from typing import Any
@@ -10,6 +11,9 @@ from alembic import op
 
 revision = "0002"
 down_revision = "0001"
+
+_LEFT_OUT = frozenset({"NO_GEOMETRY", "UNSUPPORTED_IMAGE", "UNSUPPORTED_MULTIFRAME"})
+_SEND_AGAIN = "it was received by an earlier version, which did not read it: to be read, it is to be sent again"
 
 _instance = sa.table(
     "instance", sa.column("sop_uid"), sa.column("sha256"), sa.column("kind"), sa.column("facts", sa.JSON())
@@ -37,6 +41,6 @@ def _facts(kind: str, facts: dict[str, Any]) -> dict[str, Any]:
         place = {"position": facts.pop("position"), "orientation": facts.pop("orientation")}
         facts["frames"] = [{"number": None, "place": place, "spacing": facts.pop("spacing"), "tags": {}}]
         facts["tags"] = {}
-    if kind == "other" and facts["exclusion"]["reason"] == "UNSUPPORTED_MULTIFRAME":
-        facts["exclusion"] = {**facts["exclusion"], "reason": "UNSUPPORTED_IMAGE"}
+    if kind == "other" and facts["exclusion"]["reason"] in _LEFT_OUT:
+        facts["exclusion"] = {**facts["exclusion"], "reason": "UNSUPPORTED_IMAGE", "detail": _SEND_AGAIN}
     return facts
