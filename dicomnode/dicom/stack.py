@@ -1,6 +1,5 @@
 """Read the images of a stack: their planes, pixels and geometry."""
 
-import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,6 +9,7 @@ from threading import Lock
 import numpy as np
 from pydicom import Dataset
 
+from dicomnode.dicom.cpus import usable_cpus
 from dicomnode.dicom.frames import measures_of
 from dicomnode.dicom.pixels.decoders import Decoders
 from dicomnode.dicom.pixels.pixel_file import PixelFile, open_pixels
@@ -81,7 +81,7 @@ def _read(images: StackImages, decoders: Decoders) -> Iterator[tuple[PlaneSource
     files: dict[Uid, _File] = {}
     left = Counter(source.image.sop_instance_uid for source in images.planes)
     waiting: deque[tuple[PlaneSource, Future[Plane | Exclusion]]] = deque()
-    pool = ThreadPoolExecutor(os.cpu_count() or 1, "read")
+    pool = ThreadPoolExecutor(usable_cpus(), "read")
     try:
         for source in images.planes:
             uid = source.image.sop_instance_uid

@@ -145,7 +145,9 @@ def test_tilted_planes_at_uneven_distances_are_written_where_they_lie(data_dir: 
     assert sorted(text for _, text in positions_in(seg)) == sorted(
         decimals(image, "ImagePositionPatient") for image in drawn
     )
-    assert "SpacingBetweenSlices" not in seg.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    measures = [frame.PixelMeasuresSequence[0] for frame in seg.PerFrameFunctionalGroupsSequence]
+    assert not any("SpacingBetweenSlices" in one for one in measures)
+    assert sorted(one.SliceThickness for one in measures) == sorted(image.SliceThickness for image in drawn)
     (points,) = voxels_of_seg(told.only_seg()).values()
     on_planes = [to_image(points, image) for image in drawn]
     assert sum(map(len, on_planes)) == len(points)

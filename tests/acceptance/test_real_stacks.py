@@ -95,7 +95,8 @@ def test_a_seg_of_tilted_or_missing_slices_lies_where_the_images_lie(data_dir: P
     assert sorted(lies) == sorted(decimals(ds, "ImagePositionPatient") for ds in images)
     directions = decimals(shared.PlaneOrientationSequence[0], "ImageOrientationPatient")
     assert directions == decimals(images[0], "ImageOrientationPatient")
-    assert "SpacingBetweenSlices" not in shared.PixelMeasuresSequence[0]
+    measures = [(shared if "PixelMeasuresSequence" in shared else frame).PixelMeasuresSequence[0] for frame in frames]
+    assert not any("SpacingBetweenSlices" in one for one in measures)
 
 
 SYNTAXES = {
