@@ -27,11 +27,14 @@ def set_value(path: Path, key: str, text: str, around: Surroundings) -> None:
     after = toml_text.with_value(before, location, value)
     try:
         parse(after, path, around)
-    except SettingsError:
+    except SettingsError as error:
         if isinstance(value, str | dict):
             raise
         after = toml_text.with_value(before, location, text)  # a name may look like a number
-        parse(after, path, around)
+        try:
+            parse(after, path, around)
+        except SettingsError:
+            raise error from None
     _replace(path, after)
 
 

@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from dicomnode.dicom.labels import read_tables
 from dicomnode.errors import SettingsError
 from dicomnode.settings import toml_text
 from dicomnode.settings.places import Surroundings, find
@@ -30,14 +32,17 @@ def load(explicit: Path | None, around: Surroundings) -> Loaded:
 
 
 def parse(text: str, path: Path | None, around: Surroundings) -> Settings:
-    """Return the settings that `text`, the content of the file at `path`, holds."""
+    """Return the settings that `text`, the content of the file at `path`, holds; tables of names are checked too."""
     what = str(path) if path else "default settings"
     data = toml_text.parse(text, what)
     try:
-        return Settings.model_validate(_with_data_dir(data, path, around))
+        settings = Settings.model_validate(_with_labels(_with_data_dir(data, path, around), path, around))
     except ValidationError as error:
         problems = sorted(_problem(details, text, data) for details in error.errors())
         raise SettingsError(what, "; ".join(sentence for _, sentence in problems)) from error
+    if settings.prompts.labels:
+        read_tables(settings.prompts.labels)
+    return settings
 
 
 def get(settings: Settings, key: str) -> Any:  # noqa: ANN401 - any value a settings file can hold
@@ -73,6 +78,16 @@ def _with_data_dir(data: dict[str, Any], path: Path | None, around: Surroundings
     else:
         resolved = None
     return data if resolved is None else {**data, "node": {**node, "data_dir": resolved}}
+
+
+def _with_labels(data: dict[str, Any], path: Path | None, around: Surroundings) -> dict[str, Any]:
+    """Return `data` with the files of `prompts.labels` as absolute paths."""
+    prompts = data.get("prompts", {})
+    given = prompts.get("labels") if isinstance(prompts, dict) else None
+    if not isinstance(given, list):
+        return data  # nothing to do, or the tables say what is wrong with it
+    files = [_resolved(one, path, around) if isinstance(one, str) and one.strip() else one for one in given]
+    return {**data, "prompts": {**prompts, "labels": files}}
 
 
 def _default_data_dir(around: Surroundings) -> Path:
@@ -121,9 +136,9 @@ def _allowed(location: toml_text.Location) -> tuple[type[BaseModel], str]:
     """Return the table that the last key of `location` stands in, and what is allowed as its value."""
     model: type[BaseModel] = Settings
     allowed = "the tables of the settings file"
-    for part in location:
+    for before, part in pairwise(("", *location)):
         field = model.model_fields.get(part) if isinstance(part, str) else None
-        if isinstance(part, int):
+        if before == "destinations":
             model, allowed = Destination, "a table with name, ae_title, host and port"
         elif field is not None:
             kind = field.annotation

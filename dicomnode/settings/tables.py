@@ -1,12 +1,14 @@
 """The tables of the settings file: every setting, its default and what is allowed."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
+from dicomnode.dicom.labels import read_tables
 from dicomnode.domain import JobOptions
 from dicomnode.inference.runtime import RUNTIMES
 from dicomnode.logs import LogFormat, LogLevel
@@ -50,6 +52,10 @@ def _regular_expression(text: str) -> str:
     except re.error as error:
         raise PydanticCustomError("rule", "{error}", {"error": str(error)}) from error
     return text
+
+
+def _types(types: Sequence[str]) -> Sequence[str]:
+    return [_matching(one.strip().upper(), r"[A-Z0-9_ ]{1,16}") for one in types]
 
 
 def _unique_names(destinations: tuple["Destination", ...]) -> tuple["Destination", ...]:
@@ -113,12 +119,23 @@ class Model(Table):
 
 
 class PromptSettings(Table):
-    """Which regions are segmented, and how much room is given round them."""
+    """Which regions are segmented, how annotations are read, and what their regions are called in codes."""
 
     roi: Annotated[str, AfterValidator(_regular_expression)] | None = Field(
         default=None, description="a regular expression (Python's syntax) on the names of regions"
     )
+    roi_types: Annotated[Sequence[str], AfterValidator(_types)] = Field(
+        default=[], description="a list of RT ROI Interpreted Types (PS3.3 C.8.8.8.1)"
+    )
     margin_mm: float = Field(default=0.0, ge=0, allow_inf_nan=False, description="a number of millimetres, 0 or more")
+    interpolate: bool = Field(default=True, description="true or false")
+    split_components: bool = Field(default=False, description="true or false")
+    length_as_box: bool = Field(default=False, description="true or false")
+    swap_spacing: bool = Field(default=False, description="true or false")
+    own_results: bool = Field(default=False, description="true or false")
+    labels: Sequence[Annotated[Path, Field(strict=False), AfterValidator(_absolute)]] = Field(
+        default=[], description="a list of paths of files"
+    )
 
 
 class Destination(Table):
@@ -152,10 +169,18 @@ class Settings(Table):
     )
     log: Log = Log()
 
-    def job_options(self, roi: str | None = None) -> JobOptions:
-        """Return what is asked of each job; `roi` stands in for that of the settings."""
+    def job_options(self) -> JobOptions:
+        """Return what is asked of each job; the tables of names that are there now belong to it."""
+        asked = self.prompts
         return JobOptions(
-            roi=roi or self.prompts.roi,
-            margin_mm=self.prompts.margin_mm,
+            roi=asked.roi,
+            margin_mm=asked.margin_mm,
+            split_components=asked.split_components,
+            interpolate=asked.interpolate,
+            roi_types=tuple(asked.roi_types),
+            length_as_box=asked.length_as_box,
+            swap_spacing=asked.swap_spacing,
+            labels=tuple(map(str, asked.labels)),
+            names_digest=read_tables(asked.labels).digest,
             device_serial_number=self.node.device_serial_number,
         )

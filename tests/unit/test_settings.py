@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from dicomnode.dicom.labels import read_tables
+from dicomnode.domain import JobOptions
 from dicomnode.errors import SettingsError
 from dicomnode.settings import Place, Settings, Surroundings, get, parse, places
 from dicomnode.settings.toml_text import line_of, value_of, with_value
@@ -54,6 +56,39 @@ def test_a_whole_number_is_a_number_of_seconds() -> None:
     assert parsed("[readiness]\nquiet_seconds = 3").readiness.quiet_seconds == 3.0
 
 
+def test_what_is_set_of_prompts_is_asked_of_each_job() -> None:
+    text = """[prompts]
+roi = "liver"
+roi_types = ["external"]
+margin_mm = 2
+interpolate = false
+split_components = true
+length_as_box = true
+swap_spacing = true
+"""
+    assert parsed(text).job_options() == JobOptions(
+        roi="liver",
+        roi_types=("EXTERNAL",),
+        margin_mm=2.0,
+        interpolate=False,
+        split_components=True,
+        length_as_box=True,
+        swap_spacing=True,
+        names_digest=read_tables().digest,
+    )
+
+
+def test_the_content_of_the_tables_of_names_belongs_to_what_is_asked(tmp_path: Path) -> None:
+    file = tmp_path / "labels.toml"
+    digests = []
+    for name in ("NTX", "Nephros"):
+        file.write_text(f'[kidney]\ncode = ["64033007", "SCT", "Kidney"]\nnames = ["{name}"]\n')
+        options = parsed(f'[prompts]\nlabels = ["{file}"]').job_options()
+        assert options.labels == (str(file),)
+        digests.append(options.names_digest)
+    assert digests[0] != digests[1]
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -70,6 +105,8 @@ def test_a_whole_number_is_a_number_of_seconds() -> None:
         ('[model]\nname = "magic"', "found 'magic'; allowed: one of: classical"),
         ('[prompts]\nroi = "("', "unterminated"),
         ("[prompts]\nmargin_mm = -0.5", "found -0.5; allowed: a number of millimetres, 0 or more"),
+        ("[prompts]\nown_results = 1", "found 1; allowed: true or false"),
+        ('[prompts]\nroi_types = ["a\\\\b"]', "prompts.roi_types: found ['a\\\\b']; allowed: a list of RT ROI"),
         ('[log]\nlevel = "LOUD"', "allowed: one of: DEBUG, INFO, WARNING, ERROR"),
         ("listener = 3", "line 1: listener: found 3; allowed: a [listener] table"),
         ("[listener]\nprot = 1", "line 2: listener.prot: there is no such setting; did you mean port?"),
