@@ -104,7 +104,11 @@ Mutation = Callable[[Random, Opened], bytes]
 def mutant(seed: int, origins: Sequence[bytes]) -> bytes:
     """Return one of `origins` with one to three things wrong in it, and UIDs of its own."""
     rng = Random(seed)  # noqa: S311 - to be repeated, not secret
-    data = _renamed(rng.choice(origins), 100_000 + seed)
+    return damaged(rng, _renamed(rng.choice(origins), 100_000 + seed), origins)
+
+
+def damaged(rng: Random, data: bytes, origins: Sequence[bytes]) -> bytes:
+    """Return the file `data` with one to three things wrong in it, or a part of one of `origins`."""
     if rng.random() < 0.02:
         return _spliced(rng, data, rng.choice(origins))
     data, deflate = _inflated(data)

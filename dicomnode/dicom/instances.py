@@ -1,25 +1,24 @@
 """Say what one received instance is: an image, an annotation, or neither and why."""
 
-from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from pydicom import Dataset
-from pydicom.uid import MediaStorageDirectoryStorage, RTStructureSetStorage
+from pydicom.uid import UID, MediaStorageDirectoryStorage
 
 from dicomnode.dicom.frames import constant_tags, frames_of, without
 from dicomnode.dicom.obstacles import obstacle
+from dicomnode.dicom.prompts.references import KINDS, REFERENCES
 from dicomnode.dicom.reading import PARSER_ERRORS, items, noted, read_dataset, text
 from dicomnode.dicom.uids import derived_frame_of_reference
 from dicomnode.domain import (
     Annotation,
-    AnnotationKind,
     Exclusion,
     ImageInstance,
     Instance,
     OtherInstance,
+    Reference,
     Uid,
     parse_uid,
 )
@@ -75,10 +74,10 @@ def identity_of_file(path: Path) -> str:
 
 
 def _usable(ds: Dataset, identity: dict[str, Any], notes: tuple[str, ...], what: str) -> Instance:
+    if identity["sop_class_uid"] in KINDS:
+        return _annotation(ds, identity, notes, what)
     if is_own(ds):
         return _other(identity, Reason.OWN_RESULT, "dicomnode made it")
-    if identity["sop_class_uid"] == RTStructureSetStorage:
-        return _structure_set(ds, identity, notes)
     if hindrance := obstacle(ds, identity["sop_class_uid"], what):
         return _other(identity, *hindrance)
     return _image(ds, identity, notes, what)
@@ -138,39 +137,17 @@ def _frame_of_reference(
     return derived, (*notes, "no FrameOfReferenceUID: one is derived from the Series Instance UID")
 
 
-def _structure_set(ds: Dataset, identity: dict[str, Any], notes: tuple[str, ...]) -> Annotation:
-    if "ROIContourSequence" not in ds:  # type 1 (PS3.3 C.8.8.6): a file may be cut off between two elements
-        raise Refused(Reason.INVALID_HEADER, str(identity["path"]), "a structure set without ROIContourSequence")
-    referenced = _referenced_images(ds)
-    series = tuple(dict.fromkeys(Uid(str(item.get("SeriesInstanceUID"))) for item in _referenced_series(ds)))
-    frames = dict.fromkeys(
-        Uid(str(item.get("ReferencedFrameOfReferenceUID") or "")) for item in items(ds, "StructureSetROISequence")
-    )
+def _annotation(ds: Dataset, identity: dict[str, Any], notes: tuple[str, ...], what: str) -> Annotation:
+    kind = KINDS[UID(identity["sop_class_uid"])]
+    found = REFERENCES[kind](ds, what)
     return Annotation(
         **identity,
-        kind=AnnotationKind.RTSTRUCT,
-        referenced_images=referenced,
-        referenced_series=series,
-        frames_of_reference=tuple(uid for uid in frames if uid),
+        kind=kind,
+        references=tuple(Reference(plane, count) for plane, count in found.planes.items()),
+        referenced_series=found.series,
+        frames_of_reference=found.frames_of_reference,
+        samples=found.samples,
+        objects=found.objects,
+        own=is_own(ds),
         notes=notes,
     )
-
-
-def _referenced_images(ds: Dataset) -> dict[Uid, int]:
-    """Count how many contours name each image; where none does, the images that the series lists count once."""
-    contours = (contour for roi in items(ds, "ROIContourSequence") for contour in items(roi, "ContourSequence"))
-    counts = Counter(_uid_of(image) for contour in contours for image in items(contour, "ContourImageSequence"))
-    listed = Counter(
-        _uid_of(image) for series in _referenced_series(ds) for image in items(series, "ContourImageSequence")
-    )
-    return dict(counts or listed)
-
-
-def _referenced_series(ds: Dataset) -> Iterator[Dataset]:
-    for frame in items(ds, "ReferencedFrameOfReferenceSequence"):
-        for study in items(frame, "RTReferencedStudySequence"):
-            yield from items(study, "RTReferencedSeriesSequence")
-
-
-def _uid_of(image: Dataset) -> Uid:
-    return Uid(str(image.get("ReferencedSOPInstanceUID") or ""))

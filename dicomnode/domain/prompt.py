@@ -7,7 +7,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from dicomnode.domain.received import Annotation, Exclusion, PlaneKey, StackImages
+from dicomnode.domain.received import Annotation, AnnotationKind, Exclusion, PlaneKey, StackImages
 from dicomnode.domain.uid import Uid
 
 
@@ -15,12 +15,23 @@ from dicomnode.domain.uid import Uid
 class JobOptions:
     """What a site or user asks of a job, all of which changes the result.
 
-    `roi` is a regular expression on the names of regions; `margin_mm` widens each box on every side;
-    `device_serial_number` is the one that results bear.
+    `roi` is a regular expression on the names and numbers of regions; `margin_mm` widens each box on every side;
+    `split_components` makes a segment of each island of a region; `interpolate` fills planes between drawn ones;
+    `roi_types` are RT ROI Interpreted Types that are prompts although they are no organ or target; `length_as_box`
+    takes a length for the side of a square; `swap_spacing` reads image coordinates as some viewers write them where
+    pixels are not square; `labels` are a site's files of names, and `names_digest` the sha256 of all tables, ''
+    for any; `device_serial_number` is the one that results bear.
     """
 
     roi: str | None = None
     margin_mm: float = 0.0
+    split_components: bool = False
+    interpolate: bool = True
+    roi_types: tuple[str, ...] = ()
+    length_as_box: bool = False
+    swap_spacing: bool = False
+    labels: tuple[str, ...] = ()
+    names_digest: str = ""
     device_serial_number: str = "not assigned"
 
 
@@ -48,9 +59,10 @@ class Code:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prompt:
-    """What to segment: one object's boxes on named planes of a stack, and what the result is called.
+    """What to segment: one object's boxes or points on named planes of a stack, and what the result is called.
 
-    `margin_mm` is how much was added to the boxes on every side.
+    `points` are (x, y) in pixel-centre coordinates; `margin_mm` is how much was added to the boxes on every side;
+    `modifiers` and `sites` are codes that say which one of a kind it is (left, right), and where it lies.
     `source_item` names the item inside the annotation (an RTSTRUCT's ROI Number); `notes` say what was adjusted;
     `outlines` are what a person drew, for pictures: (point, 2) float64 x, y in pixel-centre coordinates.
     """
@@ -63,8 +75,12 @@ class Prompt:
     tracking_id: str
     tracking_uid: Uid
     margin_mm: float
+    source_kind: AnnotationKind
     source_uid: Uid
     source_item: str
+    points: Mapping[PlaneKey, tuple[tuple[float, float], ...]] = field(default_factory=dict)
+    modifiers: tuple[Code, ...] = ()
+    sites: tuple[Code, ...] = ()
     outlines: Mapping[PlaneKey, tuple[NDArray[np.float64], ...]] = field(
         default_factory=dict, compare=False, repr=False
     )
@@ -125,12 +141,16 @@ class WrittenObject:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
-    """One stack and one annotation to segment on it, and how; `key` is the identity of all of it."""
+    """One stack and one annotation to segment on it, and how; `key` is the identity of all of it.
+
+    `companions` are annotations that the one needs to be understood, such as the SEG that an SR measures.
+    """
 
     key: str
     images: StackImages
     annotation: Annotation
     options: JobOptions
+    companions: tuple[Annotation, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

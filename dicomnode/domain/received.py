@@ -95,16 +95,29 @@ class ImageInstance:
 
 
 class AnnotationKind(StrEnum):
-    """The kinds of object a prompt can be read from."""
+    """The kinds of object a prompt can be read from; BOXES are those written on the command line or in a file."""
 
     RTSTRUCT = "RTSTRUCT"
+    SR = "SR"
+    SEG = "SEG"
+    PR = "PR"
+    BOXES = "BOXES"
+
+
+class Reference(NamedTuple):
+    """How often an annotation names a plane: frame None is all of an image."""
+
+    plane: PlaneKey
+    times: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Annotation:
     """One received annotation object, with what it refers to: the evidence for pairing it with images.
 
-    `referenced_images` counts how often each SOP Instance UID is named by a contour.
+    `references` count how often each image, or frame of one, is named by something drawn; `samples` are points of what
+    is drawn in patient mm, some of many. `objects` are annotations that it needs, such as the SEG that an SR measures.
+    `own` tells that dicomnode made it.
     """
 
     sop_instance_uid: Uid
@@ -114,9 +127,12 @@ class Annotation:
     sha256: str
     path: Path
     kind: AnnotationKind
-    referenced_images: Mapping[Uid, int]
+    references: tuple[Reference, ...]
     referenced_series: tuple[Uid, ...]
     frames_of_reference: tuple[Uid, ...]
+    samples: tuple[Vector, ...] = ()
+    objects: tuple[Uid, ...] = ()
+    own: bool = False
     notes: tuple[str, ...] = ()
 
 
@@ -181,13 +197,18 @@ class PairingRule(StrEnum):
     IMAGES = "images"
     SERIES = "series"
     FRAME_OF_REFERENCE = "frame of reference"
+    GEOMETRY = "geometry"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pair:
-    """An annotation and the stack it means, with the rule that says so and its evidence in words."""
+    """An annotation and a stack it means, with the rule that says so and its evidence in words.
+
+    `companions` are annotations that it needs to be understood.
+    """
 
     annotation: Annotation
     images: StackImages
     rule: PairingRule
     evidence: str
+    companions: tuple[Annotation, ...] = ()

@@ -98,11 +98,14 @@ def test_holes_islands_and_keyholes_count_with_their_whole_extent(tmp_path: Path
     assert [boxes_of(prompt, stack) for prompt in found.prompts] == [{2: (5, 5, 25, 20)}] * 3
 
 
-def test_a_contour_of_two_points_is_no_box(tmp_path: Path) -> None:
+def test_contours_of_one_or_two_points_are_points_and_no_box(tmp_path: Path) -> None:
     images = ct_series()
-    found, _ = prompts_of(images, rtstruct(images, {"A": [[(5.0, 5.0, 5.0), (9.0, 9.0, 5.0)]]}), tmp_path)
-    assert found.prompts == ()
-    assert [one.reason for one in found.exclusions] == [Reason.NO_BOX]
+    drawn = rtstruct(images, {"A": [[(5.0, 5.0, 5.0), (9.0, 9.0, 5.0)], [(1.0, 2.0, 7.5)]]})
+    found, stack = prompts_of(images, drawn, tmp_path)
+    (prompt,) = found.prompts
+    assert prompt.boxes == {}
+    assert prompt.points == {stack.planes[2].key: ((5.0, 5.0), (9.0, 9.0)), stack.planes[3].key: ((1.0, 2.0),)}
+    assert found.exclusions == ()
 
 
 def test_a_region_without_contours_leaves_the_next_ones_name_alone(tmp_path: Path) -> None:
@@ -124,6 +127,16 @@ def test_contours_of_one_region_in_two_items_are_all_used(tmp_path: Path) -> Non
     drawn.ROIContourSequence[1].ReferencedROINumber = 1
     found, stack = prompts_of(images, drawn, tmp_path)
     assert boxes_of(found.prompts[0], stack) == {2: (5, 5, 9, 9), 3: (5, 5, 9, 9)}
+
+
+def test_regions_that_share_a_number_are_refused_and_the_others_used(tmp_path: Path) -> None:
+    images = ct_series()
+    drawn = rtstruct(images, {name: [square(5, 5, 9, 9, 5.0)] for name in ("one", "two", "three")})
+    drawn.StructureSetROISequence[1].ROINumber = 1
+    found, _ = prompts_of(images, drawn, tmp_path)
+    assert [prompt.label for prompt in found.prompts] == ["three"]
+    assert {one.reason for one in found.exclusions} == {Reason.BAD_CONTOUR}
+    assert len(found.exclusions) == 2
 
 
 def test_contours_of_no_named_region_are_refused(tmp_path: Path) -> None:

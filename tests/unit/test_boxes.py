@@ -52,39 +52,47 @@ def test_the_box_of_points_is_their_extent_and_several_boxes_become_one() -> Non
 
 
 def test_a_box_inside_the_image_stays_as_it_was_drawn() -> None:
-    assert fit(box(1.25, 2, 5, 4.5), PLANE, 0.0, "box") == (box(1.25, 2, 5, 4.5), ())
+    assert fit(box(1.25, 2, 5, 5.5), PLANE, 0.0, what="box") == (box(1.25, 2, 5, 5.5), ())
 
 
 def test_a_margin_is_in_millimetres_on_each_axis() -> None:
-    fitted, _ = fit(box(4, 4, 5, 5), plane(spacing=(0.5, 2.0)), 1.0, "box")
+    fitted, _ = fit(box(4, 4, 5, 5), plane(spacing=(0.5, 2.0)), 1.0, what="box", least_side=1.0)
     assert fitted == box(3.5, 2, 5.5, 7)
 
 
 def test_a_box_over_the_edge_is_clipped_to_the_outer_edges_of_the_pixels() -> None:
-    fitted, notes = fit(box(-3, 5, 4, 20), PLANE, 0.0, "box")
-    assert (fitted, notes) == (box(-0.5, 5, 4, 7.5), ("clipped to the image",))
+    fitted, notes = fit(box(-3, 4, 4, 20), PLANE, 0.0, what="box")
+    assert (fitted, notes) == (box(-0.5, 4, 4, 7.5), ("clipped to the image",))
 
 
 @pytest.mark.parametrize("outside", [(-9, 1, -0.5, 3), (9.5, 1, 12, 3), (1, -4, 3, -1), (1, 7.5, 3, 9)])
 def test_a_box_outside_the_image_is_refused_however_wide_its_margin(outside: tuple[float, float, float, float]) -> None:
     with pytest.raises(Refused, match="10 x 8 pixels") as refused:
-        fit(box(*outside), PLANE, 5.0, "box")
+        fit(box(*outside), PLANE, 5.0, what="box")
     assert refused.value.reason is Reason.BOX_OUTSIDE
 
 
-def test_a_box_without_extent_is_grown_to_one_pixel_so_that_it_holds_a_pixels_centre() -> None:
-    fitted, notes = fit(box(4.4, 3, 4.4, 3), PLANE, 0.0, "box")
+def test_a_box_of_one_pixel_is_grown_to_three_and_a_note_says_so() -> None:
+    fitted, notes = fit(box(3.5, 2.5, 4.5, 3.5), PLANE, 0.0, what="box")
+    assert (fitted, notes) == (box(2.5, 1.5, 5.5, 4.5), ("grown to 3 pixels",))
+
+
+def test_for_a_model_that_sees_single_pixels_a_box_is_grown_to_one_at_least() -> None:
+    fitted, notes = fit(box(4.4, 3, 4.4, 3), PLANE, 0.0, what="box", least_side=1.0)
     assert (fitted.x0, fitted.y0, fitted.x1, fitted.y1) == pytest.approx((3.9, 2.5, 4.9, 3.5))
-    assert notes == ("grown to one pixel",)
-
-
-def test_a_box_of_one_pixel_is_not_grown() -> None:
-    assert fit(box(3.5, 2.5, 4.5, 3.5), PLANE, 0.0, "box") == (box(3.5, 2.5, 4.5, 3.5), ())
+    assert notes == ("grown to 1 pixels",)
+    assert fit(box(3.5, 2.5, 4.5, 3.5), PLANE, 0.0, what="box", least_side=1.0) == (box(3.5, 2.5, 4.5, 3.5), ())
 
 
 def test_a_sliver_at_the_edge_grows_into_the_image() -> None:
-    fitted, _ = fit(box(-2, 3, -0.4, 5), PLANE, 0.0, "box")
-    assert fitted == box(-0.5, 3, 0.5, 5)
+    fitted, _ = fit(box(-2, 3, -0.4, 6), PLANE, 0.0, what="box")
+    assert fitted == box(-0.5, 3, 2.5, 6)
+
+
+def test_a_box_of_an_image_narrower_than_the_least_side_is_as_wide_as_the_image() -> None:
+    narrow = plane(stored=np.zeros((2, 10), dtype=np.int16))
+    fitted, _ = fit(box(4, 0, 8, 0.5), narrow, 0.0, what="box")
+    assert fitted == box(4, -0.5, 8, 1.5)
 
 
 def _orientation(angles: tuple[float, float, float]) -> Orientation:

@@ -50,13 +50,20 @@ class PixelFile:
 
         Refuses with TRUNCATED, INVALID_HEADER, LIMIT, NO_DECODER or UNREADABLE.
         """
+        stored = self.stored(number)
+        return self._palette.rgb(stored) if self._palette else stored
+
+    def stored(self, number: int) -> Numbers:
+        """Return frame `number` as `frame` does, but the numbers that stand for the colours of a palette as they are.
+
+        In a label map they are the numbers of segments.
+        """
         if not 1 <= number <= self._image.frames:
             raise Refused(Reason.INVALID_HEADER, self._what, f"frame {number} of {self._image.frames} is asked for")
         try:
-            stored = self._read(number)
+            return self._read(number)
         except OSError as error:
             raise Refused(Reason.UNREADABLE, self._what, str(error)) from error
-        return self._palette.rgb(stored) if self._palette else stored
 
 
 def open_pixels(path: Path, decoders: Decoders) -> PixelFile:

@@ -9,7 +9,8 @@ from dicomnode.domain import Box, Plane
 from dicomnode.errors import Reason, Refused
 
 EDGE = -0.5  # where the first pixel begins
-LEAST_SIDE = 1.0  # pixels: so that a box holds the centre of one at least, however thin the contour
+_LAST_BITS = 1e-9  # pixels
+LEAST_SIDE = 3.0  # pixels: what a model sees something in; one that needs less says so
 
 
 def to_pixels(points: NDArray[np.float64], plane: Plane) -> NDArray[np.float64]:
@@ -46,8 +47,10 @@ def union(boxes: Iterable[Box]) -> Box:
     )
 
 
-def fit(box: Box, plane: Plane, margin_mm: float, what: str) -> tuple[Box, tuple[str, ...]]:
-    """Return `box` with its margin, clipped to the image and at least one pixel a side, and notes on what was done.
+def fit(
+    box: Box, plane: Plane, margin_mm: float, *, what: str, least_side: float = LEAST_SIDE
+) -> tuple[Box, tuple[str, ...]]:
+    """Return `box` with its margin, clipped to the image and of at least the least side, in pixels, and notes on that.
 
     Refuses with BOX_OUTSIDE a box that, as it was drawn, does not touch the image.
     """
@@ -59,16 +62,23 @@ def fit(box: Box, plane: Plane, margin_mm: float, what: str) -> tuple[Box, tuple
     across, down = margin_mm / plane.spacing[1], margin_mm / plane.spacing[0]
     wide = Box(x0=box.x0 - across, y0=box.y0 - down, x1=box.x1 + across, y1=box.y1 + down)
     clipped = Box(x0=max(wide.x0, EDGE), y0=max(wide.y0, EDGE), x1=min(wide.x1, right), y1=min(wide.y1, bottom))
-    (x0, x1), (y0, y1) = _grow(clipped.x0, clipped.x1, right), _grow(clipped.y0, clipped.y1, bottom)
+    x0, x1 = _grow(clipped.x0, clipped.x1, right, least_side)
+    y0, y1 = _grow(clipped.y0, clipped.y1, bottom, least_side)
     grown = Box(x0=x0, y0=y0, x1=x1, y1=y1)
-    notes = ("clipped to the image",) * (clipped != wide) + ("grown to one pixel",) * (grown != clipped)
-    return grown, notes
+    notes = ("clipped to the image",) * _differ(clipped, wide)
+    return grown, notes + (f"grown to {least_side:g} pixels",) * _differ(grown, clipped)
 
 
-def _grow(low: float, high: float, end: float) -> tuple[float, float]:
+def _differ(one: Box, other: Box) -> bool:
+    """Return whether two boxes differ by more than the last bits."""
+    sides = ((one.x0, other.x0), (one.y0, other.y0), (one.x1, other.x1), (one.y1, other.y1))
+    return max(abs(a - b) for a, b in sides) > _LAST_BITS
+
+
+def _grow(low: float, high: float, end: float, least_side: float) -> tuple[float, float]:
     """Return the interval with at least the least side, in equal parts where the image's edges leave room."""
-    lack = LEAST_SIDE - (high - low)
+    lack = min(least_side, end - EDGE) - (high - low)
     if lack <= 0:
         return low, high
-    start = min(max(low - lack / 2, EDGE), end - LEAST_SIDE)
-    return start, start + LEAST_SIDE
+    start = min(max(low - lack / 2, EDGE), end - (high - low) - lack)
+    return start, start + (high - low) + lack

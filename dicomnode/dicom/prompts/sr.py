@@ -1,0 +1,239 @@
+"""Read what a structured report shows on a stack: regions drawn on images or in the patient, or kept in a SEG."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset
+
+from dicomnode.dicom.prompts.boxes import extent
+from dicomnode.dicom.prompts.graphics import points_in
+from dicomnode.dicom.prompts.region import Codes, Drawn, Point, References, Region, Regions
+from dicomnode.dicom.prompts.sr_evidence import evidence_of, what_it_is
+from dicomnode.dicom.prompts.sr_groups import Group, groups_of
+from dicomnode.dicom.prompts.sr_placing import Ground, Placed
+from dicomnode.dicom.reading import PARSER_ERRORS, noted, text
+from dicomnode.domain import Annotation, Box, Exclusion, JobOptions, Plane, PlaneKey, Stack, Uid, Vector
+from dicomnode.errors import Reason, Refused
+
+#: returns a segment of a SEG, by its number, as a region on the stack in question
+ReadSegment = Callable[[int], Region]
+
+_Drawing = TypeVar("_Drawing")
+_MOST_SAMPLES = 200
+_BOTH = 2  # lines: the long and the short axis
+
+
+def references_of_sr(ds: Dataset, what: str) -> References:
+    """Return which images, places and segmentations the regions of the report `ds` name.
+
+    Refuses with NOT_A_PROMPT, saying what it is, a report that describes no region; with LIMIT one that is too large.
+    """
+    with _parsing(what):
+        groups = _groups(ds, what)
+        if not groups:
+            raise Refused(Reason.NOT_A_PROMPT, what, f"{what_it_is(ds)}: it describes no region")
+        planes = Counter(key for group in groups for key in _planes_of(group))
+        solid = [item for group in groups for item, _ in group.graphics if item.value_type == "SCOORD3D"]
+        objects = tuple(dict.fromkeys(one.sop_instance_uid for group in groups for one in group.segments))
+        if not planes and not solid and not objects:
+            raise Refused(Reason.NOT_A_PROMPT, what, f"{what_it_is(ds)}: its coordinates name no image")
+        frames = dict.fromkeys(text(item.ds, "ReferencedFrameOfReferenceUID") for item in solid)
+        named = [uid for group in groups for uid in group.source_series]
+        return References(
+            planes=dict(planes),
+            series=tuple(dict.fromkeys([*named, *evidence_of(ds, {key.sop_instance_uid for key in planes})])),
+            frames_of_reference=tuple(Uid(uid) for uid in frames if uid),
+            samples=tuple(_samples(item.ds for item in solid)),
+            objects=objects,
+        )
+
+
+def regions_of_sr(
+    ds: Dataset, annotation: Annotation, stack: Stack, options: JobOptions, segments: Mapping[Uid, ReadSegment]
+) -> Regions:
+    """Return the regions that the report `ds` describes on `stack`, and what of it gave none and why.
+
+    `segments` has what reads a segment of each SEG that is here, by its SOP Instance UID. Regions on other images are
+    those of another job; only where none is on this stack, that is said.
+    """
+    what = str(annotation.path)
+    with _parsing(what):
+        ground = Ground(stack, what, swap_spacing=options.swap_spacing)
+        found = [(group, ground.place(group)) for group in _groups(ds, what)]
+    regions: list[Region] = []
+    exclusions: list[Exclusion] = []
+    for group, placed in found:
+        maker = _Maker(group, placed, ground, options)
+        try:
+            regions.extend(maker.drawn() or maker.segmented(segments))
+        except Refused as error:
+            placed.exclusions.append(Exclusion.of(error))
+        exclusions.extend(placed.exclusions)
+    if not regions and not exclusions:
+        detail = f"none of its {len(found)} regions was drawn on an image of stack {stack.key}"
+        exclusions.append(Exclusion(what=what, reason=Reason.NO_IMAGES, detail=detail))
+    return Regions(regions=tuple(regions), exclusions=tuple(exclusions))
+
+
+@contextmanager
+def _parsing(what: str) -> Iterator[None]:
+    """Refuse `what` with UNREADABLE where an element of it, which is parsed when it is asked for, cannot be."""
+    try:
+        with noted([]):
+            yield
+    except PARSER_ERRORS as error:
+        raise Refused(Reason.UNREADABLE, what, f"{type(error).__name__}: {error}") from error
+
+
+def _groups(ds: Dataset, what: str) -> list[Group]:
+    """Return the groups that are meant to be seen."""
+    return [group for group in groups_of(ds, what) if not group.hidden]
+
+
+def _planes_of(group: Group) -> tuple[PlaneKey, ...]:
+    """Return the planes it was drawn on, or where none is named, those that it is said to be measured in."""
+    return tuple(key for _, keys in group.graphics for key in keys) or group.sources
+
+
+def _samples(drawn: Iterable[Dataset]) -> Iterator[Vector]:
+    """Yield some of the points, in patient mm."""
+    found: list[NDArray[np.float64]] = []
+    for ds in drawn:
+        try:
+            found.append(points_in(ds, 3))
+        except ValueError:  # told where it is placed
+            continue
+    points = np.concatenate(found) if found else np.empty((0, 3))
+    for x, y, z in points[:: max(1, -(-len(points) // _MOST_SAMPLES))]:
+        yield float(x), float(y), float(z)
+
+
+class _Maker:
+    """Makes the region of one group of what of it was placed."""
+
+    def __init__(self, group: Group, placed: Placed, ground: Ground, options: JobOptions) -> None:
+        self._group = group
+        self._placed = placed
+        self._ground = ground
+        self._options = options
+        self._what = f"{ground.what} item {group.item} {group.name!r}"
+
+    def drawn(self) -> list[Region]:
+        """Return the region that coordinates draw, none where there are none on the stack; refuse what is no region."""
+        placed = self._placed
+        if self._group.measures_angle and (placed.lines or placed.extents):
+            raise Refused(Reason.NOT_A_PROMPT, self._what, "an angle is no region")
+        extents, outlines, how = dict(placed.extents), dict(placed.outlines), Drawn.OUTLINE
+        if placed.lines and extents:
+            placed.notes.append("measurement lines beside an outline are not used")
+        elif placed.lines:
+            extents, how = self._of_lines()
+            outlines = {index: placed.lines[index] for index in extents}
+        points = dict(placed.points) if extents else _joined(placed.points, placed.centres)
+        if not extents and not points:
+            return []
+        return [self._region(extents, points, outlines, how)]
+
+    def segmented(self, segments: Mapping[Uid, ReadSegment]) -> list[Region]:
+        """Return the region that the group's segments make; those that give none are left out and told."""
+        parts: list[Region] = []
+        for segment in self._group.segments:
+            what = f"{self._what}, segment {segment.number} of {segment.sop_instance_uid}"
+            try:
+                if segment.sop_instance_uid not in segments:
+                    raise Refused(Reason.NO_IMAGES, what, "that segmentation is not here")  # noqa: TRY301
+                part = segments[segment.sop_instance_uid](segment.number)
+                parts.append(self._on_sources(part) if segment.on_sources else part)
+            except Refused as error:
+                self._placed.exclusions.append(Exclusion(what=what, reason=error.reason, detail=error.detail))
+        return [self._joined(parts)] if parts else []
+
+    def _region(
+        self,
+        extents: Mapping[int, list[Box]],
+        points: Mapping[int, list[Point]],
+        outlines: Mapping[int, list[NDArray[np.float64]]],
+        how: Drawn,
+    ) -> Region:
+        group = self._group
+        return Region(
+            what=self._what,
+            item=group.item,
+            name=group.name,
+            extents={index: tuple(boxes) for index, boxes in sorted(extents.items())},
+            points={index: tuple(found) for index, found in sorted(points.items())},
+            outlines={index: tuple(drawn) for index, drawn in sorted(outlines.items())},
+            drawn=how,
+            codes=group.codes,
+            tracking_id=group.tracking_id,
+            tracking_uid=group.tracking_uid,
+            is_target=group.is_target,
+            notes=tuple(dict.fromkeys(self._placed.notes)),
+        )
+
+    def _of_lines(self) -> tuple[dict[int, list[Box]], Drawn]:
+        """Return the extents that measurement lines make: of both axes, or of a length where that is asked for."""
+        lines = self._placed.lines
+        both = {index: [extent(np.concatenate(found))] for index, found in lines.items() if len(found) >= _BOTH}
+        if both:
+            return both, Drawn.LINE
+        if self._options.length_as_box:
+            planes = self._ground.stack.planes
+            self._placed.notes.append("a square round the middle of a length, its side as long")
+            return {index: [_square(found[0], planes[index])] for index, found in lines.items()}, Drawn.OUTLINE
+        if not self._placed.points:
+            detail = "a length says nothing of the other direction; length_as_box makes a square of it"
+            raise Refused(Reason.NOT_A_PROMPT, self._what, detail)
+        return {}, Drawn.OUTLINE
+
+    def _on_sources(self, part: Region) -> Region:
+        """Return `part` on the planes that the group names; whole where it names none of the stack."""
+        named = set(self._ground.planes_named(self._group.sources, self._what))
+        here = {index: boxes for index, boxes in part.extents.items() if index in named}
+        return replace(part, extents=here) if here else part
+
+    def _joined(self, parts: list[Region]) -> Region:
+        """Return the regions of the segments as one, with their names and codes where the report has none of its own.
+
+        The segment's own name and codes say what it is; the report's tracking identifiers stay linked to the numbers.
+        """
+        first, group = parts[0], self._group
+        extents = _joined(*(part.extents for part in parts))
+        stated = first.codes if first.codes.type else group.codes
+        merged = Codes(
+            category=stated.category,
+            type=stated.type,
+            modifiers=stated.modifiers or group.codes.modifiers,
+            sites=stated.sites or group.codes.sites,
+        )
+        self._placed.notes.extend(note for part in parts for note in part.notes)
+        outlines = _joined(*(part.outlines for part in parts))
+        region = self._region(extents, {}, outlines, Drawn.OUTLINE)
+        return replace(
+            region,
+            name=first.name or group.name,
+            codes=merged,
+            colour=first.colour,
+            tracking_id=region.tracking_id or first.tracking_id,
+            tracking_uid=region.tracking_uid or first.tracking_uid,
+        )
+
+
+def _joined(*parts: Mapping[int, Iterable[_Drawing]]) -> dict[int, list[_Drawing]]:
+    joined: dict[int, list[_Drawing]] = defaultdict(list)
+    for part in parts:
+        for index, found in part.items():
+            joined[index].extend(found)
+    return joined
+
+
+def _square(line: NDArray[np.float64], plane: Plane) -> Box:
+    """Return the square round the middle of `line`, (2, 2) float64 x, y, whose sides are as long as it in mm."""
+    spacing = np.array([plane.spacing[1], plane.spacing[0]])
+    half = float(np.linalg.norm((line[1] - line[0]) * spacing)) / 2 / spacing
+    return extent(np.array([line.mean(axis=0) - half, line.mean(axis=0) + half]))

@@ -1,0 +1,127 @@
+"""Ten thousand damaged annotations: each gives prompts inside the images, or is refused in words."""
+
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pytest
+from pydicom import Dataset
+
+from dicomnode.dicom.instances import describe
+from dicomnode.dicom.naming import tables_of
+from dicomnode.dicom.pixels.decoders import Decoders
+from dicomnode.dicom.prompts.read import Asked, Means, read_prompts
+from dicomnode.domain import Annotation, AnnotationKind, JobOptions, Prompts, Stack
+from dicomnode.errors import Refused
+from tests import segs
+from tests import sr_objects as srs
+from tests.builders import FRAME_OF_REFERENCE, ct_series, rtstruct, save, square
+from tests.folders import stack_of
+from tests.mutations import damaged
+
+EACH = 2_500
+LARGEST = 1e-6  # pixels beyond the image's edge, for the last bits
+IMAGES = ct_series()
+NAMES = [str(image.SOPInstanceUID) for image in IMAGES]
+CORNERS = [(5.0, 5.0), (9.0, 5.0), (9.0, 12.0), (5.0, 12.0)]
+
+
+def structure_set() -> Dataset:
+    regions = {"liver": [square(10, 8, 20, 16, z) for z in (2.5, 5.0, 7.5)], "GTV": [square(3, 3, 6, 6, 5.0)]}
+    return rtstruct(IMAGES, regions)
+
+
+def report() -> Dataset:
+    in_space = [(x, y, 5.0) for x, y in CORNERS]
+    groups = (
+        srs.ohif("RectangleROI", "liver", srs.measured(srs.AREA, srs.scoord("POLYLINE", CORNERS, srs.image(NAMES[1])))),
+        srs.ohif("CircleROI", "node", srs.measured(srs.AREA, srs.scoord("CIRCLE", CORNERS[:2], srs.image(NAMES[2])))),
+        srs.group(*srs.tracked("x"), srs.scoord3d("POLYGON", [*in_space, in_space[0]], FRAME_OF_REFERENCE)),
+    )
+    return srs.ohif_report(*groups)
+
+
+def segmentation() -> Dataset:
+    mask = np.zeros((3, 32, 40), dtype=np.uint8)
+    mask[:, 5:12, 8:20] = 1
+    shared = segs.grid((0.0, 0.0, 0.0))
+    frames = [segs.frame(1, at=segs.grid((0.0, 0.0, 2.5 * index)), source=NAMES[index]) for index in range(3)]
+    return segs.seg(mask, frames, SharedFunctionalGroupsSequence=[srs_item(**shared)])
+
+
+def srs_item(**elements: object) -> Dataset:
+    ds = Dataset()
+    for keyword, value in elements.items():
+        setattr(ds, keyword, value)
+    return ds
+
+
+def presentation_state() -> Dataset:
+    graphics = [segs.graphic("POLYLINE", [*CORNERS, CORNERS[0]]), segs.graphic("CIRCLE", CORNERS[:2])]
+    images = segs.images_named(NAMES[1])
+    return segs.gsps([{"GraphicObjectSequence": graphics, "ReferencedImageSequence": images}], images)
+
+
+MAKERS = {
+    AnnotationKind.RTSTRUCT: structure_set,
+    AnnotationKind.SR: report,
+    AnnotationKind.SEG: segmentation,
+    AnnotationKind.PR: presentation_state,
+}
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Stack:
+    return stack_of(IMAGES, tmp_path_factory.mktemp("images"))
+
+
+@pytest.fixture(scope="module")
+def means() -> Iterator[Means]:
+    with Decoders() as decoders:
+        yield Means(decoders=decoders, tables=tables_of((), ""))
+
+
+def prompts_of(content: bytes, path: Path, stack: Stack, means: Means) -> Prompts | None:
+    """Return the prompts of an annotation on `stack`, whatever it names; None where it is refused."""
+    path.write_bytes(content)
+    try:
+        found = describe(BytesIO(content), path=path, sha256="")
+        if not isinstance(found, Annotation):
+            return None
+        return read_prompts(Asked(annotation=found, companions=(), options=JobOptions()), stack, means)
+    except Refused:
+        return None
+
+
+@pytest.mark.parametrize("kind", MAKERS, ids=str)
+def test_a_damaged_annotation_is_refused_or_its_prompts_lie_inside_the_images(
+    kind: AnnotationKind, stack: Stack, means: Means, tmp_path: Path
+) -> None:
+    (path,) = save([MAKERS[kind]()], tmp_path)
+    origin = path.read_bytes()
+    whole = prompts_of(origin, path, stack, means)
+    assert whole is not None
+    assert whole.prompts
+    prompted = 0
+    for seed in range(EACH):
+        rng = Random(f"{kind} {seed}")  # noqa: S311 - to be repeated, not secret
+        found = prompts_of(damaged(rng, origin, [origin]), path, stack, means)
+        if found and found.prompts:
+            prompted += 1
+            check(found, stack, seed)
+    assert EACH / 10 < prompted < EACH
+
+
+def check(found: Prompts, stack: Stack, seed: int) -> None:
+    keys = {plane.key for plane in stack.planes}
+    _, rows, columns = stack.shape
+    for prompt in found.prompts:
+        assert keys.issuperset({*prompt.boxes, *prompt.points}), seed
+        for box in prompt.boxes.values():
+            assert -0.5 - LARGEST <= box.x0 < box.x1 <= columns - 0.5 + LARGEST, (seed, box)
+            assert -0.5 - LARGEST <= box.y0 < box.y1 <= rows - 0.5 + LARGEST, (seed, box)
+        for x, y in (point for points in prompt.points.values() for point in points):
+            assert -0.5 - LARGEST <= x <= columns - 0.5 + LARGEST, (seed, x)
+            assert -0.5 - LARGEST <= y <= rows - 0.5 + LARGEST, (seed, y)
