@@ -6,15 +6,17 @@ from dataclasses import asdict, dataclass
 
 from dicomnode import planning, readiness
 from dicomnode.domain import (
+    Annotation,
     Exclusion,
     ImageInstance,
+    Instance,
     JobOptions,
     ModelIdentity,
     StudyState,
 )
 from dicomnode.errors import Unavailable
 from dicomnode.readiness import Shortfall
-from dicomnode.store import arrivals, events, jobs
+from dicomnode.store import arrivals, events, jobs, related
 from dicomnode.store.arrivals import StudyRow
 from dicomnode.store.desk import Desk
 
@@ -23,11 +25,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Orders:
-    """How a study is to be segmented, and how long it has to be quiet first."""
+    """How a study is to be segmented, how long it has to be quiet first, and whether own results are prompts."""
 
     quiet_seconds: float
     options: JobOptions
     model: ModelIdentity
+    own_results: bool = False
 
 
 def start_studies(desk: Desk, orders: Orders) -> int:
@@ -56,8 +59,12 @@ def _try(desk: Desk, orders: Orders, study: StudyRow, why: str) -> int:
 def _start(desk: Desk, orders: Orders, study: StudyRow, why: str) -> int:
     """Make the jobs of `study`, or record what it lacks; return how many jobs are new."""
     instances = arrivals.instances_of(desk.database, desk.spool, study.study_uid)
-    images = sum(isinstance(instance, ImageInstance) for instance in instances)
-    plan = planning.plan(instances)
+    if study.reason is None:  # else it is looked at again for what came in another study, and nothing new is in it
+        _wake(desk, study, instances)
+    annotations = [one for one in instances if isinstance(one, Annotation)]
+    named = related.related_to(desk.database, desk.spool, study.study_uid, annotations)
+    images = sum(isinstance(instance, ImageInstance) for instance in (*instances, *named))
+    plan = planning.plan((*instances, *named), own_results=orders.own_results).only_of(study.study_uid)
     if not plan.pairs:
         _settle(desk, study, readiness.shortfall(images, len(plan.annotations), plan.exclusions), plan.exclusions)
         return 0
@@ -71,6 +78,13 @@ def _start(desk: Desk, orders: Orders, study: StudyRow, why: str) -> int:
     told = {"action": "study_dispatched", "study": study.study_uid, "generation": str(study.generation)}
     log.info("a study of %d images is ready for %d new jobs: %s", images, len(created), why, extra=told)
     return len(created)
+
+
+def _wake(desk: Desk, study: StudyRow, instances: Iterable[Instance]) -> None:
+    """Look again at the studies whose annotations name what came in `study`."""
+    for waiting in related.waiting_for(desk.database, instances):
+        if waiting.study_uid != study.study_uid:
+            arrivals.reopen(desk.database, waiting, f"what it names came in study {study.study_uid}")
 
 
 def _settle(desk: Desk, study: StudyRow, lack: Shortfall, exclusions: Iterable[Exclusion]) -> None:

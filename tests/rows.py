@@ -18,7 +18,9 @@ from dicomnode.domain import (
     Pair,
     PairingRule,
     Place,
+    PlaneKey,
     PlaneSource,
+    Reference,
     StackImages,
     Uid,
 )
@@ -72,7 +74,9 @@ def annotation() -> Annotation:
         sha256="bb",
         path=Path("drawn.dcm"),
         kind=AnnotationKind.RTSTRUCT,
-        referenced_images={Uid("1.2.3.1"): 2},
+        references=(Reference(PlaneKey(Uid("1.2.3.1")), 2), Reference(PlaneKey(Uid("1.2.3.2"), 7), 1)),
+        samples=((0.5, -1.0, 2.25),),
+        objects=(Uid("1.2.7.1"),),
         referenced_series=(Uid("1.2.3"),),
         frames_of_reference=(Uid("1.2.9"),),
     )

@@ -22,6 +22,7 @@ from dicomnode.domain import (
     PlaneKey,
     PlaneSource,
     Prompt,
+    Reference,
     Stack,
     StackImages,
     Uid,
@@ -82,10 +83,19 @@ def stack_images(key: str, *images: ImageInstance) -> StackImages:
 
 
 def annotation(
-    *, images: Mapping[str, int] | None = None, series: Sequence[str] = (), frames: Sequence[str] = ()
+    *,
+    images: Mapping[str, int] | None = None,
+    planes: Mapping[PlaneKey, int] | None = None,
+    series: Sequence[str] = (),
+    frames: Sequence[str] = (),
+    **changes: object,
 ) -> Annotation:
-    """Return a structure set that names `images` (UID -> by how many contours), `series` and frames of reference."""
-    return Annotation(
+    """Return a structure set that names `images` (UID -> by how many contours), `series` and frames of reference.
+
+    `planes` are named like images, but with frames; `changes` are its other fields.
+    """
+    named = {PlaneKey(Uid(uid)): count for uid, count in (images or {}).items()} | dict(planes or {})
+    made = Annotation(
         sop_instance_uid=Uid("1.5"),
         sop_class_uid=Uid("1.2.840.10008.5.1.4.1.1.481.3"),
         series_uid=Uid("1.5.1"),
@@ -93,10 +103,11 @@ def annotation(
         sha256="1.5",
         path=Path("rtstruct.dcm"),
         kind=AnnotationKind.RTSTRUCT,
-        referenced_images={Uid(uid): count for uid, count in (images or {}).items()},
+        references=tuple(Reference(key, count) for key, count in named.items()),
         referenced_series=tuple(Uid(uid) for uid in series),
         frames_of_reference=tuple(Uid(uid) for uid in frames),
     )
+    return replace(made, **changes)  # type: ignore[arg-type]
 
 
 def plane(number: int = 1, position: Vector = (0.0, 0.0, 0.0), **changes: object) -> Plane:
@@ -153,6 +164,7 @@ def prompt(boxes: Mapping[PlaneKey, Box], label: str = "organ") -> Prompt:
         colour=None,
         tracking_id=label,
         tracking_uid=uid_of("tracking", label),
+        source_kind=AnnotationKind.RTSTRUCT,
         source_uid=Uid("1.5"),
         source_item="1",
         margin_mm=0.0,

@@ -1,12 +1,13 @@
 """Record what arrives: associations, instances, and where the study of each stands."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
 from sqlalchemy import Connection, Row, Select, and_, exists, func, insert, select, update
 
-from dicomnode.domain import STUDY_MOVES, AssociationEnd, Instance, OtherInstance, StudyState, Uid
+from dicomnode.domain import STUDY_MOVES, Annotation, AssociationEnd, Instance, OtherInstance, StudyState, Uid
 from dicomnode.errors import Reason
 from dicomnode.store import tables
 from dicomnode.store.database import Database
@@ -97,7 +98,12 @@ def record(database: Database, instance: Instance, arrival: Arrival) -> Recorded
 
 def receiving(database: Database) -> tuple[StudyRow, ...]:
     """Return the studies that instances are coming for, the longest quiet first."""
-    wanted = tables.study.c.state == StudyState.RECEIVING.value
+    return studies_in(database, {StudyState.RECEIVING})
+
+
+def studies_in(database: Database, states: Collection[StudyState]) -> tuple[StudyRow, ...]:
+    """Return the studies that stand in one of `states`, the longest quiet first."""
+    wanted = tables.study.c.state.in_([state.value for state in states])
     with database.read() as connection:
         rows = connection.execute(_studies().where(wanted).order_by(tables.study.c.last_instance_at)).all()
     return tuple(_study(row) for row in rows)
@@ -130,6 +136,11 @@ def move_study(connection: Connection, study: StudyRow, after: StudyState, reaso
     )
     moved = connection.execute(update(tables.study).where(unchanged).values(state=after.value, reason=reason))
     return moved.rowcount == 1
+
+
+def reopen(database: Database, study: StudyRow, reason: str) -> bool:
+    """Look at the waiting `study` again: what it lacked came in another one; return whether it moved."""
+    return settle(database, study, StudyState.RECEIVING, reason)
 
 
 def instances_of(database: Database, spool: Spool, study_uid: Uid) -> tuple[Instance, ...]:
@@ -179,6 +190,8 @@ def _row(instance: Instance, arrival: Arrival, now: datetime) -> dict[str, objec
 def _is_own(connection: Connection, instance: Instance) -> bool:
     """Return whether dicomnode made `instance`: a PACS that forwards it back sets nothing in motion."""
     if isinstance(instance, OtherInstance) and instance.exclusion.reason is Reason.OWN_RESULT:
+        return True
+    if isinstance(instance, Annotation) and instance.own:
         return True
     made = select(tables.artifact.c.sop_uid).where(tables.artifact.c.sop_uid == instance.sop_instance_uid)
     return connection.execute(made).first() is not None

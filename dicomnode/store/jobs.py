@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from pydantic import TypeAdapter
 from sqlalchemy import Connection, insert, select, tuple_, update
 
 from dicomnode.domain import (
@@ -32,6 +33,8 @@ from dicomnode.store.moves import check_move
 from dicomnode.store.spool import Spool
 
 MAX_ATTEMPTS = 3  # a job that ended its process this often is not tried again
+
+_OPTIONS = TypeAdapter(JobOptions)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,20 +91,21 @@ def load(database: Database, spool: Spool, row: JobRow) -> Job:
     """Return the job of `row` with its instances."""
     stack, options = row.inputs["stack"], row.inputs["options"]
     named = [((uid, sha256), frame) for uid, sha256, frame in stack["planes"]]
-    annotation = tuple(row.inputs["annotation"])
+    annotations = [tuple(identity) for identity in row.inputs["annotations"]]
     with database.read() as connection:
-        found = _instances(connection, spool, [annotation, *dict.fromkeys(identity for identity, _ in named)])
-    drawn = found[annotation]
-    if not isinstance(drawn, Annotation):
-        raise TypeError(f"job {row.key}: {annotation[0]} is no annotation")
+        found = _instances(connection, spool, [*annotations, *dict.fromkeys(identity for identity, _ in named)])
+    drawn = [one for identity in annotations if isinstance(one := found[identity], Annotation)]
+    if len(drawn) < len(annotations):
+        raise TypeError(f"job {row.key}: one of {annotations} is no annotation")
     frames = {key: _by_number(one) for key, one in found.items() if isinstance(one, ImageInstance)}
     planes = tuple(frames[identity][number] for identity, number in named)
     split = tuple((name, value) for name, value in stack["split"])
     return Job(
         key=row.key,
         images=StackImages(**{**stack, "planes": planes, "split": split}),
-        annotation=drawn,
-        options=JobOptions(**options),
+        annotation=drawn[0],
+        options=_OPTIONS.validate_python(options),
+        companions=tuple(drawn[1:]),
     )
 
 
@@ -194,8 +198,8 @@ def _inputs(job: Job) -> dict[str, Any]:
         "planes": planes,
         "split": [list(one) for one in job.images.split],
     }
-    annotation = [job.annotation.sop_instance_uid, job.annotation.sha256]
-    return {"stack": stack, "annotation": annotation, "options": asdict(job.options)}
+    annotations = [[one.sop_instance_uid, one.sha256] for one in (job.annotation, *job.companions)]
+    return {"stack": stack, "annotations": annotations, "options": asdict(job.options)}
 
 
 def _by_number(image: ImageInstance) -> dict[int | None, PlaneSource]:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import insert
 
-from dicomnode.domain import ImageInstance, OtherInstance, Place
+from dicomnode.domain import ImageInstance, OtherInstance, Place, PlaneKey, Reference, Uid
 from dicomnode.errors import Reason
 from dicomnode.store import jobs, tables
 from dicomnode.store.arrivals import Recorded, instances_of
@@ -34,6 +34,11 @@ def old(tmp_path: Path) -> Database:
             .filter_by(kind="image")
             .values(facts=facts | _PLACE | {"spacing": frame["spacing"]})
         )
+        drawn = facts_of(annotation())
+        for name in ("references", "samples", "objects", "own"):
+            del drawn[name]
+        drawn["referenced_images"] = {"1.2.3.1": 2}
+        connection.execute(tables.instance.update().filter_by(kind="annotation").values(facts=drawn))
         connection.execute(insert(tables.job).values(_old_job(database)))
     return database
 
@@ -51,7 +56,9 @@ def test_jobs_and_images_of_the_first_version_are_understood(old: Database, tmp_
     old.upgrade()
     row = jobs.claim(old)
     assert row is not None
-    (plane,) = jobs.load(old, spool, row).images.planes
+    job = jobs.load(old, spool, row)
+    assert job.annotation.references == (Reference(PlaneKey(Uid("1.2.3.1")), 2),)
+    (plane,) = job.images.planes
     assert plane.key == ("1.2.3.1", None)
     assert plane.frame.place == Place(position=(0.1, -2.0, 1 / 3), orientation=(1.0, 0.0, 0.0, 0.0, 1.0, 0.0))
     assert plane.frame.spacing == image().frames[0].spacing
