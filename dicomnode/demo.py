@@ -23,6 +23,7 @@ from dicomnode.logs import LogFormat, LogLevel
 from dicomnode.network.loopback import Loopback
 from dicomnode.network.sender import Peer, send_all
 from dicomnode.node import Node
+from dicomnode.pipeline import Tools, prompts_of
 from dicomnode.planning import job_of, plan
 from dicomnode.settings import Settings
 
@@ -137,7 +138,8 @@ def _compare(phantom: Phantom, seg: Path, picture: Path) -> tuple[Comparison, ..
     content = seg.read_bytes()
     with Decoders() as decoders:
         stack = read_stack(job.images, decoders)
-        draw(job, [content], picture, decoders)
+        prompts = prompts_of(job, stack, Tools(runtime=load_runtime("classical"), decoders=decoders)).prompts
+    draw(stack, prompts, [content], picture)
     found = {name: np.zeros(stack.shape, dtype=bool) for name in phantom.truth}
     names = dict(enumerate(phantom.truth, start=1))  # the RTSTRUCT lists the organs in this order
     for frame in read_frames(content, stack, str(seg)):

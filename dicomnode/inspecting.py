@@ -1,7 +1,7 @@
-"""Say what is in files and folders: the stacks that images make, where they lie, and what makes none and why."""
+"""Say what is in files and folders: the stacks that images make, the prompts on them, and what makes none and why."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicomnode.dicom.kinds import kind_of
+from dicomnode.dicom.naming import tables_of
 from dicomnode.dicom.notes import notes_on
 from dicomnode.dicom.pixels.decoders import Decoders
+from dicomnode.dicom.prompts.read import Asked, Means, read_prompts
 from dicomnode.dicom.scan import scan
 from dicomnode.dicom.sheet import sheet
 from dicomnode.dicom.stack import read_stack
@@ -18,10 +20,12 @@ from dicomnode.domain import (
     Annotation,
     Exclusion,
     Fact,
+    JobOptions,
     LeftOut,
     Orientation,
     Pair,
     PlaneKey,
+    Prompt,
     Stack,
     StackImages,
     Uid,
@@ -73,52 +77,95 @@ class InspectedStack:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class InspectedPair:
+    """An annotation and a stack it means, and the prompts that it makes there."""
+
+    pair: Pair
+    prompts: tuple[Prompt, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Inspection(LeftOut):
-    """What there is, and what makes no stack and why; `failures` are pictures that could not be written."""
+    """What there is, and what makes no stack or prompt and why; `failures` are pictures that could not be written."""
 
     stacks: tuple[InspectedStack, ...] = ()
     annotations: tuple[Annotation, ...] = ()
-    pairs: tuple[Pair, ...] = ()
+    pairs: tuple[InspectedPair, ...] = ()
     pictures: tuple[Path, ...] = ()
     failures: tuple[str, ...] = ()
 
 
-def inspect_paths(
-    paths: Iterable[Path], *, pictures: Path | None = None, progress: Callable[[str, int, int], None] | None = None
-) -> Inspection:
-    """Read everything in `paths` and return what there is; draw each stack into the folder `pictures` if there is one.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Look:
+    """How to look: how annotations are read, the folder to draw each stack into if there is one, and whom to tell.
 
-    One stack at a time is held in memory. `progress` is told (which stack, planes done, planes in all).
+    `own_results` tells that what dicomnode made is a prompt too. `progress` is told (which stack, planes done, planes
+    in all).
     """
+
+    options: JobOptions = field(default_factory=JobOptions)
+    own_results: bool = False
+    pictures: Path | None = None
+    progress: Callable[[str, int, int], None] | None = None
+
+
+def inspect_paths(paths: Iterable[Path], look: Look | None = None) -> Inspection:
+    """Read everything in `paths` and return what there is; one stack at a time is held in memory.
+
+    Refuses with BAD_SETTING, before anything is read, tables of names that cannot be read or have changed.
+    """
+    look = look or Look()
+    tables = tables_of(look.options.labels, look.options.names_digest)
     instances, left_out = scan(paths)
-    found = plan(instances)
-    exclusions = [*left_out, *found.exclusions]
-    stacks: list[InspectedStack] = []
-    drawn: list[Path] = []
-    failures: list[str] = []
+    found = plan(instances, own_results=look.own_results)
+    seen = _Seen(exclusions=[*left_out, *found.exclusions])
     with Decoders() as decoders:
+        means = Means(decoders=decoders, tables=tables)
         for number, images in enumerate(found.stacks, start=1):
+            progress = partial(look.progress, f"{number}/{len(found.stacks)}") if look.progress else None
+            pairs = [pair for pair in found.pairs if pair.images.key == images.key]
             try:
-                tell = partial(progress, f"{number}/{len(found.stacks)}") if progress else None
-                stack = read_stack(images, decoders, tell)
+                stack = read_stack(images, decoders, progress)
             except Refused as error:
-                exclusions.append(Exclusion.of(error))
+                seen.exclusions.append(Exclusion.of(error))
+                seen.pairs.extend(InspectedPair(pair=pair, prompts=()) for pair in pairs)
                 continue
-            exclusions.extend(stack.exclusions)
-            stacks.append(_inspected(images, stack))
-            if pictures:
-                try:
-                    drawn.append(_draw(stack, stacks[-1], pictures))
-                except OSError as error:
-                    failures.append(f"{pictures}: {error}")
+            seen.exclusions.extend(stack.exclusions)
+            seen.stacks.append(_inspected(images, stack))
+            seen.pairs.extend(_read(pair, stack, look.options, means, seen.exclusions) for pair in pairs)
+            if look.pictures:
+                _try_to_draw(stack, look.pictures, seen)
     return Inspection(
-        stacks=tuple(stacks),
+        stacks=tuple(seen.stacks),
         annotations=found.annotations,
-        pairs=found.pairs,
-        exclusions=tuple(exclusions),
-        pictures=tuple(drawn),
-        failures=tuple(failures),
+        pairs=tuple(seen.pairs),
+        exclusions=tuple(seen.exclusions),
+        pictures=tuple(seen.pictures),
+        failures=tuple(seen.failures),
     )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Seen:
+    """What has been seen so far."""
+
+    exclusions: list[Exclusion]
+    stacks: list[InspectedStack] = field(default_factory=list)
+    pairs: list[InspectedPair] = field(default_factory=list)
+    pictures: list[Path] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+
+
+def _read(pair: Pair, stack: Stack, options: JobOptions, means: Means, exclusions: list[Exclusion]) -> InspectedPair:
+    """Return `pair` with its prompts on `stack`; what of the annotation makes none goes to `exclusions`."""
+    asked = Asked(annotation=pair.annotation, companions=pair.companions, options=options)
+    try:
+        found = read_prompts(asked, stack, means)
+    except Refused as error:
+        exclusions.append(Exclusion.of(error))
+        return InspectedPair(pair=pair, prompts=())
+    exclusions.extend(found.exclusions)
+    return InspectedPair(pair=pair, prompts=found.prompts)
 
 
 def _inspected(images: StackImages, stack: Stack) -> InspectedStack:
@@ -137,6 +184,13 @@ def _inspected(images: StackImages, stack: Stack) -> InspectedStack:
         affine=affine_of(stack),
         notes=notes_on(images, stack),
     )
+
+
+def _try_to_draw(stack: Stack, folder: Path, seen: _Seen) -> None:
+    try:
+        seen.pictures.append(_draw(stack, seen.stacks[-1], folder))
+    except OSError as error:
+        seen.failures.append(f"{folder}: {error}")
 
 
 def _draw(stack: Stack, found: InspectedStack, folder: Path) -> Path:

@@ -187,8 +187,12 @@ def _tasks(
     settings: Settings, desk: Desk, engine: Engine, listener: Listener, model: ModelIdentity
 ) -> dict[str, Sweep]:
     """Return what is looked for regularly."""
-    options = settings.job_options()
-    orders = Orders(quiet_seconds=settings.readiness.quiet_seconds, options=options, model=model)
+    orders = Orders(
+        quiet_seconds=settings.readiness.quiet_seconds,
+        options=settings.job_options(),
+        model=model,
+        own_results=settings.prompts.own_results,
+    )
 
     def studies() -> None:
         listener.reap()

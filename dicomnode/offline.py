@@ -6,10 +6,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from dicomnode.dicom.pixels.decoders import Decoders
 from dicomnode.dicom.preview import draw
+from dicomnode.dicom.prompts.written import WrittenBox
+from dicomnode.dicom.prompts.written_pairs import pair_written
 from dicomnode.dicom.scan import scan
+from dicomnode.dicom.stack import read_stack
 from dicomnode.domain import (
     Annotation,
     Exclusion,
@@ -24,8 +28,8 @@ from dicomnode.domain import (
 )
 from dicomnode.errors import Refused
 from dicomnode.inference.runtime import Runtime
-from dicomnode.pipeline import Step, Tools, run
-from dicomnode.planning import job_of, plan
+from dicomnode.pipeline import Step, Tools, prompts_of, run
+from dicomnode.planning import Plan, job_of, plan
 
 _TAIL = 12  # characters of a UID that name a file, and more where that is not unique
 
@@ -64,40 +68,32 @@ class Report(LeftOut):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wishes:
-    """How to segment: where results go, which regions, whether to draw previews, and whom to tell how far it is."""
+    """How to segment: where results go, how annotations are read, whether to draw previews, whom to tell how far it is.
+
+    `boxes` are prompts beside those that are found; `own_results` tells that what dicomnode made is a prompt too.
+    """
 
     output: Path
     options: JobOptions
     preview: bool
     progress: Callable[[str, Step, int, int], None]
+    boxes: tuple[WrittenBox, ...] = ()
+    own_results: bool = False
 
 
 def segment_paths(paths: Iterable[Path], runtime: Runtime, wishes: Wishes) -> Report:
-    """Segment every annotation in `paths` on the stack it means; write its SEG or SEGs and return what was done."""
+    """Segment every annotation in `paths` on the stacks it means, and the boxes of `wishes`; return what was done."""
     instances, left_out = scan(paths)
-    found = plan(instances)
-    jobs = [job_of(pair, wishes.options, runtime.identity) for pair in found.pairs]
-    folders = _short({job.images.series_uid for job in jobs})
-    names = _short({job.annotation.sop_instance_uid for job in jobs})
-    done = _Done(exclusions=[*left_out, *found.exclusions])
-    with Decoders() as decoders:
-        tools = Tools(runtime=runtime, decoders=decoders)
-        for number, job in enumerate(jobs, start=1):
-            target = wishes.output / f"{folders[job.images.series_uid]}-{job.images.key.rpartition('/')[2]}"
-            stem = (target / names[job.annotation.sop_instance_uid]).absolute()
-            try:
-                _segment(job, tools, wishes, (stem, f"{number}/{len(jobs)}"), done)
-            except Refused as error:
-                done.exclusions.append(Exclusion.of(error))
-            except OSError as error:
-                done.failures.append(f"{stem}: {error}")
-    return Report(
-        stacks=found.stacks,
-        annotations=found.annotations,
-        results=tuple(done.results),
-        exclusions=tuple(done.exclusions),
-        failures=tuple(done.failures),
-    )
+    found = plan(instances, own_results=wishes.own_results)
+    with TemporaryDirectory(prefix="dicomnode-") as folder:
+        written, meaningless = pair_written(wishes.boxes, found.stacks, Path(folder))
+        found = replace(
+            found,
+            annotations=(*found.annotations, *(pair.annotation for pair in written)),
+            pairs=(*found.pairs, *written),
+            left_out=(*left_out, *found.left_out, *meaningless),
+        )
+        return _segment_all(found, runtime, wishes)
 
 
 def save_objects(objects: Iterable[WrittenObject], stem: Path) -> Iterator[SavedObject]:
@@ -126,6 +122,32 @@ class _Done:
     failures: list[str] = field(default_factory=list)
 
 
+def _segment_all(found: Plan, runtime: Runtime, wishes: Wishes) -> Report:
+    """Do the jobs of `found` one after the other; write what each gives, whatever becomes of the others."""
+    jobs = [job_of(pair, wishes.options, runtime.identity) for pair in found.pairs]
+    folders = _short({job.images.series_uid for job in jobs})
+    names = _short({job.annotation.sop_instance_uid for job in jobs})
+    done = _Done(exclusions=list(found.exclusions))
+    with Decoders() as decoders:
+        tools = Tools(runtime=runtime, decoders=decoders)
+        for number, job in enumerate(jobs, start=1):
+            target = wishes.output / f"{folders[job.images.series_uid]}-{job.images.key.rpartition('/')[2]}"
+            stem = (target / names[job.annotation.sop_instance_uid]).absolute()
+            try:
+                _segment(job, tools, wishes, (stem, f"{number}/{len(jobs)}"), done)
+            except Refused as error:
+                done.exclusions.append(Exclusion.of(error))
+            except OSError as error:
+                done.failures.append(f"{stem}: {error}")
+    return Report(
+        stacks=found.stacks,
+        annotations=found.annotations,
+        results=tuple(done.results),
+        exclusions=tuple(done.exclusions),
+        failures=tuple(done.failures),
+    )
+
+
 def _segment(job: Job, tools: Tools, wishes: Wishes, place: tuple[Path, str], done: _Done) -> None:
     stem, title = place
     watch = _Stopwatch()
@@ -151,7 +173,8 @@ def _segment(job: Job, tools: Tools, wishes: Wishes, place: tuple[Path, str], do
     done.results.append(result)
     if wishes.preview:
         picture = stem.with_name(f"{stem.name}_SEG.png")
-        draw(job, [made.content for made in outcome.objects], picture, tools.decoders)
+        stack = read_stack(job.images, tools.decoders)
+        draw(stack, prompts_of(job, stack, tools).prompts, [made.content for made in outcome.objects], picture)
         done.results[-1] = replace(result, preview=picture)
 
 

@@ -5,14 +5,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from dicomnode.dicom.check import check
+from dicomnode.dicom.naming import tables_of
 from dicomnode.dicom.notes import notes_of
 from dicomnode.dicom.pixels.decoders import Decoders
-from dicomnode.dicom.prompts import read_prompts
+from dicomnode.dicom.prompts.read import Asked, Means, read_prompts
 from dicomnode.dicom.segmentation import write_objects
 from dicomnode.dicom.stack import read_stack
-from dicomnode.domain import Job, Outcome
+from dicomnode.domain import Job, Outcome, Prompts, Stack
 from dicomnode.inference.runtime import Runtime
-from dicomnode.inference.segmenter import nothing_found, segment, summarise
+from dicomnode.inference.segmenter import nothing_found, segment, summarise, with_boxes
 
 
 class Step(StrEnum):
@@ -30,11 +31,20 @@ def _tell_nobody(_step: Step, _done: int, _total: int) -> None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tools:
-    """What a job works with: the model, the decoders of pixels, and whom to tell how far it is (step, done, total)."""
+    """What a job works with: the model, decoders of pixels, and whom to tell (step, done, total)."""
 
     runtime: Runtime
     decoders: Decoders
     progress: Callable[[Step, int, int], None] = _tell_nobody
+
+
+def prompts_of(job: Job, stack: Stack, tools: Tools) -> Prompts:
+    """Return what the annotation of `job` shows on `stack`, for the model at hand."""
+    asked = Asked(annotation=job.annotation, companions=job.companions, options=job.options)
+    tables = tables_of(job.options.labels, job.options.names_digest)
+    return read_prompts(
+        asked, stack, Means(decoders=tools.decoders, tables=tables, least_side=tools.runtime.least_side)
+    )
 
 
 def run(job: Job, tools: Tools) -> Outcome:
@@ -42,13 +52,14 @@ def run(job: Job, tools: Tools) -> Outcome:
     tools.progress(Step.READ, 0, len(job.images.planes))
     stack = read_stack(job.images, tools.decoders, lambda done, total: tools.progress(Step.READ, done, total))
     tools.progress(Step.PROMPTS, 0, 1)
-    found = read_prompts(job.annotation, stack, job.options)
+    found = prompts_of(job, stack, tools)
     tools.progress(Step.SEGMENT, 0, 1)
-    masks = segment(stack, found.prompts, tools.runtime, lambda done, total: tools.progress(Step.SEGMENT, done, total))
+    prompts, without = with_boxes(found.prompts)
+    masks = segment(stack, prompts, tools.runtime, lambda done, total: tools.progress(Step.SEGMENT, done, total))
     tools.progress(Step.WRITE, 0, 1)
     objects = write_objects(masks, stack, job.annotation, tools.runtime.identity, job.options.device_serial_number)
     check(objects, masks, stack)  # re-reads what was written, plane by plane, in patient space
     tools.progress(Step.WRITE, 1, 1)
-    exclusions = (*stack.exclusions, *found.exclusions, *nothing_found(masks))
-    notes = notes_of(job, stack, found.prompts)
+    exclusions = (*stack.exclusions, *found.exclusions, *without, *nothing_found(masks))
+    notes = notes_of(job, stack, prompts)
     return Outcome(objects=objects, segments=summarise(masks, stack), exclusions=exclusions, notes=notes)

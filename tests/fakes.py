@@ -26,6 +26,7 @@ class FillsTheBox:
     """A model for which everything in a box belongs to the object."""
 
     identity: ModelIdentity = _IDENTITY
+    least_side: float = 1.0
 
     def encode(self, image: NDArray[np.float32], spacing: tuple[float, float]) -> tuple[int, int]:  # noqa: ARG002
         """Return the image's (rows, columns)."""

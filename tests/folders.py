@@ -6,8 +6,8 @@ from pathlib import Path
 
 from pydicom import Dataset, dcmread
 
+from dicomnode import pipeline
 from dicomnode.dicom.pixels.decoders import Decoders
-from dicomnode.dicom.prompts import read_prompts
 from dicomnode.dicom.scan import scan
 from dicomnode.dicom.stack import read_stack
 from dicomnode.domain import Job, JobOptions, Outcome, Prompts, Stack, StackImages
@@ -49,8 +49,14 @@ def prompts_of(
     """Save everything into `folder` and return the prompts of `structure_set` on the stack it means."""
     save([*images, structure_set], folder)
     job = job_in(folder, options)
-    stack = planes_of(job.images)
-    return read_prompts(job.annotation, stack, job.options), stack
+    return prompts_in(job), planes_of(job.images)
+
+
+def prompts_in(job: Job) -> Prompts:
+    """Return what the annotation of `job` shows, for a model that fills its boxes."""
+    with Decoders() as decoders:
+        stack = read_stack(job.images, decoders)
+        return pipeline.prompts_of(job, stack, Tools(runtime=FillsTheBox(), decoders=decoders))
 
 
 def outcome_of(images: Iterable[Dataset], structure_set: Dataset, folder: Path) -> Outcome:

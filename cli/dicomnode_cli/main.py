@@ -53,7 +53,7 @@ def dicomnode(
 ) -> None:
     """Turn annotated DICOM images into DICOM segmentations.
 
-    Images and an RTSTRUCT in, a SEG out: on a folder with `segment`, or as a DICOM node beside a PACS with `serve`.
+    Images and an annotation in, a SEG out: on a folder with `segment`, or as a DICOM node beside a PACS with `serve`.
     Try `dicomnode demo` first. Not a medical device.
     """
 

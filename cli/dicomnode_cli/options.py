@@ -1,12 +1,19 @@
 """What several commands share: their arguments and options, and the settings that count where the command runs."""
 
+import math
 import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from functools import wraps
+from inspect import Parameter, signature
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from dicomnode.settings import Loaded, Surroundings, load
+from dicomnode.domain import JobOptions
+from dicomnode.settings import Loaded, Settings, Surroundings, load
 
 ConfigOption = Annotated[
     Path | None,
@@ -16,6 +23,90 @@ PathsArgument = Annotated[
     list[Path], typer.Argument(metavar="PATH...", exists=True, help="Folders or files with images and annotations.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, all else on stderr.")]
+
+
+def _check_pattern(pattern: str | None) -> str | None:
+    try:
+        re.compile(pattern or "")
+    except re.error as error:
+        raise typer.BadParameter(f"{pattern!r} is no regular expression: {error}") from error
+    return pattern
+
+
+def _check_margin(margin: float | None) -> float | None:
+    if margin is not None and not (math.isfinite(margin) and margin >= 0):
+        raise typer.BadParameter(f"{margin} is no number of millimetres, 0 or more")
+    return margin
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PromptOptions:
+    """How annotations are to be read, as far as the command line says; each field is an option of the commands."""
+
+    roi: Annotated[
+        str | None,
+        typer.Option(
+            "--roi", metavar="REGEX", callback=_check_pattern, help="Only regions whose whole name or number matches."
+        ),
+    ] = None
+    roi_type: Annotated[
+        list[str] | None,
+        typer.Option("--roi-type", metavar="TYPE", help="Also RTSTRUCT regions of this type, such as EXTERNAL."),
+    ] = None
+    margin: Annotated[
+        float | None,
+        typer.Option("--margin", metavar="MM", callback=_check_margin, help="Widen each box so much on every side."),
+    ] = None
+    no_interpolation: Annotated[
+        bool, typer.Option("--no-interpolation", help="No boxes on planes left out between drawn ones.")
+    ] = False
+    split_components: Annotated[
+        bool, typer.Option("--split-components", help="A segment for each island of a region.")
+    ] = False
+    length_as_box: Annotated[
+        bool, typer.Option("--length-as-box", help="Take a measured length for the side of a square.")
+    ] = False
+    ohif_swap_spacing: Annotated[
+        bool, typer.Option("--ohif-swap-spacing", help="Undo OHIF's swap of spacings where pixels are not square.")
+    ] = False
+    own_results: Annotated[
+        bool, typer.Option("--own-results", help="Take segmentations that dicomnode made for annotations, too.")
+    ] = False
+
+    def over(self, settings: Settings) -> JobOptions:
+        """Return what is asked of each job: by these options, else by `settings`."""
+        options = settings.job_options()
+        return replace(
+            options,
+            roi=self.roi or options.roi,
+            roi_types=(*options.roi_types, *(one.strip().upper() for one in self.roi_type or ())),
+            margin_mm=options.margin_mm if self.margin is None else self.margin,
+            interpolate=options.interpolate and not self.no_interpolation,
+            split_components=options.split_components or self.split_components,
+            length_as_box=options.length_as_box or self.length_as_box,
+            swap_spacing=options.swap_spacing or self.ohif_swap_spacing,
+        )
+
+    def takes_own_results(self, settings: Settings) -> bool:
+        """Return whether what dicomnode made is a prompt: by these options, else by `settings`."""
+        return self.own_results or settings.prompts.own_results
+
+
+def with_prompt_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give `command` an option for each field of PromptOptions; they reach it as its argument `asked`."""
+    own = [one for one in signature(command).parameters.values() if one.name != "asked"]
+    shared = [
+        Parameter(one.name, Parameter.KEYWORD_ONLY, default=one.default, annotation=one.type)
+        for one in fields(PromptOptions)
+    ]
+
+    @wraps(command)
+    def wrapped(**given: Any) -> None:  # noqa: ANN401 - whatever the options are
+        asked = PromptOptions(**{one.name: given.pop(one.name) for one in shared})
+        command(**given, asked=asked)
+
+    wrapped.__signature__ = signature(command).replace(parameters=[*own, *shared])  # type: ignore[attr-defined]
+    return wrapped
 
 
 def surroundings() -> Surroundings:

@@ -1,6 +1,6 @@
 """`dicomnode segment`: segment what is annotated in files and folders."""
 
-import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,17 +10,38 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from dicomnode.dicom.prompts.written import WrittenBox, parse_box
+from dicomnode.dicom.prompts.written_files import parse_boxes_file
+from dicomnode.errors import Refused
 from dicomnode.inference.runtime import load_runtime
 from dicomnode.offline import Report, Wishes, segment_paths
 from dicomnode.pipeline import Step
 from dicomnode_cli import showing
-from dicomnode_cli.options import ConfigOption, JsonOption, PathsArgument, load_settings
+from dicomnode_cli.options import (
+    ConfigOption,
+    JsonOption,
+    PathsArgument,
+    PromptOptions,
+    load_settings,
+    with_prompt_options,
+)
 
 _DOING = {Step.READ: "reading", Step.PROMPTS: "prompts", Step.SEGMENT: "segmenting", Step.WRITE: "writing"}
 
 OutputOption = Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where the results go.")]
-RoiOption = Annotated[
-    str | None, typer.Option("--roi", metavar="REGEX", help="Only regions whose whole name matches, in any case.")
+BoxOption = Annotated[
+    list[str] | None,
+    typer.Option("--box", metavar="TARGET@PLANE:x0,y0,x1,y1", help="A box; PLANE may be a range, such as 3-7."),
+]
+BoxesOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--boxes",
+        metavar="FILE",
+        exists=True,
+        dir_okay=False,
+        help="A JSON file with boxes, or what `dicomnode inspect --json` prints.",
+    ),
 ]
 ModelOption = Annotated[
     str | None, typer.Option("--model", metavar="NAME", help="The model, instead of the settings'.")
@@ -28,23 +49,27 @@ ModelOption = Annotated[
 PreviewOption = Annotated[bool, typer.Option("--preview", help="Draw a picture beside each result.")]
 
 
+@with_prompt_options
 def segment(  # noqa: PLR0913 - an argument an option
     paths: PathsArgument,
     *,
     output: OutputOption = Path("segmentations"),
-    roi: RoiOption = None,
+    box: BoxOption = None,
+    boxes: BoxesOption = None,
     model: ModelOption = None,
     preview: PreviewOption = False,
     as_json: JsonOption = False,
     config: ConfigOption = None,
+    asked: PromptOptions,
 ) -> None:
     """Segment every annotated region in PATH... and write one DICOM SEG per stack and annotation.
 
-    Images and annotations (RTSTRUCT) may lie in any nesting and have any name. Exit codes: 0 done; 1 failed; 2 wrong
-    usage or settings; 3 nothing was written; 4 something was refused, the rest is done.
+    Images and annotations (RTSTRUCT, SR, SEG, presentation states) may lie in any nesting and have any name; boxes may
+    stand in for annotations. Exit codes: 0 done; 1 failed; 2 wrong usage or settings; 3 nothing was written;
+    4 something was refused, the rest is done.
     """
+    written = _written(box or (), boxes or ())
     settings = load_settings(config).settings
-    options = settings.job_options(_pattern(roi))
     runtime = load_runtime(model or settings.model.name)
     console = Console(stderr=True)
     report = Report(stacks=(), annotations=(), results=(), exclusions=())
@@ -54,7 +79,14 @@ def segment(  # noqa: PLR0913 - an argument an option
             def progress(title: str, step: Step, done: int, total: int) -> None:
                 show(f"{title} {_DOING[step]}", done, total)
 
-            wishes = Wishes(output=output, options=options, preview=preview, progress=progress)
+            wishes = Wishes(
+                output=output,
+                options=asked.over(settings),
+                preview=preview,
+                progress=progress,
+                boxes=written,
+                own_results=asked.takes_own_results(settings),
+            )
             report = segment_paths([path.absolute() for path in paths], runtime, wishes)
     finally:  # one document, whatever happened
         if as_json:
@@ -63,12 +95,12 @@ def segment(  # noqa: PLR0913 - an argument an option
     raise typer.Exit(showing.exit_code(report.failures, report.refused, report.results))
 
 
-def _pattern(roi: str | None) -> str | None:
+def _written(texts: Sequence[str], files: Sequence[Path]) -> tuple[WrittenBox, ...]:
+    """Return the boxes that are written on the command line and in `files`; what is no box is wrong usage."""
     try:
-        re.compile(roi or "")
-    except re.error as error:
-        raise typer.BadParameter(f"{roi!r} is no regular expression: {error}", param_hint="--roi") from error
-    return roi
+        return (*map(parse_box, texts), *(one for file in files for one in parse_boxes_file(file)))
+    except Refused as error:
+        raise typer.BadParameter(f"{error.what}: {error.detail}", param_hint="--box or --boxes") from error
 
 
 def _document(report: Report) -> dict[str, Any]:
@@ -145,6 +177,7 @@ def _nothing(report: Report) -> str:
     if not report.annotations and not report.stacks:
         return f"Nothing written. Found {found} and no annotation."
     if not report.annotations:
-        return f"Nothing written. Found {found}, but no annotation: an RTSTRUCT that refers to the images is needed."
+        needed = "one that refers to the images is needed, or a --box"
+        return f"Nothing written. Found {found}, but no annotation that can be used: {needed}."
     drawn = showing.count(len(report.annotations), "annotation")
     return f"Nothing written. Found {found} and {drawn}, but no region that could be segmented: see below."

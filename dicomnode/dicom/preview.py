@@ -9,12 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from dicomnode.dicom.pixels.decoders import Decoders
-from dicomnode.dicom.prompts import read_prompts
 from dicomnode.dicom.seg_reading import read_frames
 from dicomnode.dicom.shades import rgb, window_of
-from dicomnode.dicom.stack import read_stack
-from dicomnode.domain import Box, Job, Plane, Prompt, Stack
+from dicomnode.domain import Box, Plane, Prompt, Stack
 
 _TILE = 320  # pixels of a tile's longer side
 _COLUMNS = 4
@@ -46,10 +43,8 @@ class _View:
         return round((self.x1 - self.x0) * self.scale[0]), round((self.y1 - self.y0) * self.scale[1])
 
 
-def draw(job: Job, contents: Iterable[bytes], path: Path, decoders: Decoders) -> None:
-    """Write the montage of the SEGs `contents`, read back as a stranger would, over the images of `job`, to `path`."""
-    stack = read_stack(job.images, decoders)
-    prompts = read_prompts(job.annotation, stack, job.options).prompts
+def draw(stack: Stack, prompts: Sequence[Prompt], contents: Iterable[bytes], path: Path) -> None:
+    """Write the montage of the SEGs `contents`, read back as a stranger would, over `stack` to `path`."""
     masks: dict[int, dict[str, NDArray[np.bool_]]] = defaultdict(dict)
     for content in contents:
         for frame in read_frames(content, stack, str(path)):

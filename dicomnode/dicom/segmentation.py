@@ -20,12 +20,13 @@ from pydicom.valuerep import DA, TM
 from dicomnode import __version__
 from dicomnode.dicom.instances import MANUFACTURER
 from dicomnode.dicom.reading import PARSER_ERRORS, noted, numbers, read_dataset, text
-from dicomnode.dicom.segments import describe_segment, identify
+from dicomnode.dicom.segments import describe_segment, identify, item_word
 from dicomnode.dicom.sources import SourceHeader, newest_time, refer, source_headers
 from dicomnode.dicom.uids import uid_of
 from dicomnode.domain import (
     IMPLEMENTATION_CLASS_UID,
     Annotation,
+    AnnotationKind,
     Mask,
     ModelIdentity,
     ObjectKind,
@@ -93,6 +94,9 @@ def _write(
 
 
 def _header(annotation: Annotation) -> Dataset:
+    """Return the header of `annotation`, an empty one of boxes that a user wrote."""
+    if annotation.kind is AnnotationKind.BOXES:
+        return Dataset()
     ds, _ = read_dataset(annotation.path, str(annotation.path), pixels=False)
     return ds
 
@@ -163,7 +167,8 @@ def _series_description(masks: Sequence[Mask], stack: Stack, model: ModelIdentit
 def _content_description(masks: Sequence[Mask]) -> str:
     prompts = [mask.prompt for mask in masks]
     regions = ",".join(prompt.source_item for prompt in prompts)
-    return f"prompt RTSTRUCT ...{prompts[0].source_uid[-20:]} ROI {regions}"[:_LONG_STRING]
+    first = prompts[0]
+    return f"prompt {first.source_kind} ...{first.source_uid[-20:]} {item_word(first)} {regions}"[:_LONG_STRING]
 
 
 def _complete(seg: Segmentation, source: Dataset, newest: tuple[str, str]) -> None:

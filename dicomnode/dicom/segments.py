@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import astuple
 
 import highdicom as hd
 import numpy as np
@@ -11,14 +12,14 @@ from pydicom.sr.coding import Code as CodedConcept
 
 from dicomnode import __version__
 from dicomnode.dicom.uids import uid_of
-from dicomnode.domain import Annotation, Code, Mask, ModelIdentity, Prompt, Stack, Uid
+from dicomnode.domain import Annotation, AnnotationKind, Code, Mask, ModelIdentity, Prompt, Stack, Uid
 
 _GREEN = (0, 255, 0)  # where the annotation has no colour
 
 
 def describe_segment(number: int, prompt: Prompt, model: ModelIdentity) -> SegmentDescription:
     """Return the description of segment `number` (PS3.3 C.8.20.4): a person drew the box, an algorithm the mask."""
-    return SegmentDescription(
+    description = SegmentDescription(
         segment_number=number,
         segment_label=prompt.label,
         segmented_property_category=_coded(prompt.category),
@@ -32,13 +33,24 @@ def describe_segment(number: int, prompt: Prompt, model: ModelIdentity) -> Segme
             parameters={
                 **dict(model.parameters),
                 "margin_mm": f"{prompt.margin_mm:g}",
-                "prompt": f"RTSTRUCT {prompt.source_uid} ROI {prompt.source_item}",
+                "prompt": f"{prompt.source_kind} {prompt.source_uid} {item_word(prompt)} {prompt.source_item}",
             },
         ),
+        anatomic_regions=[_coded(site) for site in prompt.sites] or None,
         tracking_uid=prompt.tracking_uid,
         tracking_id=prompt.tracking_id,
         display_color=CIELabColor.from_rgb(*(prompt.colour or _GREEN)),
     )
+    if prompt.modifiers:  # highdicom has no parameter for them
+        described = description.SegmentedPropertyTypeCodeSequence[0]
+        modifiers = [hd.sr.CodedConcept.from_code(_coded(code)) for code in prompt.modifiers]
+        described.SegmentedPropertyTypeModifierCodeSequence = modifiers
+    return description
+
+
+def item_word(prompt: Prompt) -> str:
+    """Return what an item of the prompt's kind of annotation is called."""
+    return "ROI" if prompt.source_kind is AnnotationKind.RTSTRUCT else "item"
 
 
 def identify(masks: Sequence[Mask], stack: Stack, annotation: Annotation, model: ModelIdentity) -> Uid:
@@ -59,7 +71,8 @@ def _coded(code: Code) -> CodedConcept:
 
 def _named(prompt: Prompt) -> tuple[object, ...]:
     boxes = [(key, (box.x0, box.y0, box.x1, box.y1)) for key, box in prompt.boxes.items()]
-    return prompt.source_item, prompt.label, prompt.tracking_uid, prompt.margin_mm, boxes
+    codes = [astuple(code) for code in (prompt.category, prompt.type, *prompt.modifiers, *prompt.sites)]
+    return prompt.source_item, prompt.label, prompt.tracking_uid, prompt.margin_mm, boxes, codes
 
 
 def _digest(mask: Mask) -> str:

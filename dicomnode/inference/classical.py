@@ -64,6 +64,7 @@ class ClassicalRuntime:
     """Segment boxes on a plane with no weights, whatever the modality."""
 
     identity = IDENTITY
+    least_side = 1.0  # so that a box holds the centre of a pixel; single pixels are seen
 
     def encode(self, image: NDArray[np.float32], spacing: tuple[float, float]) -> PlaneFeatures:
         """Return what does not depend on the boxes.

@@ -22,6 +22,11 @@ class Runtime(Protocol):
         """Return which algorithm this is."""
         ...
 
+    @property
+    def least_side(self) -> float:
+        """Return the least side of a box in pixels that it sees something in; narrower ones are grown for it."""
+        ...
+
     def encode(self, image: NDArray[np.float32], spacing: tuple[float, float]) -> Any:  # noqa: ANN401 - the engine's own
         """Return what the model knows of `image` before a box is given.
 

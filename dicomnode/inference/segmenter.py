@@ -29,6 +29,16 @@ def segment(
     return tuple(Mask(prompt=prompt, planes=found) for prompt, found in zip(prompts, planes, strict=True))
 
 
+def with_boxes(prompts: Sequence[Prompt]) -> tuple[tuple[Prompt, ...], tuple[Exclusion, ...]]:
+    """Return those of `prompts` that have boxes, and the others, which the models here cannot answer."""
+    points = [prompt for prompt in prompts if not prompt.boxes]
+    left_out = tuple(
+        Exclusion(what=_name(prompt), reason=Reason.NO_BOX, detail="it has points only, and models here take boxes")
+        for prompt in points
+    )
+    return tuple(prompt for prompt in prompts if prompt.boxes), left_out
+
+
 def summarise(masks: Sequence[Mask], stack: Stack) -> tuple[Segment, ...]:
     """Return the figures of each mask; the volume is voxels x pixel area x slab depth where planes have a place."""
     depths = slab_depths(stack) if stack.frame_of_reference_uid else None
@@ -59,13 +69,17 @@ def nothing_found(masks: Sequence[Mask]) -> tuple[Exclusion, ...]:
     """Return which of `masks` have no voxel."""
     return tuple(
         Exclusion(
-            what=f"{mask.prompt.source_uid} item {mask.prompt.source_item} {mask.prompt.label!r}",
+            what=_name(mask.prompt),
             reason=Reason.EMPTY_RESULT,
             detail=f"the model found nothing in its boxes on {len(mask.prompt.boxes)} planes",
         )
         for mask in masks
         if not mask.voxels
     )
+
+
+def _name(prompt: Prompt) -> str:
+    return f"{prompt.source_uid} item {prompt.source_item} {prompt.label!r}"
 
 
 def model_view(plane: Plane) -> NDArray[np.float32]:

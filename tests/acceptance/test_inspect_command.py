@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from dicomnode.dicom.prompts.written_files import parse_boxes_file
+from dicomnode.domain import PlaneKey, Uid
+from tests import sr_objects as srs
 from tests.builders import STUDY, ct_series, rtstruct, save, square
 
 DICOMNODE = Path(sys.executable).parent / "dicomnode"
@@ -47,6 +50,7 @@ def test_the_json_document_says_where_every_plane_lies(tmp_path: Path) -> None:
                 "notes": [],
             }
         ],
+        "prompts": [],
         "refused": [],
         "set_aside": [],
     }
@@ -73,8 +77,77 @@ def test_the_table_names_stacks_and_annotations_and_nothing_is_written(tmp_path:
     assert done.returncode == 0, done.stderr
     assert "5 x 32 x 40" in done.stdout
     assert "REGULAR" in done.stdout
-    assert "annotation  RTSTRUCT" in done.stdout
+    assert (
+        "annotation  RTSTRUCT ...98.1.3.1 means CT ....498.1.2/1 by images: 1 of its 1 image references" in done.stdout
+    )
+    assert "  prompt  Liver: boxes on plane 1\n" in done.stdout
     assert [one.name for one in tmp_path.iterdir()] == ["in"]
+
+
+def test_the_json_document_has_every_prompt_with_its_boxes_and_codes(tmp_path: Path) -> None:
+    images = ct_series()
+    save([*images, rtstruct(images, {"Lt Kidney": [square(10, 8, 20, 16, z) for z in (0.0, 5.0)]})], tmp_path / "in")
+    done = _run("in", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (prompt,) = _json(done)["prompts"]
+    assert ["interpolated" in note for note in prompt.pop("notes")] == [True]
+    assert prompt == {
+        "annotation_uid": f"{STUDY}.3.1",
+        "kind": "RTSTRUCT",
+        "item": "1",
+        "label": "Lt Kidney",
+        "stack": f"{STUDY}.2/1",
+        "series_uid": f"{STUDY}.2",
+        "paired_by": "images",
+        "boxes": [
+            {"sop_instance_uid": f"{STUDY}.2.{number}", "frame": None, "box": [10, 8, 20, 16]} for number in (1, 2, 3)
+        ],
+        "points": [],
+        "codes": {
+            "category": {"value": "91723000", "scheme": "SCT", "meaning": "Anatomical Structure"},
+            "type": {"value": "64033007", "scheme": "SCT", "meaning": "Kidney"},
+            "modifiers": [{"value": "7771000", "scheme": "SCT", "meaning": "Left"}],
+            "sites": [],
+        },
+    }
+
+
+def test_points_are_told_and_can_be_read_as_boxes_are(tmp_path: Path) -> None:
+    images = ct_series()
+    uid = images[2].SOPInstanceUID
+    shown = srs.scoord(
+        "POINT", [(12.5, 8.0)], srs.image(uid), name=("111030", "DCM", "Image Region"), relationship="CONTAINS"
+    )
+    save([*images, srs.report(srs.group(*srs.tracked("Lesion 1"), shown))], tmp_path / "in")
+    done = _run("in", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (prompt,) = _json(done)["prompts"]
+    assert (prompt["kind"], prompt["boxes"]) == ("SR", [])
+    assert prompt["points"] == [{"sop_instance_uid": uid, "frame": None, "point": [12.0, 7.5]}]
+    assert "  prompt  Lesion 1: points on plane 2" in done.stderr
+    (tmp_path / "prompts.json").write_text(done.stdout)
+    (written,) = parse_boxes_file(tmp_path / "prompts.json")
+    assert [(one.plane, one.point) for one in written.points] == [(PlaneKey(Uid(uid)), (12.0, 7.5))]
+
+
+def test_prompts_are_read_as_options_and_settings_say(tmp_path: Path) -> None:
+    images = ct_series()
+    drawn = rtstruct(images, {"Liver": [square(10, 8, 20, 16, 0.0)], "Node": [square(10, 8, 20, 16, 5.0)]})
+    save([*images, drawn], tmp_path / "in")
+    (tmp_path / "site.toml").write_text("[prompts]\nmargin_mm = 2\nroi = 'node'\n")
+    of_settings = _json(_run("in", "--json", "--config", "site.toml", cwd=tmp_path))["prompts"]
+    assert [(one["label"], one["boxes"][0]["box"]) for one in of_settings] == [("Node", [8, 6, 22, 18])]
+    words = ("--config", "site.toml", "--roi", "1", "--margin", "0")
+    (prompt,) = _json(_run("in", "--json", *words, cwd=tmp_path))["prompts"]
+    assert (prompt["label"], prompt["boxes"][0]["box"]) == ("Liver", [10, 8, 20, 16])
+
+
+def test_a_prompt_on_several_planes_is_told_in_ranges(tmp_path: Path) -> None:
+    images = ct_series()
+    drawn = [square(10, 8, 20, 16, z) for z in (0.0, 2.5, 5.0, 10.0)]
+    save([*images, rtstruct(images, {"[b]Liver": drawn})], tmp_path / "in")
+    done = _run("in", "--no-interpolation", cwd=tmp_path)
+    assert "  prompt  [b]Liver: boxes on planes 0-2, 4\n" in done.stdout
 
 
 @pytest.mark.parametrize(("words", "folder"), [((), "inspection"), (("--output", "pictures"), "pictures")])

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydicom import dcmread
 from pydicom.uid import UID
 
-from tests.builders import ct_series, rtstruct, save, square
+from tests.builders import STUDY, ct_series, rtstruct, save, square
+from tests.reading import voxels_of_seg
 
 DICOMNODE = Path(sys.executable).parent / "dicomnode"
 
@@ -75,6 +77,11 @@ def test_a_truncated_file_among_good_ones_ends_with_4_and_is_named(tmp_path: Pat
         (("nowhere",), "nowhere"),
         (("in", "--model", "none-such"), "classical"),
         (("in", "--roi", "("), "regular expression"),
+        (("in", "--margin", "-1"), "0 or more"),
+        (("in", "--margin", "nan"), "0 or more"),
+        (("in", "--box", "1.2@0:1,1,5"), "1.2@0:1,1,5: '1,1,5' are 3 numbers"),
+        (("in", "--box", "nonsense"), "nonsense"),
+        (("in", "--boxes", "none.json"), "none.json"),
         (("in", "--config", "none.toml"), "none.toml"),
     ],
 )
@@ -131,3 +138,142 @@ def test_notes_are_told_on_stderr(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "4 of 4 images: MISSING_UID" in done.stderr
     assert "MISSING_SLICES 1" in done.stderr
+
+
+def test_boxes_need_no_annotation(tmp_path: Path) -> None:
+    save(ct_series(), tmp_path / "in")
+    image = next((tmp_path / "in").glob("*.2.5.dcm"))
+    done = _run(
+        "in", "--json", "--box", f"{STUDY}.2@1-2:9.5,7.5,20.5,16.5", "--box", f"{image}@4:2,2,9,9", cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    (result,) = _json(done)["results"]
+    assert result["annotation_kind"] == "BOXES"
+    assert [(one["label"], one["planes"]) for one in result["segments"]] == [("Segment 1", 2), ("Segment 2", 1)]
+    assert Path(result["objects"][0]["path"]).is_file()
+
+
+def test_a_box_that_means_nothing_here_is_refused_by_its_text(tmp_path: Path) -> None:
+    save(ct_series(), tmp_path / "in")
+    done = _run("in", "--json", "--box", f"{STUDY}.2@9:1,1,5,5", cwd=tmp_path)
+    assert done.returncode == 4
+    assert [(one["what"], one["reason"]) for one in _json(done)["refused"]] == [(f"{STUDY}.2@9:1,1,5,5", "BOX_OUTSIDE")]
+
+
+def test_a_file_of_boxes_names_labels(tmp_path: Path) -> None:
+    save(ct_series(), tmp_path / "in")
+    box = {"sop_instance_uid": f"{STUDY}.2.3", "box": [2, 2, 9, 9], "label": "Niere li"}
+    (tmp_path / "boxes.json").write_text(json.dumps({"boxes": [box]}))
+    done = _run("in", "--json", "--boxes", "boxes.json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (result,) = _json(done)["results"]
+    assert [one["label"] for one in result["segments"]] == ["Niere li"]
+    (described,) = dcmread(result["objects"][0]["path"]).SegmentSequence
+    assert described.SegmentedPropertyTypeCodeSequence[0].CodeMeaning == "Kidney"
+
+
+def test_the_same_folder_twice_takes_results_for_prompts_only_when_asked(tmp_path: Path) -> None:
+    _study(tmp_path)
+    first = _json(_run(".", "--json", cwd=tmp_path))["results"]
+    done = _run(".", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert [one["objects"] for one in _json(done)["results"]] == [one["objects"] for one in first]
+    assert [one["reason"] for one in _json(done)["set_aside"]] == ["OWN_RESULT"]
+    done = _run(".", "--json", "--own-results", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert [one["annotation_kind"] for one in _json(done)["results"]] == ["RTSTRUCT", "SEG"]
+    assert _json(done)["results"][1]["annotation_uid"] == first[0]["objects"][0]["sop_instance_uid"]
+    assert _json(done)["set_aside"] == []
+
+
+def test_options_say_how_annotations_are_read(tmp_path: Path) -> None:
+    images = ct_series()
+    apart = [square(10, 8, 14, 12, 2.5), square(20, 16, 24, 20, 2.5), square(10, 8, 14, 12, 7.5)]
+    save([*images, rtstruct(images, {"Liver": apart}, interpreted_type="EXTERNAL")], tmp_path / "in")
+    assert _run("in", cwd=tmp_path).returncode == 3
+    words = ("--roi-type", "external", "--split-components", "--no-interpolation")
+    done = _run("in", "--json", *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    segments = _json(done)["results"][0]["segments"]
+    assert [(one["label"], one["planes"]) for one in segments] == [("Liver part 1", 2), ("Liver part 2", 1)]
+
+
+def _meant(document: Any) -> set[tuple[str, str, bytes]]:  # noqa: ANN401 - a JSON document
+    """Return name, code of the type and voxels in patient mm of each segment that `document` names."""
+    found = set()
+    for result in document["results"]:
+        path = Path(result["objects"][0]["path"])
+        voxels = voxels_of_seg(path)
+        for one in dcmread(path).SegmentSequence:
+            kind = one.SegmentedPropertyTypeCodeSequence[0].CodeValue
+            name = one.SegmentLabel.partition(" #")[0]  # in one result the regions of several annotations are numbered
+            found.add((name, kind, voxels[one.SegmentNumber].tobytes()))
+    return found
+
+
+def _there_and_back(folder: Path, *words: str | Path, cwd: Path) -> None:
+    """Segment `folder` by its annotations, and by the prompts that `inspect` prints of them: the same comes out."""
+    drawn = _run(folder, "--json", "-o", "drawn", *words, cwd=cwd)
+    inspected = subprocess.run(
+        [DICOMNODE, "inspect", str(folder), "--json", *map(str, words)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    (cwd / "prompts.json").write_text(inspected.stdout)
+    images = cwd / "images"
+    images.mkdir()
+    for path in folder.rglob("*"):
+        if path.is_file() and dcmread(path, force=True).get("Modality") not in {"RTSTRUCT", "SEG", "SR", None}:
+            (images / f"{len(list(images.iterdir()))}.dcm").symlink_to(path)
+    fed = _run(images, "--json", "-o", "fed", "--boxes", "prompts.json", cwd=cwd)
+    assert fed.returncode == 0, fed.stderr
+    assert {one["annotation_kind"] for one in _json(fed)["results"]} == {"BOXES"}
+    assert _meant(_json(fed)) == _meant(_json(drawn)) != set()
+
+
+def test_what_inspect_prints_gives_the_masks_of_the_annotation(tmp_path: Path) -> None:
+    images = ct_series()
+    regions = {
+        "Kidney_L": [square(10, 8, 20, 16, z) for z in (0.0, 5.0)],
+        "GTV": [square(25, 18, 33, 27, 5.0)],
+        "": [square(3, 18, 12, 29, 7.5)],
+    }
+    save([*images, rtstruct(images, regions)], tmp_path / "in")
+    _there_and_back(tmp_path / "in", cwd=tmp_path)
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", ["dcmqi", "rt_utils", "sts_raw_STS_001"])
+def test_what_inspect_prints_of_real_annotations_gives_their_masks(name: str, data_dir: Path, tmp_path: Path) -> None:
+    _there_and_back(data_dir / name, cwd=tmp_path)
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    ("name", "plane", "box"),
+    [
+        ("CT_small", "0", "30,30,60,60"),
+        ("examples_rgb_color", "0", "100,80,200,160"),
+        ("examples_palette", "0", "300,80,400,160"),
+        ("examples_ybr_color", "6", "100,80,200,160"),
+    ],
+)
+def test_a_box_is_all_that_a_single_image_or_a_frame_needs(
+    name: str, plane: str, box: str, data_dir: Path, tmp_path: Path
+) -> None:
+    path = data_dir / "pydicom_testfiles" / "data" / "test_files" / f"{name}.dcm"
+    done = _run(path, "--json", "--box", f"{path}@{plane}:{box}", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (result,) = _json(done)["results"]
+    (segment,) = result["segments"]
+    assert (segment["planes"], segment["volume_ml"] is None) == (1, name != "CT_small")
+    assert segment["voxels"] > 100
+    seg = dcmread(result["objects"][0]["path"])
+    image = dcmread(path)
+    (source,) = seg.SourceImageSequence if "SourceImageSequence" in seg else [image]
+    if name == "examples_ybr_color":
+        assert (source.ReferencedSOPInstanceUID, source.ReferencedFrameNumber) == (image.SOPInstanceUID, 7)
+    assert _json(done)["set_aside"] == []

@@ -19,14 +19,14 @@ from pydicom import dcmread
 from dicomnode.dicom.check import check
 from dicomnode.dicom.instances import describe
 from dicomnode.dicom.pixels.decoders import Decoders
-from dicomnode.dicom.prompts import read_prompts
 from dicomnode.dicom.segmentation import write_objects
 from dicomnode.dicom.segments import describe_segment
 from dicomnode.dicom.stack import read_stack
 from dicomnode.domain import JobOptions, Mask, Pair
 from dicomnode.inference.runtime import load_runtime
 from dicomnode.inference.segmenter import segment
-from dicomnode.planning import plan
+from dicomnode.pipeline import Tools, prompts_of
+from dicomnode.planning import job_of, plan
 from tests.bench.reading import read_apart
 from tests.builders import Contour, ct_series, rtstruct, save
 
@@ -66,18 +66,19 @@ def _measure(pair: Pair, paths: list[Path]) -> list[tuple[str, float, str, float
     runtime = load_runtime("classical")
     with Decoders() as decoders:
         read, stack = _timed(lambda: read_stack(pair.images, decoders))
-    _, found = _timed(lambda: read_prompts(pair.annotation, stack, JobOptions()))
+        job = job_of(pair, JobOptions(), runtime.identity)
+        found = prompts_of(job, stack, Tools(runtime=runtime, decoders=decoders))
     segmenting, masks = _timed(lambda: segment(stack, found.prompts, runtime, lambda _done, _total: None))
     boxes = sum(len(prompt.boxes) for prompt in found.prompts)
     writing, objects = _timed(lambda: write_objects(masks, stack, pair.annotation, runtime.identity, "1"))
     plain_write, _ = _timed(lambda: _write_with_highdicom(masks, paths, runtime.identity))
     checking, _ = _timed(lambda: check(objects, masks, stack))
-    job = read + segmenting + writing + checking
+    whole = read + segmenting + writing + checking
     per_plane = segmenting / len({key for prompt in found.prompts for key in prompt.boxes})
     name = f"segment: {1000 * per_plane:.0f} ms a plane, {1000 * segmenting / boxes:.0f} a box"
     return [
-        ("read the stack", read, "the whole job", job),
-        (name, segmenting, "the whole job", job),
+        ("read the stack", read, "the whole job", whole),
+        (name, segmenting, "the whole job", whole),
         ("write the SEG", writing, "highdicom alone", plain_write),
         ("check the SEG", checking, "writing it", writing),
     ]

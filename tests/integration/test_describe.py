@@ -87,7 +87,7 @@ def test_an_image_is_described_by_its_header() -> None:
 def test_a_structure_set_is_described_by_what_it_refers_to() -> None:
     found = described(encoded(structure_set()))
     assert isinstance(found, Annotation)
-    assert list(found.referenced_images.values()) == [1, 1, 1]
+    assert [count for _, count in found.references] == [1, 1, 1]
     assert (len(found.referenced_series), len(found.frames_of_reference)) == (1, 1)
 
 
@@ -105,7 +105,7 @@ def test_a_structure_set_cut_off_anywhere_is_never_read_in_part(
         except Refused:
             continue
         if isinstance(found, Annotation):
-            assert found.referenced_images == whole.referenced_images, end
+            assert found.references == whole.references, end
         else:
             assert isinstance(found, OtherInstance)
             assert found.exclusion.reason.refuses, end
@@ -147,8 +147,8 @@ def test_what_is_no_uid_is_refused(uid: str) -> None:
     [
         ({"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}, Reason.LOCALIZER),
         ({"SOPClassUID": ComprehensiveSRStorage, "Modality": "SR", "Rows": None}, Reason.NOT_A_PROMPT),
-        ({"SOPClassUID": SegmentationStorage, "Modality": "SEG"}, Reason.NOT_A_PROMPT),
-        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.66.7", "Modality": "SEG"}, Reason.NOT_A_PROMPT),
+        ({"SOPClassUID": SegmentationStorage, "Modality": "SEG"}, Reason.INVALID_HEADER),
+        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.66.7", "Modality": "SEG"}, Reason.INVALID_HEADER),
         ({"SOPClassUID": RTDoseStorage, "Modality": "RTDOSE"}, Reason.NOT_AN_IMAGE),
         ({"SOPClassUID": MediaStorageDirectoryStorage}, Reason.NOT_AN_IMAGE),
         ({"NumberOfFrames": 3}, Reason.NO_GEOMETRY),

@@ -14,6 +14,7 @@ from dicomnode.network.sender import Peer, send_all
 from dicomnode.node import Node
 from dicomnode.settings import Destination, Listener, Readiness, Settings
 from dicomnode.settings import Node as NodeTable
+from dicomnode.settings.tables import PromptSettings
 from dicomnode.store import arrivals, deliveries, jobs
 from dicomnode.store.arrivals import StudyRow
 from dicomnode.store.database import Database
@@ -197,6 +198,33 @@ def test_a_result_that_the_pacs_forwards_back_sets_nothing_in_motion(site: Site)
     assert site.study().state is StudyState.DISPATCHED
     assert site.study().generation == 1
     assert len(site.jobs()) == 1
+
+
+def test_a_pacs_that_forwards_everything_to_another_node_makes_nothing_of_its_result(site: Site) -> None:
+    with site.running() as node:
+        site.send(node, *IMAGES, DRAWN)
+        (seg,) = site.segs()
+    other = Site(site.folder / "other", site.pacs)
+    with other.running() as node:
+        other.send(node, seg, *IMAGES, DRAWN)
+        until(lambda: other.events("job_done"))
+        time.sleep(QUIET + 1)
+    assert len(other.jobs()) == 1
+    assert [left["reason"] for event in other.events("left_out") for left in event.details["left_out"]] == [
+        "OWN_RESULT"
+    ]
+
+
+def test_the_result_of_another_node_is_a_prompt_where_the_settings_ask_for_it(site: Site) -> None:
+    with site.running() as node:
+        site.send(node, *IMAGES, DRAWN)
+        (seg,) = site.segs()
+    other = Site(site.folder / "other", None)
+    other.settings = other.settings.model_copy(update={"prompts": PromptSettings(own_results=True)})
+    with other.running() as node:
+        other.send(node, seg, *IMAGES, DRAWN)
+        until(lambda: len(other.events("job_done")) == 2)
+    assert not other.events("left_out")
 
 
 def test_a_job_without_a_box_is_refused_with_the_reason(site: Site) -> None:

@@ -1,21 +1,39 @@
 """Segmenting folders without a node: what is written where, and what the report says."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from dicomnode.domain import JobOptions
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import dcmread
+from pydicom.uid import UltrasoundMultiFrameImageStorage
+
+from dicomnode.dicom.prompts.written import WrittenBox, parse_box
+from dicomnode.dicom.prompts.written_files import parse_boxes_file
+from dicomnode.domain import AnnotationKind, JobOptions
 from dicomnode.errors import Reason
 from dicomnode.offline import Report, Wishes, segment_paths
 from dicomnode.pipeline import Step
-from tests.builders import ct_series, rtstruct, save, square
+from tests.builders import STUDY, ct_series, rtstruct, save, square
 from tests.fakes import FillsTheBox
 
 
-def _segment(folder: Path, output: Path, *, roi: str | None = None, preview: bool = False) -> Report:
+def _segment(
+    folder: Path,
+    output: Path,
+    *,
+    roi: str | None = None,
+    boxes: Sequence[str | WrittenBox] = (),
+    **wished: Any,  # noqa: ANN401 - any field of Wishes
+) -> Report:
     wishes = Wishes(
         output=output,
         options=JobOptions(roi=roi),
-        preview=preview,
+        preview=wished.pop("preview", False),
         progress=lambda _title, _step, _done, _total: None,
+        boxes=tuple(parse_box(one) if isinstance(one, str) else one for one in boxes),
+        **wished,
     )
     return segment_paths([folder], FillsTheBox(), wishes)
 
@@ -90,3 +108,94 @@ def test_pixels_that_are_cut_off_leave_their_plane_out_and_the_rest_is_done(tmp_
     assert {one.reason for one in report.refused} == {Reason.TRUNCATED, Reason.CONTOUR_OFF_STACK}
     assert str(broken) in {one.what for one in report.refused}
     assert [(one.label, one.planes) for one in report.results[0].segments] == [("Liver", 1), ("Node", 1)]
+
+
+def _values(path: Path) -> NDArray[np.uint8]:
+    """Return the frames of a SEG, (frame, row, column)."""
+    ds = dcmread(path)
+    return ds.pixel_array.reshape(-1, ds.Rows, ds.Columns)
+
+
+def test_boxes_alone_are_segmented_each_on_the_stack_it_names(tmp_path: Path) -> None:
+    save(ct_series(), tmp_path / "in")
+    boxes = ("1.2/1@1-2:9.5,7.5,20.5,16.5", f"{STUDY}.2@{STUDY}.2.5:1.5,1.5,4.5,4.5")
+    (result,) = _segment(tmp_path / "in", tmp_path / "out", boxes=boxes).results
+    assert result.job.annotation.kind is AnnotationKind.BOXES
+    assert [(one.label, one.voxels, one.planes) for one in result.segments] == [
+        ("Segment 1", 2 * 11 * 9, 2),
+        ("Segment 2", 9, 1),
+    ]
+    (made,) = result.objects
+    assert made.path.name == f"{result.job.annotation.sop_instance_uid[-12:]}_SEG.dcm"
+    assert not result.job.annotation.path.exists()
+
+
+def test_boxes_stand_beside_what_is_annotated(tmp_path: Path) -> None:
+    _study(tmp_path / "in")
+    report = _segment(tmp_path / "in", tmp_path / "out", boxes=(f"{STUDY}.2@0:1,1,5,5",))
+    assert [result.job.annotation.kind for result in report.results] == [AnnotationKind.RTSTRUCT, AnnotationKind.BOXES]
+    assert len({one.path for result in report.results for one in result.objects}) == 2
+    assert not report.exclusions
+
+
+def test_the_same_boxes_make_the_same_bytes_wherever_the_files_lie(tmp_path: Path) -> None:
+    made = []
+    for name in ("here", "there"):
+        save(ct_series(), tmp_path / name)
+        file = tmp_path / f"{name}.json"
+        file.write_text(f'{{"boxes": [{{"stack": "{STUDY}.2", "planes": [1, 1], "box": [2, 2, 9, 9]}}]}}')
+        (result,) = _segment(tmp_path / name, tmp_path / "out" / name, boxes=parse_boxes_file(file)).results
+        made.append(result.objects[0].path.read_bytes())
+    assert made[0] == made[1]
+
+
+def test_a_box_that_means_nothing_here_is_refused_and_the_others_are_segmented(tmp_path: Path) -> None:
+    save(ct_series(), tmp_path / "in")
+    boxes = (
+        "9.9.9@0:1,1,5,5",
+        f"{STUDY}.2@5:1,1,5,5",
+        f"{STUDY}.2@0:5,1,1,5",
+        f"{STUDY}.2@0:50,1,60,5",
+        "1.2/1@0:1,1,5,5",
+    )
+    report = _segment(tmp_path / "in", tmp_path / "out", boxes=boxes)
+    assert [(one.what.partition(",")[0], one.reason) for one in report.refused] == [
+        (boxes[0].partition(",")[0], Reason.NO_IMAGES),
+        (boxes[1].partition(",")[0], Reason.BOX_OUTSIDE),
+        (boxes[2].partition(",")[0], Reason.NO_BOX),
+        (boxes[3].partition(",")[0], Reason.BOX_OUTSIDE),
+    ]
+    assert [one.label for one in report.results[0].segments] == ["Segment 5"]
+
+
+def test_a_frame_of_a_film_that_a_box_names_is_segmented(tmp_path: Path) -> None:
+    film = ct_series(planes=1)[0]
+    film.SOPClassUID = film.file_meta.MediaStorageSOPClassUID = UltrasoundMultiFrameImageStorage
+    film.Modality, film.NumberOfFrames, film.PixelData = "US", 3, film.PixelData * 3
+    for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "FrameOfReferenceUID", "PixelSpacing"):
+        delattr(film, keyword)
+    save([film], tmp_path / "in")
+    idle = _segment(tmp_path / "in", tmp_path / "out")
+    assert [one.reason for one in idle.set_aside] == [Reason.UNSUPPORTED_CINE]
+    report = _segment(
+        tmp_path / "in", tmp_path / "out", boxes=(f"{film.SOPInstanceUID}@{film.SOPInstanceUID}#2:2,2,8,6",)
+    )
+    assert not report.exclusions
+    (made,) = report.results[0].objects
+    ds = dcmread(made.path)
+    assert (film.SOPInstanceUID, 2) == (
+        ds.SourceImageSequence[0].ReferencedSOPInstanceUID,
+        ds.SourceImageSequence[0].ReferencedFrameNumber,
+    )
+    assert int(_values(made.path).sum()) == 7 * 5
+
+
+def test_the_box_of_an_own_result_is_fed_back_when_it_is_asked_for(tmp_path: Path) -> None:
+    _study(tmp_path)
+    first = _segment(tmp_path, tmp_path / "segmentations").results[0]
+    report = _segment(tmp_path, tmp_path / "segmentations", own_results=True)
+    assert [result.job.annotation.kind for result in report.results] == [AnnotationKind.RTSTRUCT, AnnotationKind.SEG]
+    again = report.results[1]
+    assert [(one.label, one.voxels) for one in again.segments] == [(one.label, one.voxels) for one in first.segments]
+    assert (_values(again.objects[0].path) == _values(first.objects[0].path)).all()
+    assert not report.exclusions

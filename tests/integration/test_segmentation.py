@@ -236,7 +236,7 @@ def test_planes_whose_directions_drift_share_one_orientation(tmp_path: Path) -> 
     images = ct_series()
     for index, image in enumerate(images):
         image.ImageOrientationPatient = [1, round(index * 5e-5, 6), 0, round(-index * 5e-5, 6), 1, 0]
-    drawn = rtstruct(images, {"A": [square(5, 5, 9, 9, z) for z in (0.0, 10.0)]})
+    drawn = rtstruct(images, {"A": [square(5, 5, 9, 9, z) for z in (7.5, 10.0)]})
     outcome = outcome_of(images, drawn, tmp_path)
     assert [one.planes for one in outcome.segments] == [2]
 

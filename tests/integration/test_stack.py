@@ -20,11 +20,10 @@ from pydicom.uid import (
 )
 
 from dicomnode.dicom import stack as stack_module
-from dicomnode.dicom.prompts import read_prompts
 from dicomnode.domain import Fact
 from dicomnode.errors import Reason, Refused
 from tests.builders import bright_square, ct_series, rtstruct, save, square
-from tests.folders import job_in, planes_of, stack_in, stack_of
+from tests.folders import job_in, planes_of, prompts_in, stack_in, stack_of
 
 PIXELS = bright_square((32, 40))
 
@@ -115,7 +114,7 @@ def test_an_image_whose_pixels_are_cut_off_loses_its_plane_and_no_contour_moves_
     assert [(one.what, one.reason) for one in stack.exclusions] == [(str(paths[1]), Reason.TRUNCATED)]
     assert [plane.position[2] for plane in stack.planes] == [0, 5]
     assert stack.lost == ((0, 0, 2.5),)
-    found = read_prompts(job.annotation, stack, job.options)
+    found = prompts_in(job)
     assert [key.sop_instance_uid for key in found.prompts[0].boxes] == [
         images[0].SOPInstanceUID,
         images[2].SOPInstanceUID,

@@ -22,6 +22,7 @@ class Counts:
     decoded: list[list[list[float]]] = field(default_factory=list)
     spacings: list[tuple[float, float]] = field(default_factory=list)
     identity: ModelIdentity = FillsTheBox().identity
+    least_side: float = 1.0
 
     def encode(self, image: NDArray[np.float32], spacing: tuple[float, float]) -> tuple[int, int]:
         self.encoded.append(float(image[0, 0]))
