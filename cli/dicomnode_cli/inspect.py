@@ -176,7 +176,7 @@ def _table(found: Inspection) -> Table:
     """Return two lines a stack, so that they fit into 80 columns; a rule parts the series."""
     table = Table(box=SIMPLE_HEAD)
     table.add_column("stack", no_wrap=True)
-    table.add_column("kind")
+    table.add_column("kind", max_width=11)
     table.add_column("planes x rows x columns", justify="right", no_wrap=True)
     table.add_column("facts, told apart by", min_width=19, overflow="fold")
     for _, stacks in groupby(found.stacks, key=lambda one: one.series_uid):

@@ -4,7 +4,7 @@ import pytest
 from dicomnode.dicom.naming import tables_of
 from dicomnode.dicom.prompts.region import Drawn, Region, Regions
 from dicomnode.dicom.prompts.settle import Surroundings, settle
-from dicomnode.domain import Box, JobOptions, Prompt, Prompts, Stack, Uid
+from dicomnode.domain import AnnotationKind, Box, JobOptions, Prompt, Prompts, Stack, Uid
 from dicomnode.errors import Reason
 from tests.values import annotation, stack_at
 
@@ -21,9 +21,15 @@ def region(name: str = "organ", item: str = "1", **changes: object) -> Region:
     return Region(**fields)  # type: ignore[arg-type]
 
 
-def settled(*regions: Region, least_side: float = 3.0, stack: Stack = STACK, **options: object) -> Prompts:
+def settled(
+    *regions: Region,
+    least_side: float = 3.0,
+    stack: Stack = STACK,
+    kind: AnnotationKind = AnnotationKind.RTSTRUCT,
+    **options: object,
+) -> Prompts:
     around = Surroundings(
-        annotation=annotation(),
+        annotation=annotation(kind=kind),
         stack=stack,
         options=JobOptions(**options),  # type: ignore[arg-type]
         tables=tables_of((), ""),
@@ -122,6 +128,12 @@ def test_planes_between_drawn_ones_are_filled_and_a_note_says_so() -> None:
     assert len(prompt.boxes) == 5
     assert any("interpolated" in note for note in prompt.notes)
     assert len(only(settled(drawn, interpolate=False)).boxes) == 2
+
+
+def test_between_the_planes_of_a_mask_nothing_is_filled() -> None:
+    drawn = region(extents={0: (box(1, 1, 5, 5),), 2: (box(3, 1, 7, 5),)})
+    prompt = only(settled(drawn, kind=AnnotationKind.SEG))
+    assert list(prompt.boxes) == [STACK.planes[0].key, STACK.planes[2].key]
 
 
 def test_a_box_of_one_pixel_is_grown_to_three_and_a_note_says_so() -> None:

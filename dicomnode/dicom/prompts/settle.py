@@ -13,7 +13,18 @@ from dicomnode.dicom.prompts.boxes import EDGE, extent, fit, union
 from dicomnode.dicom.prompts.parts import between, components, owner_among, step_of
 from dicomnode.dicom.prompts.region import Drawn, Point, Region, Regions
 from dicomnode.dicom.uids import uid_of
-from dicomnode.domain import Annotation, Box, Exclusion, JobOptions, PlaneKey, Prompt, Prompts, Stack, Uid
+from dicomnode.domain import (
+    Annotation,
+    AnnotationKind,
+    Box,
+    Exclusion,
+    JobOptions,
+    PlaneKey,
+    Prompt,
+    Prompts,
+    Stack,
+    Uid,
+)
 from dicomnode.errors import Reason, Refused
 
 LINE_MARGIN_MM, LINE_MARGIN_SHARE = 2.0, 0.2  # how much wider than measurement lines their box is: the greater of both
@@ -143,7 +154,7 @@ def _prompt(part: _Part, label: str, around: Surroundings) -> tuple[Prompt, list
     notes = list(region.notes)
     margin = _margin(region, around)
     drawn = {index: union(parts) for index, parts in region.extents.items()}
-    filled = between(region.extents, _heights(around.stack), part.step) if around.options.interpolate else {}
+    filled = between(region.extents, _heights(around.stack), part.step) if _leaves_planes_out(around) else {}
     if filled:
         notes.append(f"boxes interpolated between drawn planes: {len(filled)}")
     boxes, exclusions = _fitted({**drawn, **filled}, margin, region.what, around, notes)
@@ -194,6 +205,11 @@ def _points_inside(region: Region, stack: Stack) -> tuple[dict[PlaneKey, tuple[P
             refused = Refused(Reason.BOX_OUTSIDE, f"{region.what}, plane {index}", detail)
             exclusions.append(Exclusion.of(refused))
     return found, exclusions
+
+
+def _leaves_planes_out(around: Surroundings) -> bool:
+    """Return whether planes may have been left out that are meant: a mask says of each plane what is meant there."""
+    return around.options.interpolate and around.annotation.kind is not AnnotationKind.SEG
 
 
 def _margin(region: Region, around: Surroundings) -> float:
