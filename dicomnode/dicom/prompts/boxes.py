@@ -36,6 +36,17 @@ def extent(outline: NDArray[np.float64]) -> Box:
     return Box(x0=float(x0), y0=float(y0), x1=float(x1), y1=float(y1))
 
 
+def square_on(line: NDArray[np.float64], plane: Plane) -> NDArray[np.float64]:
+    """Return the corners of the square with the middle of `line` and a side as long as it in mm, (4, 2) float64 x, y.
+
+    `line` is (2, 2) float64 x, y in pixel-centre coordinates of `plane`.
+    """
+    scale = np.array([plane.spacing[1], plane.spacing[0]])
+    half = np.linalg.norm((line[1] - line[0]) * scale) / 2 / scale
+    corners = np.array([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]])
+    return np.asarray(line.mean(axis=0) + corners * half, dtype=np.float64)
+
+
 def union(boxes: Iterable[Box]) -> Box:
     """Return the least box round all of `boxes`."""
     rows = list(boxes)

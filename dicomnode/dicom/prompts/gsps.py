@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
+from dicomnode.dicom.prompts.boxes import square_on
 from dicomnode.dicom.prompts.graphics import OUTER_CORNER, Shape, extent_of, points_in
 from dicomnode.dicom.prompts.region import References, Region, Regions
 from dicomnode.dicom.prompts.seg_frames import planes_named
@@ -150,7 +151,7 @@ def _shape(graphic: _Graphic, plane: Plane, options: JobOptions) -> Shape:
     if _is_line(graphic):
         if not options.length_as_box:
             raise Refused(Reason.NOT_A_PROMPT, graphic.what, "a line of two points encloses nothing")
-        return _square(points, plane)
+        return extent_of("POLYLINE", square_on(points, plane))
     return extent_of(graphic.type, points)
 
 
@@ -173,14 +174,6 @@ def _compound(points: NDArray[np.float64], graphic: _Graphic, plane: Plane) -> S
         cos, sin = np.cos(np.radians(angle[0])), np.sin(np.radians(angle[0]))
         drawn = centre + (drawn - centre) @ np.array([[cos, -sin], [sin, cos]])  # anticlockwise, y pointing down
     return extent_of(kind, drawn)
-
-
-def _square(line: NDArray[np.float64], plane: Plane) -> Shape:
-    """Return the square whose side is as long as `line`, (2, 2) float64 x, y, and whose middle is the line's."""
-    scale = np.array([plane.spacing[1], plane.spacing[0]])
-    half = np.linalg.norm((line[1] - line[0]) * scale) / 2 / scale
-    middle = line.mean(axis=0)
-    return extent_of("POLYLINE", middle + np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * half)
 
 
 def _in_pixels(points: NDArray[np.float64], graphic: _Graphic, plane: Plane) -> NDArray[np.float64]:

@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
-from dicomnode.dicom.prompts.boxes import extent
+from dicomnode.dicom.prompts.boxes import extent, square_on
 from dicomnode.dicom.prompts.graphics import points_in
 from dicomnode.dicom.prompts.region import Codes, Drawn, Point, References, Region, Regions
 from dicomnode.dicom.prompts.sr_evidence import evidence_of, what_it_is
 from dicomnode.dicom.prompts.sr_groups import Group, groups_of
 from dicomnode.dicom.prompts.sr_placing import Ground, Placed
 from dicomnode.dicom.reading import PARSER_ERRORS, noted, text
-from dicomnode.domain import Annotation, Box, Exclusion, JobOptions, Plane, PlaneKey, Stack, Uid, Vector
+from dicomnode.domain import Annotation, Box, Exclusion, JobOptions, PlaneKey, Stack, Uid, Vector
 from dicomnode.errors import Reason, Refused
 
 #: returns a segment of a SEG, by its number, as a region on the stack in question
@@ -185,7 +185,9 @@ class _Maker:
         if self._options.length_as_box:
             planes = self._ground.stack.planes
             self._placed.notes.append("a square round the middle of a length, its side as long")
-            return {index: [_square(found[0], planes[index])] for index, found in lines.items()}, Drawn.OUTLINE
+            return {
+                index: [extent(square_on(found[0], planes[index]))] for index, found in lines.items()
+            }, Drawn.OUTLINE
         if not self._placed.points:
             detail = "a length says nothing of the other direction; length_as_box makes a square of it"
             raise Refused(Reason.NOT_A_PROMPT, self._what, detail)
@@ -230,10 +232,3 @@ def _joined(*parts: Mapping[int, Iterable[_Drawing]]) -> dict[int, list[_Drawing
         for index, found in part.items():
             joined[index].extend(found)
     return joined
-
-
-def _square(line: NDArray[np.float64], plane: Plane) -> Box:
-    """Return the square round the middle of `line`, (2, 2) float64 x, y, whose sides are as long as it in mm."""
-    spacing = np.array([plane.spacing[1], plane.spacing[0]])
-    half = float(np.linalg.norm((line[1] - line[0]) * spacing)) / 2 / spacing
-    return extent(np.array([line.mean(axis=0) - half, line.mean(axis=0) + half]))
