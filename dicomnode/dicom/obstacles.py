@@ -17,7 +17,6 @@ from pydicom.uid import (
     MRImageStorage,
     ParametricMapStorage,
     PositronEmissionTomographyImageStorage,
-    SegmentationStorage,
     VLWholeSlideMicroscopyImageStorage,
 )
 
@@ -41,7 +40,6 @@ CROSS_SECTIONAL = frozenset(
         PositronEmissionTomographyImageStorage,
     }
 )
-_SEGMENTATIONS = frozenset({SegmentationStorage, LabelMapSegmentationStorage})
 _OTHER_PIXELS = {
     ParametricMapStorage: "its pixels are measurements in floating point",
     VLWholeSlideMicroscopyImageStorage: "its frames are tiles of a slide",
@@ -56,8 +54,8 @@ _TILES = (0x0019, "SIEMENS MR HEADER", 0x0A)  # Number of images in mosaic
 def obstacle(ds: Dataset, sop_class_uid: str, what: str) -> tuple[Reason, str] | None:
     """Return why the instance `ds` makes no stack, or None where it may."""
     name = UID(sop_class_uid).name
-    if sop_class_uid in _SEGMENTATIONS or text(ds, "Modality") == "SR":
-        return Reason.NOT_A_PROMPT, f"{name} is not read as an annotation by this version"
+    if text(ds, "Modality") == "SR":
+        return Reason.NOT_A_PROMPT, f"{name}: a report that describes no region"
     if sop_class_uid in _OTHER_PIXELS:
         return Reason.UNSUPPORTED_IMAGE, f"{name}: {_OTHER_PIXELS[UID(sop_class_uid)]}"
     known = name != sop_class_uid
