@@ -133,7 +133,7 @@ def test_tilted_planes_at_uneven_distances_are_written_where_they_lie(data_dir: 
     images = read_series(folder)
     angles = np.linspace(0, 2 * np.pi, 60, endpoint=False)
     circle = np.column_stack([250 + 60 * np.cos(angles), 230 + 40 * np.sin(angles)])
-    drawn = images[4:24:2]
+    drawn = images[4:24]
     ds = rtstruct(
         images,
         {"brain": [to_patient(circle, image) for image in drawn]},
