@@ -27,13 +27,14 @@ COPY docker/healthcheck.py /usr/local/lib/dicomnode/healthcheck.py
 RUN mkdir -p /etc/dicomnode /data /models \
     && dicomnode config init "$DICOMNODE_CONFIG" \
     && dicomnode config set node.data_dir /data \
+    && dicomnode config set model.folder /models \
     && dicomnode config set log.format json \
     && useradd --system --uid 10001 --home-dir /data --shell /usr/sbin/nologin dicomnode \
     && chown dicomnode /data /models \
     && chmod 0700 /data
 USER 10001
 WORKDIR /data
-# /models is for trained weights; the model of today, classical, has none and reads nothing there.
+# /models is for imported models (docs/models.md); the one that comes along, classical, has no weights.
 VOLUME ["/data", "/models"]
 EXPOSE 11112
 STOPSIGNAL SIGTERM

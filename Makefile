@@ -7,12 +7,12 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13; do \
 	$$python -c '$(SUPPORTED)' 2>/dev/null && echo $$python && break; done)
-# torch is installed on Python 3.11 only.
-EXTRAS = $(shell $(BIN)/python -c 'import sys; print("[torch]" if sys.version_info[:2] == (3, 11) else "")')
+# All engines are installed on Python 3.11 only: torch is there for it.
+EXTRAS = $(shell $(BIN)/python -c 'import sys; print("[int8,openvino,torch]" if sys.version_info[:2] == (3, 11) else "")')
 SOURCES := pyproject.toml constraints.txt dicomnode/__init__.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench peers clean
+.PHONY: help demo test check bench graphs peers clean
 
 help: ## Say what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 14
@@ -34,6 +34,9 @@ check: $(VENV)/.check ## Lint, check the format, the types, the layers and the D
 
 bench: $(VENV)/.test ## Measure, as ratios within one run
 	$(BIN)/python tests/bench/measure.py
+
+graphs: $(VENV)/.test ## Make the graphs of the networks anew, without weights
+	$(BIN)/python -m dicomnode.inference.networks.graphs models/lite-medsam
 
 # Tests skip, with the reason, what needs a program that is missing here.
 peers: ## As root on Debian: install the programs that tests talk to

@@ -18,6 +18,7 @@ class Reason(StrEnum):
     # refused: a user would expect it to be segmented and it was not
     AMBIGUOUS_SERIES = "AMBIGUOUS_SERIES"
     BAD_CONTOUR = "BAD_CONTOUR"
+    BAD_MODEL = "BAD_MODEL"
     BAD_SETTING = "BAD_SETTING"
     BAD_UID = "BAD_UID"
     BOX_OUTSIDE = "BOX_OUTSIDE"

@@ -26,7 +26,7 @@ from dicomnode.store import arrivals, deliveries, jobs
 from dicomnode.store.database import Database
 from dicomnode.store.desk import Desk
 from dicomnode.store.spool import Spool
-from dicomnode.worker import LoadRuntime, NamedModel, Worker
+from dicomnode.worker import LoadRuntime, Worker, WorkerLimits
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ class Node:
         self.broken = Event()  # set when a bug ended one of its threads
         self.port = settings.listener.port  # once started, the one that is listened on, also where this is 0
         self._settings = settings
-        self._load = load or NamedModel(settings.model.name)
+        self._load = load or settings.model_wish()
         self._running = ExitStack()
 
     def __enter__(self) -> Self:
@@ -79,7 +79,7 @@ class Node:
         """Recover what a node before this one left, and begin to receive."""
         with ExitStack() as running:
             desk = running.enter_context(_open_desk(self._settings))
-            worker = Worker(self._load)
+            worker = Worker(self._load, _limits(self._settings))
             running.callback(worker.stop)
             model = worker.identity()
             engine = Engine(self._lanes(desk, worker), on_death=self._break)
@@ -94,6 +94,7 @@ class Node:
             self._running = running.pop_all()
         self.port = listener.port
         told = {"action": "node_started", "ae_title": self._settings.node.ae_title, "model": model.name}
+        told |= dict(model.parameters)
         log.info("the node listens on port %d", self.port, extra=told)
 
     def stop(self) -> None:
@@ -113,6 +114,11 @@ class Node:
     def _break(self, lane: str) -> None:
         log.critical("lane %s failed", lane, extra={"action": "lane_failed"})
         self.broken.set()
+
+
+def _limits(settings: Settings) -> WorkerLimits:
+    memory = int(settings.model.memory_gib * 2**30)
+    return WorkerLimits(deadline=settings.model.deadline_seconds, memory_bytes=memory or None)
 
 
 @contextmanager

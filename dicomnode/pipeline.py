@@ -1,7 +1,7 @@
 """One job: the straight line from a stack and an annotation to finished objects."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from dicomnode.dicom.check import check
@@ -12,6 +12,7 @@ from dicomnode.dicom.prompts.read import Asked, Means, read_prompts
 from dicomnode.dicom.segmentation import write_objects
 from dicomnode.dicom.stack import read_stack
 from dicomnode.domain import Job, Outcome, Prompts, Stack
+from dicomnode.inference.feature_cache import FeatureCache
 from dicomnode.inference.runtime import Runtime
 from dicomnode.inference.segmenter import nothing_found, segment, summarise, with_boxes
 
@@ -31,10 +32,14 @@ def _tell_nobody(_step: Step, _done: int, _total: int) -> None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tools:
-    """What a job works with: the model, decoders of pixels, and whom to tell (step, done, total)."""
+    """What a job works with: the model, decoders of pixels, what is kept of images, and whom to tell.
+
+    `features` are those of earlier jobs; `progress` is told (step, done, total).
+    """
 
     runtime: Runtime
     decoders: Decoders
+    features: FeatureCache = field(default_factory=FeatureCache)
     progress: Callable[[Step, int, int], None] = _tell_nobody
 
 
@@ -55,11 +60,18 @@ def run(job: Job, tools: Tools) -> Outcome:
     found = prompts_of(job, stack, tools)
     tools.progress(Step.SEGMENT, 0, 1)
     prompts, without = with_boxes(found.prompts)
-    masks = segment(stack, prompts, tools.runtime, lambda done, total: tools.progress(Step.SEGMENT, done, total))
+    masks = segment(
+        stack,
+        prompts,
+        tools.runtime,
+        job.options,
+        cache=tools.features,
+        progress=lambda done, total: tools.progress(Step.SEGMENT, done, total),
+    )
     tools.progress(Step.WRITE, 0, 1)
     objects = write_objects(masks, stack, job.annotation, tools.runtime.identity, job.options.device_serial_number)
     check(objects, masks, stack)  # re-reads what was written, plane by plane, in patient space
     tools.progress(Step.WRITE, 1, 1)
     exclusions = (*stack.exclusions, *found.exclusions, *without, *nothing_found(masks))
-    notes = notes_of(job, stack, prompts)
+    notes = notes_of(job, stack, masks)
     return Outcome(objects=objects, segments=summarise(masks, stack), exclusions=exclusions, notes=notes)

@@ -1,6 +1,7 @@
 """Run jobs in a child process, so that a crash in a decoder or a model is an error and not the end of the node."""
 
 import os
+import resource
 import signal
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -16,22 +17,20 @@ from dicomnode import logs, pipeline
 from dicomnode.dicom.pixels.decoders import Decoders
 from dicomnode.domain import Job, ModelIdentity, Outcome
 from dicomnode.errors import Unavailable
-from dicomnode.inference.runtime import Runtime, load_runtime
+from dicomnode.inference.feature_cache import FeatureCache
+from dicomnode.inference.runtime import Runtime
 
 LoadRuntime = Callable[[], Runtime]  # runs in the child; hashable, and found there by its name
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class NamedModel:
-    """Loads the model of a name."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerLimits:
+    """How long a job may take, in seconds, and how much memory the process may ask for, in bytes: None is no limit."""
 
-    name: str
-
-    def __call__(self) -> Runtime:
-        """Return the model."""
-        return load_runtime(self.name)
+    deadline: float = 3600.0
+    memory_bytes: int | None = None
 
 
 class Worker:
@@ -40,16 +39,16 @@ class Worker:
     It is started afresh (spawned), so a program that uses it guards its start with `if __name__ == "__main__"`.
     """
 
-    def __init__(self, load: LoadRuntime, *, deadline: float = 3600.0) -> None:
+    def __init__(self, load: LoadRuntime, limits: WorkerLimits | None = None) -> None:
         self._load = load
-        self._deadline = deadline
+        self._limits = limits or WorkerLimits()
         self._stopping = Event()
-        self._child = _Child()
+        self._child = _Child(self._limits.memory_bytes)
 
     def identity(self) -> ModelIdentity:
         """Return which algorithm the model is, once it is loaded."""
         try:
-            return self._submit(_identity, self._load).result(timeout=self._deadline)
+            return self._submit(_identity, self._load).result(timeout=self._limits.deadline)
         except BrokenProcessPool as error:
             hint = 'a script that starts a node does so under `if __name__ == "__main__"`'
             raise Unavailable(f"the process of the model ended before it was ready ({hint})") from error
@@ -61,10 +60,10 @@ class Worker:
         """
         future = self._submit(_run, job, self._load)
         try:
-            error = future.exception(timeout=self._deadline)
+            error = future.exception(timeout=self._limits.deadline)
         except TimeoutError:
             self._child.kill()
-            return Unavailable(f"the job took longer than {self._deadline:g} s")
+            return Unavailable(f"the job took longer than {self._limits.deadline:g} s")
         if isinstance(error, BrokenProcessPool):
             return None if self._stopping.is_set() else Unavailable("the job ended the process that ran it")
         return error or future.result()
@@ -82,7 +81,7 @@ class Worker:
             if self._stopping.is_set():
                 return _broken()
         self._child.kill()
-        self._child = _Child()
+        self._child = _Child(self._limits.memory_bytes)
         return self._child.pool.submit(function, *args, **kwargs)
 
 
@@ -95,10 +94,10 @@ def _broken() -> Future[Any]:
 class _Child:
     """One process, on a leash: a pipe whose end it waits for."""
 
-    def __init__(self) -> None:
+    def __init__(self, memory_bytes: int | None) -> None:
         context = get_context("spawn")
         self._collar, self._leash = context.Pipe(duplex=False)
-        self.pool = ProcessPoolExecutor(1, context, initializer=_prepare, initargs=(self._collar,))
+        self.pool = ProcessPoolExecutor(1, context, initializer=_prepare, initargs=(self._collar, memory_bytes))
         self._number = self.pool.submit(os.getpid)
 
     def kill(self) -> None:
@@ -115,8 +114,10 @@ class _Child:
 # --- in the child ---------------------------------------------------------------------------------------------------
 
 
-def _prepare(collar: Connection) -> None:
-    """Leave stopping and logging to the parent, and do not outlive it."""
+def _prepare(collar: Connection, memory_bytes: int | None) -> None:
+    """Leave stopping and logging to the parent, do not outlive it, and ask for no more memory than is allowed."""
+    if memory_bytes is not None:
+        resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     logs.silence()
@@ -140,9 +141,15 @@ def _decoders() -> Decoders:
     return Decoders()
 
 
+@cache
+def _features() -> FeatureCache:
+    """Return what this process keeps of images from job to job."""
+    return FeatureCache()
+
+
 def _identity(load: LoadRuntime) -> ModelIdentity:
     return _runtime(load).identity
 
 
 def _run(job: Job, load: LoadRuntime) -> Outcome:
-    return pipeline.run(job, pipeline.Tools(runtime=_runtime(load), decoders=_decoders()))
+    return pipeline.run(job, pipeline.Tools(runtime=_runtime(load), decoders=_decoders(), features=_features()))

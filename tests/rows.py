@@ -107,7 +107,7 @@ def receive(database: Database, *instances: Instance, association_id: int | None
     return found
 
 
-def dispatch(database: Database, key: str = "j1") -> tuple[str, ...] | None:
+def dispatch(database: Database, key: str = "j1", options: JobOptions | None = None) -> tuple[str, ...] | None:
     study = arrivals.study_of(database, STUDY)
     assert study is not None
     stack = StackImages(
@@ -120,7 +120,7 @@ def dispatch(database: Database, key: str = "j1") -> tuple[str, ...] | None:
         split=(("EchoTime", "4.6"),),
     )
     pair = Pair(annotation=annotation(), images=stack, rule=PairingRule.IMAGES, evidence="it names them")
-    job = Job(key=key, images=stack, annotation=annotation(), options=JobOptions(roi="liver"))
+    job = Job(key=key, images=stack, annotation=annotation(), options=options or JobOptions(roi="liver"))
     return jobs.dispatch(database, study, [(pair, job)], "it was quiet")
 
 

@@ -1,8 +1,9 @@
 """Small values of the domain, readable at the call, without files."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from dicomnode.domain import (
     Box,
     ImageFrame,
     ImageInstance,
+    JobOptions,
     Mask,
     Orientation,
     Place,
@@ -30,6 +32,9 @@ from dicomnode.domain import (
     normal_of,
 )
 from dicomnode.geometry import facts_of
+from dicomnode.inference.feature_cache import FeatureCache
+from dicomnode.inference.runtime import Runtime
+from dicomnode.inference.segmenter import segment
 
 AXIAL: Orientation = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 FRAME_OF_REFERENCE = Uid("1.9")
@@ -154,6 +159,30 @@ def stack_at(
     return replace(stack, facts=facts_of(np.array(places), normal, stack.thicknesses()))
 
 
+def stack_of(*stored: NDArray[Any], modality: str = "CT", body_part: str = "", **changes: object) -> Stack:
+    """Return a stack of planes of these pixels as stored, 1 mm apart; `changes` are other fields of every plane."""
+    stack = stack_at(*range(len(stored)))
+    planes = tuple(
+        replace(one, stored=pixels, **changes)  # type: ignore[arg-type]
+        for one, pixels in zip(stack.planes, stored, strict=True)
+    )
+    return replace(stack, modality=modality, body_part=body_part, planes=planes)
+
+
+def stack_showing(volume: NDArray[np.integer[Any]], *, step: float = 1.0, lost: Sequence[int] = ()) -> Stack:
+    """Return a stack whose planes show `volume`, (plane, row, column); those numbered in `lost` are left out."""
+    kept = [number for number in range(len(volume)) if number not in lost]
+    made = stack_at(*(number * step for number in kept))
+    planes = [replace(one, stored=volume[number]) for number, one in zip(kept, made.planes, strict=True)]
+    return replace(made, planes=tuple(planes))
+
+
+def solid(stack: Stack, first: int, last: int, box: Box, label: str = "organ") -> Prompt:
+    """Return a prompt of one box on the planes `first` to `last` of `stack`."""
+    boxes = {plane.key: box for plane in stack.planes[first : last + 1]}
+    return replace(prompt(boxes, label), solid=True)
+
+
 def prompt(boxes: Mapping[PlaneKey, Box], label: str = "organ") -> Prompt:
     """Return a prompt of `boxes`."""
     return Prompt(
@@ -174,6 +203,26 @@ def prompt(boxes: Mapping[PlaneKey, Box], label: str = "organ") -> Prompt:
 def mask(planes: Mapping[int, NDArray[np.bool_]], label: str = "organ") -> Mask:
     """Return the mask with these planes."""
     return Mask(prompt=prompt({}, label), planes=planes)
+
+
+def masks_of(
+    stack: Stack,
+    prompts: Sequence[Prompt],
+    runtime: Runtime,
+    options: JobOptions | None = None,
+    *,
+    cache: FeatureCache | None = None,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> tuple[Mask, ...]:
+    """Return what `runtime` makes of `prompts`, by the default options and with nothing kept from before."""
+    return segment(
+        stack,
+        prompts,
+        runtime,
+        options or JobOptions(),
+        cache=FeatureCache() if cache is None else cache,
+        progress=progress,
+    )
 
 
 def _vector(values: NDArray[np.float64]) -> Vector:

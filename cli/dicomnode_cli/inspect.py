@@ -21,14 +21,14 @@ from dicomnode_cli.options import (
     PathsArgument,
     PromptOptions,
     load_settings,
-    with_prompt_options,
+    with_options,
 )
 
 OutputOption = Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where the pictures go.")]
 PreviewOption = Annotated[bool, typer.Option("--preview", help="Draw three orthogonal views of each stack.")]
 
 
-@with_prompt_options
+@with_options(asked=PromptOptions)
 def inspect(
     paths: PathsArgument,
     *,

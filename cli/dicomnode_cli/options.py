@@ -12,7 +12,11 @@ from typing import Annotated, Any
 
 import typer
 
-from dicomnode.domain import JobOptions
+from dicomnode.domain import FOLLOW, JobOptions, Strategy
+from dicomnode.errors import SettingsError
+from dicomnode.inference.engines import Device, EngineName, Precision
+from dicomnode.inference.loading import ModelWish
+from dicomnode.inference.windows import ALLOWED, AUTO, parse_window
 from dicomnode.settings import Loaded, Settings, Surroundings, load
 
 ConfigOption = Annotated[
@@ -37,6 +41,20 @@ def _check_margin(margin: float | None) -> float | None:
     if margin is not None and not (math.isfinite(margin) and margin >= 0):
         raise typer.BadParameter(f"{margin} is no number of millimetres, 0 or more")
     return margin
+
+
+def _check_reach(reach: str | None) -> str | None:
+    if reach is not None and reach != "auto" and not re.fullmatch("[0-9]{1,6}", reach):
+        raise typer.BadParameter(f"{reach!r} is no number of planes, 0 or more, nor auto")
+    return reach
+
+
+def _check_window(window: str | None) -> str | None:
+    try:
+        parse_window(window or AUTO)
+    except SettingsError as error:
+        raise typer.BadParameter(f"{error.what}: {error.detail}") from error
+    return window
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,21 +110,84 @@ class PromptOptions:
         return self.own_results or settings.prompts.own_results
 
 
-def with_prompt_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give `command` an option for each field of PromptOptions; they reach it as its argument `asked`."""
-    own = [one for one in signature(command).parameters.values() if one.name != "asked"]
-    shared = [
-        Parameter(one.name, Parameter.KEYWORD_ONLY, default=one.default, annotation=one.type)
-        for one in fields(PromptOptions)
-    ]
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StrategyOptions:
+    """How boxes are to become masks, as far as the command line says; each field is an option of the command."""
 
-    @wraps(command)
-    def wrapped(**given: Any) -> None:  # noqa: ANN401 - whatever the options are
-        asked = PromptOptions(**{one.name: given.pop(one.name) for one in shared})
-        command(**given, asked=asked)
+    strategy: Annotated[
+        Strategy | None,
+        typer.Option("--strategy", metavar="NAME", help=f"How boxes become masks: {', '.join(Strategy)}."),
+    ] = None
+    propagate: Annotated[
+        str | None,
+        typer.Option(
+            "--propagate",
+            metavar="N|auto",
+            callback=_check_reach,
+            help="Follow objects on so many planes beyond their boxes, or as far as they are found.",
+        ),
+    ] = None
+    window: Annotated[
+        str | None,
+        typer.Option(
+            "--window",
+            metavar="NAME|LEVEL/WIDTH",
+            callback=_check_window,
+            help=f"Which values the model sees: {ALLOWED}.",
+        ),
+    ] = None
 
-    wrapped.__signature__ = signature(command).replace(parameters=[*own, *shared])  # type: ignore[attr-defined]
-    return wrapped
+    engine: Annotated[
+        EngineName | None,
+        typer.Option("--engine", metavar="NAME", help=f"What runs the model: {', '.join(EngineName)}."),
+    ] = None
+    device: Annotated[
+        Device | None, typer.Option("--device", metavar="NAME", help=f"Where it runs: {', '.join(Device)}.")
+    ] = None
+    precision: Annotated[
+        Precision | None,
+        typer.Option("--precision", metavar="NAME", help=f"What it computes in: {', '.join(Precision)}."),
+    ] = None
+
+    def model(self, name: str | None, settings: Settings) -> ModelWish:
+        """Return which model is wished for, `name` or the settings', and how it shall run."""
+        wish = settings.model_wish()
+        said = {"engine": self.engine, "device": self.device, "precision": self.precision}
+        engine = replace(wish.engine, **{key: value for key, value in said.items() if value is not None})  # type: ignore[arg-type]
+        return replace(wish, name=name or wish.name, engine=engine)
+
+    def over(self, options: JobOptions) -> JobOptions:
+        """Return `options` with what is said here in place of what they, and their rules, ask for."""
+        reach = None if self.propagate is None else FOLLOW if self.propagate == "auto" else int(self.propagate)
+        said = {"strategy": self.strategy, "propagate": reach, "window": self.window}
+        given = {name: value for name, value in said.items() if value is not None}
+        rules = tuple(replace(rule, **dict.fromkeys(given)) for rule in options.rules)  # type: ignore[arg-type]
+        return replace(options, rules=rules, **given)  # type: ignore[arg-type]
+
+
+def with_options(**groups: type[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command an option for each field of the dataclasses `groups`, which reach it as arguments so named."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        own = [one for one in signature(command).parameters.values() if one.name not in groups]
+        shared = [
+            Parameter(one.name, Parameter.KEYWORD_ONLY, default=one.default, annotation=one.type)
+            for group in groups.values()
+            for one in fields(group)
+        ]
+
+        @wraps(command)
+        def wrapped(**given: Any) -> None:  # noqa: ANN401 - whatever the options are
+            made = {
+                name: group(**{one.name: given.pop(one.name) for one in fields(group)})
+                for name, group in groups.items()
+            }
+            command(**given, **made)
+
+        wrapped.__signature__ = signature(command).replace(parameters=[*own, *shared])  # type: ignore[attr-defined]
+        return wrapped
+
+    return decorate
 
 
 def surroundings() -> Surroundings:

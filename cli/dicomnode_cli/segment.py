@@ -13,7 +13,6 @@ from rich.text import Text
 from dicomnode.dicom.prompts.written import WrittenBox, parse_box
 from dicomnode.dicom.prompts.written_files import parse_boxes_file
 from dicomnode.errors import Refused
-from dicomnode.inference.runtime import load_runtime
 from dicomnode.offline import Report, Wishes, segment_paths
 from dicomnode.pipeline import Step
 from dicomnode_cli import showing
@@ -22,8 +21,9 @@ from dicomnode_cli.options import (
     JsonOption,
     PathsArgument,
     PromptOptions,
+    StrategyOptions,
     load_settings,
-    with_prompt_options,
+    with_options,
 )
 
 _DOING = {Step.READ: "reading", Step.PROMPTS: "prompts", Step.SEGMENT: "segmenting", Step.WRITE: "writing"}
@@ -49,7 +49,7 @@ ModelOption = Annotated[
 PreviewOption = Annotated[bool, typer.Option("--preview", help="Draw a picture beside each result.")]
 
 
-@with_prompt_options
+@with_options(asked=PromptOptions, how=StrategyOptions)
 def segment(  # noqa: PLR0913 - an argument an option
     paths: PathsArgument,
     *,
@@ -61,6 +61,7 @@ def segment(  # noqa: PLR0913 - an argument an option
     as_json: JsonOption = False,
     config: ConfigOption = None,
     asked: PromptOptions,
+    how: StrategyOptions,
 ) -> None:
     """Segment every annotated region in PATH... and write one DICOM SEG per stack and annotation.
 
@@ -70,7 +71,7 @@ def segment(  # noqa: PLR0913 - an argument an option
     """
     written = _written(box or (), boxes or ())
     settings = load_settings(config).settings
-    runtime = load_runtime(model or settings.model.name)
+    runtime = how.model(model, settings)()
     console = Console(stderr=True)
     report = Report(stacks=(), annotations=(), results=(), exclusions=())
     try:
@@ -81,7 +82,7 @@ def segment(  # noqa: PLR0913 - an argument an option
 
             wishes = Wishes(
                 output=output,
-                options=asked.over(settings),
+                options=how.over(asked.over(settings)),
                 preview=preview,
                 progress=progress,
                 boxes=written,
@@ -123,6 +124,7 @@ def _document(report: Report) -> dict[str, Any]:
                         "voxels": one.voxels,
                         "volume_ml": one.volume_ml,
                         "planes": one.planes,
+                        "quality": one.quality,
                     }
                     for one in result.segments
                 ],

@@ -3,16 +3,16 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from dicomnode.domain import Fact, Job, Prompt, Stack, StackImages
+from dicomnode.domain import Fact, Job, Mask, Stack, StackImages
 from dicomnode.geometry import multiples
 
 
-def notes_of(job: Job, stack: Stack, prompts: Sequence[Prompt]) -> tuple[str, ...]:
-    """Return in words what a user should know of the images, the annotation, the stack and the prompts of `job`."""
+def notes_of(job: Job, stack: Stack, masks: Sequence[Mask]) -> tuple[str, ...]:
+    """Return in words what a user should know of the images, the annotation, the stack and the `masks` of `job`."""
     return (
         *notes_on(job.images, stack),
         *(f"annotation: {note}" for note in job.annotation.notes),
-        *(f"{prompt.label}: {note}" for prompt in prompts for note in prompt.notes),
+        *(f"{mask.prompt.label}: {note}" for mask in masks for note in (*mask.prompt.notes, *mask.notes)),
     )
 
 

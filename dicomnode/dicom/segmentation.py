@@ -61,7 +61,7 @@ def write_objects(
 def _plane_by_plane(masks: Sequence[Mask], stack: Stack) -> Iterator[tuple[list[Mask], Stack]]:
     """Yield each plane of `stack` as a stack of its own, with the masks that have that plane."""
     for index, plane in enumerate(stack.planes):
-        here = [replace(mask, planes={0: mask.planes[index]}) for mask in masks if index in mask.planes]
+        here = [replace(mask, planes={0: mask.planes[index]}, quality={}) for mask in masks if index in mask.planes]
         yield here, replace(stack, planes=(plane,))
 
 
@@ -109,9 +109,7 @@ def _segmentation(
         source_images=_source_images(headers, used),
         pixel_array=_pixels(masks, stack, used),
         segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
-        segment_descriptions=[
-            describe_segment(number, mask.prompt, model) for number, mask in enumerate(masks, start=1)
-        ],
+        segment_descriptions=[describe_segment(number, mask, model) for number, mask in enumerate(masks, start=1)],
         series_instance_uid=uid_of("series", seg_uid),
         series_number=_series_number(headers[0].ds, stack),
         sop_instance_uid=seg_uid,

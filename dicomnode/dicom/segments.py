@@ -17,8 +17,9 @@ from dicomnode.domain import Annotation, AnnotationKind, Code, Mask, ModelIdenti
 _GREEN = (0, 255, 0)  # where the annotation has no colour
 
 
-def describe_segment(number: int, prompt: Prompt, model: ModelIdentity) -> SegmentDescription:
+def describe_segment(number: int, mask: Mask, model: ModelIdentity) -> SegmentDescription:
     """Return the description of segment `number` (PS3.3 C.8.20.4): a person drew the box, an algorithm the mask."""
+    prompt = mask.prompt
     description = SegmentDescription(
         segment_number=number,
         segment_label=prompt.label,
@@ -32,6 +33,7 @@ def describe_segment(number: int, prompt: Prompt, model: ModelIdentity) -> Segme
             source=model.source,
             parameters={
                 **dict(model.parameters),
+                **dict(mask.parameters),
                 "margin_mm": f"{prompt.margin_mm:g}",
                 "prompt": f"{prompt.source_kind} {prompt.source_uid} {item_word(prompt)} {prompt.source_item}",
             },
@@ -61,7 +63,7 @@ def identify(masks: Sequence[Mask], stack: Stack, annotation: Annotation, model:
         (annotation.sop_instance_uid, [_named(mask.prompt) for mask in masks]),
         (model.name, model.version, model.source, model.parameters),
         __version__,
-        [_digest(mask) for mask in masks],
+        [(mask.parameters, _digest(mask)) for mask in masks],
     )
 
 

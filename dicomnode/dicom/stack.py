@@ -5,11 +5,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from threading import Lock
+from typing import NamedTuple
 
 import numpy as np
 from pydicom import Dataset
 
-from dicomnode.dicom.cpus import usable_cpus
+from dicomnode.cpus import usable_cpus
 from dicomnode.dicom.frames import measures_of
 from dicomnode.dicom.pixels.decoders import Decoders
 from dicomnode.dicom.pixels.pixel_file import PixelFile, open_pixels
@@ -31,19 +32,19 @@ def read_stack(images: StackImages, decoders: Decoders, progress: Callable[[int,
     """
     first = images.planes[0].image
     _check_size(images, first.rows * first.columns)  # a byte a pixel at least
-    planes: list[Plane] = []
+    found: list[_Read] = []
     exclusions: list[Exclusion] = []
     lost: list[Vector] = []
     for done, (source, made) in enumerate(_read(images, decoders)):
         if progress:
             progress(done, len(images.planes))
-        if isinstance(made, Plane):
-            _check_size(images, made.stored.nbytes)
-            planes.append(made)
+        if isinstance(made, _Read):
+            _check_size(images, made.plane.stored.nbytes)
+            found.append(made)
         else:
             exclusions.append(made)
             lost.append((source.frame.place or _NOWHERE).position)
-    if not planes:
+    if not found:
         why = exclusions[0]
         detail = f"none of its {len(exclusions)} planes can be read: {why.what}: {why.detail}"
         raise Refused(why.reason, f"stack {images.key}", detail)
@@ -53,10 +54,11 @@ def read_stack(images: StackImages, decoders: Decoders, progress: Callable[[int,
         study_uid=images.study_uid,
         modality=images.modality,
         frame_of_reference_uid=images.frame_of_reference_uid,
-        planes=tuple(planes),
+        planes=tuple(one.plane for one in found),
         facts=frozenset(),
         exclusions=tuple(exclusions),
         lost=tuple(lost),
+        body_part=found[0].body_part,
     )
     return replace(stack, facts=_facts(images, stack))
 
@@ -76,11 +78,18 @@ def _facts(images: StackImages, stack: Stack) -> frozenset[Fact]:
     return facts_of(positions, stack.normal, stack.thicknesses())
 
 
-def _read(images: StackImages, decoders: Decoders) -> Iterator[tuple[PlaneSource, Plane | Exclusion]]:
+class _Read(NamedTuple):
+    """A plane, and Body Part Examined in its header."""
+
+    plane: Plane
+    body_part: str
+
+
+def _read(images: StackImages, decoders: Decoders) -> Iterator[tuple[PlaneSource, _Read | Exclusion]]:
     """Yield what each plane gave, in order; some are read side by side, ahead of the one that is wanted."""
     files: dict[Uid, _File] = {}
     left = Counter(source.image.sop_instance_uid for source in images.planes)
-    waiting: deque[tuple[PlaneSource, Future[Plane | Exclusion]]] = deque()
+    waiting: deque[tuple[PlaneSource, Future[_Read | Exclusion]]] = deque()
     pool = ThreadPoolExecutor(usable_cpus(), "read")
     try:
         for source in images.planes:
@@ -98,7 +107,7 @@ def _read(images: StackImages, decoders: Decoders) -> Iterator[tuple[PlaneSource
         pool.shutdown(cancel_futures=True)
 
 
-def _result(source: PlaneSource, future: Future[Plane | Exclusion]) -> tuple[PlaneSource, Plane | Exclusion]:
+def _result(source: PlaneSource, future: Future[_Read | Exclusion]) -> tuple[PlaneSource, _Read | Exclusion]:
     return source, future.result()
 
 
@@ -111,10 +120,11 @@ class _File:
         self._lock = Lock()
         self._opened: PixelFile | Refused | None = None
 
-    def plane(self, source: PlaneSource) -> Plane | Exclusion:
+    def plane(self, source: PlaneSource) -> _Read | Exclusion:
         """Return the plane of `source`, or why it cannot be read."""
         try:
-            return _plane(source, self._open())
+            file = self._open()
+            return _Read(_plane(source, file), text(file.header, "BodyPartExamined").upper())
         except Refused as error:
             return Exclusion.of(error)  # the error itself would keep, by its traceback, all that was read
 

@@ -1,6 +1,7 @@
 """The frozen values of the node in the order they come to be, the states, and the tables of legal moves."""
 
 from dicomnode.domain.prompt import (
+    FOLLOW,
     Box,
     Code,
     Job,
@@ -11,7 +12,9 @@ from dicomnode.domain.prompt import (
     Outcome,
     Prompt,
     Prompts,
+    Rule,
     Segment,
+    Strategy,
     WrittenObject,
 )
 from dicomnode.domain.received import (
@@ -57,6 +60,7 @@ from dicomnode.domain.uid import (
 
 __all__ = [
     "DELIVERY_MOVES",
+    "FOLLOW",
     "IMPLEMENTATION_CLASS_UID",
     "JOB_MOVES",
     "STUDY_MOVES",
@@ -90,9 +94,11 @@ __all__ = [
     "Prompt",
     "Prompts",
     "Reference",
+    "Rule",
     "Segment",
     "Stack",
     "StackImages",
+    "Strategy",
     "StudyState",
     "Tags",
     "Uid",

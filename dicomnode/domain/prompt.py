@@ -10,6 +10,35 @@ from numpy.typing import NDArray
 from dicomnode.domain.received import Annotation, AnnotationKind, Exclusion, PlaneKey, StackImages
 from dicomnode.domain.uid import Uid
 
+FOLLOW = -1  #: instead of a number of planes beyond the drawn ones: as many as the object is found on
+
+
+class Strategy(StrEnum):
+    """How the boxes of a prompt become masks."""
+
+    AUTO = "auto"  # what is best for the model where one box stands for a range of planes, else per-plane
+    PER_PLANE = "per-plane"  # each prompted plane has its own box
+    PROPAGATE = "propagate"  # from the middle plane outwards: what is found on a plane gives the box of the next
+    STATIC = "static"  # the box round all boxes, on every plane from the first to the last
+    TRIPLANAR_VOTE = "triplanar-vote"  # as static, and on sections through rows and columns: two of three decide
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rule:
+    """What is asked of some prompts only, by what they are drawn on and called; an empty tuple or None means any.
+
+    `modality` and `body_part` are of the stack, in capitals; `roi` is a regular expression on the prompt's whole label
+    or number. Of `window`, `strategy` and `propagate`, None asks for nothing; a window is of a whole stack, so that a
+    rule with `roi` has none.
+    """
+
+    modality: tuple[str, ...] = ()
+    body_part: tuple[str, ...] = ()
+    roi: str | None = None
+    window: str | None = None
+    strategy: Strategy | None = None
+    propagate: int | None = None
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobOptions:
@@ -21,6 +50,11 @@ class JobOptions:
     takes a length for the side of a square; `swap_spacing` reads image coordinates as some viewers write them where
     pixels are not square; `labels` are a site's files of names, and `names_digest` the sha256 of all tables, ''
     for any; `device_serial_number` is the one that results bear.
+
+    `strategy` says how boxes become masks; `propagate` on how many planes beyond those with a box of their own an
+    object is followed, FOLLOW as far as it is found; `window` is which values a model sees: auto, a preset or
+    LEVEL/WIDTH; for each of these, the first of `rules` that fits and asks for it comes first. `reference` repeats the
+    model's reference implementation where it differs.
     """
 
     roi: str | None = None
@@ -33,6 +67,11 @@ class JobOptions:
     labels: tuple[str, ...] = ()
     names_digest: str = ""
     device_serial_number: str = "not assigned"
+    strategy: Strategy = Strategy.AUTO
+    propagate: int = 0
+    window: str = "auto"
+    reference: bool = False
+    rules: tuple[Rule, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,7 +103,8 @@ class Prompt:
     `points` are (x, y) in pixel-centre coordinates; `margin_mm` is how much was added to the boxes on every side;
     `modifiers` and `sites` are codes that say which one of a kind it is (left, right), and where it lies.
     `source_item` names the item inside the annotation (an RTSTRUCT's ROI Number); `notes` say what was adjusted;
-    `outlines` are what a person drew, for pictures: (point, 2) float64 x, y in pixel-centre coordinates.
+    `outlines` are what a person drew, for pictures: (point, 2) float64 x, y in pixel-centre coordinates; `solid` tells
+    that the boxes are one, drawn once for a range of planes.
     """
 
     label: str
@@ -85,6 +125,7 @@ class Prompt:
         default_factory=dict, compare=False, repr=False
     )
     notes: tuple[str, ...] = ()
+    solid: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,10 +153,17 @@ class ModelIdentity:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Mask:
-    """The voxels of one prompt: plane index in the stack -> (row, column) bool."""
+    """The voxels of one prompt: plane index in the stack -> (row, column) bool.
+
+    `quality` is plane index -> the overlap with the truth that the model predicts (IoU), where it does; `parameters`
+    are pairs of name and value that say how this mask was made, beside the model's own; `notes` what was odd in that.
+    """
 
     prompt: Prompt
     planes: Mapping[int, NDArray[np.bool_]]
+    quality: Mapping[int, float] = field(default_factory=dict)
+    parameters: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def voxels(self) -> int:
@@ -155,13 +203,18 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Segment:
-    """One segment of a result as the user's table shows it; `volume_ml` is None where planes have no spacing."""
+    """One segment of a result as the user's table shows it.
+
+    `volume_ml` is None where planes have no spacing; `quality` is the mean over its planes of the overlap with the
+    truth that the model predicts (IoU), None where it predicts none.
+    """
 
     number: int
     label: str
     voxels: int
     volume_ml: float | None
     planes: int
+    quality: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -75,7 +75,8 @@ class Stack:
     """Ordered planes of one acquisition; `planes` ascend along the normal (row x column direction).
 
     Without a frame of reference its planes lie nowhere: one image, or the frames of one in their order.
-    `exclusions` are the images of it that could not be read, `lost` the positions where their planes lie.
+    `exclusions` are the images of it that could not be read, `lost` the positions where their planes lie; `body_part`
+    is Body Part Examined as the first plane has it, in capitals, '' where it says none.
     """
 
     key: str
@@ -87,6 +88,7 @@ class Stack:
     facts: frozenset[Fact]
     exclusions: tuple[Exclusion, ...] = ()
     lost: tuple[Vector, ...] = ()
+    body_part: str = ""
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -5,13 +5,15 @@ TPAMI 18:884, 1996); where they say nothing, an ellipse that touches the four si
 between threads, so the result does not depend on their number.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import SimpleITK as sitk  # noqa: N813 - its own usage
 from numpy.typing import NDArray
 
-from dicomnode.domain import Code, ModelIdentity
+from dicomnode.domain import Code, ModelIdentity, Stack, Strategy
+from dicomnode.inference.runtime import AsShown, Decoded
 
 # The logit of pixels that cannot be inside; far beyond any sum of the terms below, so a threshold cannot reach it.
 OUTSIDE = -20.0
@@ -65,27 +67,42 @@ class ClassicalRuntime:
 
     identity = IDENTITY
     least_side = 1.0  # so that a box holds the centre of a pixel; single pixels are seen
+    box_strategy = Strategy.STATIC  # what it finds touches all sides of a box, and would grow from plane to plane
+    batch = 1
 
-    def encode(self, image: NDArray[np.float32], spacing: tuple[float, float]) -> PlaneFeatures:
+    def look(self, stack: Stack, window: str, *, reference: bool) -> AsShown:  # noqa: ARG002 - it needs no window
+        """Return how planes are looked at: as they are shown, as the histograms find their range themselves."""
+        return AsShown()
+
+    def encode(self, images: Sequence[NDArray[np.float32]], spacing: tuple[float, float]) -> list[PlaneFeatures]:
         """Return what does not depend on the boxes.
 
-        `image` is (row, column) float32 in any unit, NaN and infinities counting as the least finite value, or
+        An image is (row, column) float32 in any unit, NaN and infinities counting as the least finite value, or
         (row, column, 3) float32 red, green and blue, of which the brightness counts; `spacing` (between rows, between
         columns) in mm.
         """
         finest = min(spacing)
-        grey = (image * LUMA).sum(axis=-1) if image.ndim == COLOUR_DIMENSIONS else image
-        return PlaneFeatures(image=_finite(grey), unit=(finest / spacing[0], finest / spacing[1]))
+        unit = (finest / spacing[0], finest / spacing[1])
+        return [PlaneFeatures(image=_finite(_grey(image)), unit=unit) for image in images]
 
-    def decode(self, features: PlaneFeatures, boxes: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Return logits, (box, row, column) float32, inside where > 0.
+    def decode(self, features: PlaneFeatures, boxes: NDArray[np.float64]) -> Decoded:
+        """Return logits, (box, row, column) float32, inside where > 0; no quality is predicted.
 
         `boxes` is (box, 4) float64: x0, y0, x1, y1 in continuous pixel-centre coordinates, clipped to the image.
         """
         logits = np.full((len(boxes), *features.image.shape), OUTSIDE, np.float32)
         for number, box in enumerate(boxes):
             _draw(logits[number], features, _clipped(box, features.image.shape))
-        return logits
+        return Decoded(logits=logits, quality=np.full(len(boxes), np.nan, np.float32))
+
+    def size_of(self, features: PlaneFeatures) -> int:  # noqa: ARG002
+        """Return 0: features are hardly more than the image, and not worth keeping."""
+        return 0
+
+
+def _grey(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the brightness of `image`, (row, column) float32."""
+    return (image * LUMA).sum(axis=-1) if image.ndim == COLOUR_DIMENSIONS else image
 
 
 def _finite(image: NDArray[np.float32]) -> NDArray[np.float32]:

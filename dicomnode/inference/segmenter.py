@@ -1,32 +1,93 @@
-"""Drive a model over the prompted planes of a stack: each plane is encoded once, its boxes decoded as one batch."""
+"""Drive a model over a stack: what is asked of an image at one time is decoded together, and each is encoded once."""
 
-from collections import defaultdict
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dicomnode.domain import Box, Exclusion, Mask, Plane, Prompt, Segment, Stack
+from dicomnode.domain import Exclusion, JobOptions, Mask, Prompt, Segment, Stack
 from dicomnode.errors import Reason
-from dicomnode.geometry import slab_depths
+from dicomnode.geometry import multiples, slab_depths
+from dicomnode.inference.boxes import as_array
+from dicomnode.inference.encoding import Encoder
+from dicomnode.inference.feature_cache import FeatureCache
+from dicomnode.inference.propagation import Found
 from dicomnode.inference.runtime import Runtime
+from dicomnode.inference.sections import Images, Section
+from dicomnode.inference.strategies import Means, course_of, wanted_window
+from dicomnode.inference.tracks import Ask, Track
+from dicomnode.inference.visits import Visit, visits_of
+
+Progress = Callable[[int, int], None]
 
 
 def segment(
-    stack: Stack, prompts: Sequence[Prompt], runtime: Runtime, progress: Callable[[int, int], None]
+    stack: Stack,
+    prompts: Sequence[Prompt],
+    runtime: Runtime,
+    options: JobOptions,
+    *,
+    cache: FeatureCache,
+    progress: Progress,
 ) -> tuple[Mask, ...]:
-    """Return a mask for each of `prompts`, on the planes its boxes name; tell `progress` (done, total) planes."""
-    prompted = _boxes_by_plane(stack, prompts)
-    planes: list[dict[int, NDArray[np.bool_]]] = [{} for _ in prompts]
-    for done, index in enumerate(sorted(prompted), start=1):
-        plane = stack.planes[index]
-        numbers, boxes = zip(*prompted[index], strict=True)
-        features = runtime.encode(model_view(plane), plane.spacing)
-        logits = runtime.decode(features, _as_array(boxes))
-        for number, logit in zip(numbers, logits, strict=True):
-            planes[number][index] = logit > 0
-        progress(done, len(prompted))
-    return tuple(Mask(prompt=prompt, planes=found) for prompt, found in zip(prompts, planes, strict=True))
+    """Return a mask for each of `prompts`, all of which have boxes, as `options` ask.
+
+    Features that are in `cache` are not made again, and those that are made go there; `progress` is told how many
+    images were looked at (done, total).
+    """
+    if not prompts:
+        return ()
+    means = Means(stack, options, runtime.least_side, runtime.box_strategy)
+    courses = [course_of(prompt, means) for prompt in prompts]
+    tracks = [Track.of(number, course, stack) for number, course in enumerate(courses)]
+    visits = visits_of(courses)
+    look = runtime.look(stack, wanted_window(stack, options), reference=options.reference)
+    images = Images(stack, look, (visit.section for visit in visits))
+    with Encoder(runtime, cache, images, visits) as encoder:
+        _drive(visits, tracks, runtime, encoder, progress)
+    missing = _missing_after(stack)
+    parameters = (*look.parameters, *((("reference", "true"),) if options.reference else ()))
+    return tuple(track.mask(missing, parameters) for track in tracks)
+
+
+def _drive(
+    visits: Sequence[Visit], tracks: Sequence[Track], runtime: Runtime, encoder: Encoder, progress: Progress
+) -> None:
+    """Make all `visits`; of those that may not be needed, the others are skipped and not counted."""
+    done, total = 0, sum(visit.certain for visit in visits)
+    for number, visit in enumerate(visits):
+        asks = _asks(visit, tracks)
+        if asks:
+            _answer(asks, visit.section, tracks, (runtime, encoder.features(number)))
+        if asks or visit.certain:
+            done, total = done + 1, total + (not visit.certain)
+            progress(done, total)
+
+
+def _asks(visit: Visit, tracks: Sequence[Track]) -> list[Ask]:
+    """Return the boxes on the image of `visit`, in the order of the prompts."""
+    known = [Ask(number, box) for number, box in visit.known]
+    given = [tracks[number].next_ask(visit.section.number, visit.step) for number in visit.following]
+    return sorted([*known, *(ask for ask in given if ask)], key=lambda ask: ask.course)
+
+
+def _answer(asks: list[Ask], section: Section, tracks: Sequence[Track], seen: tuple[Runtime, object]) -> None:
+    """Decode what is asked of `section` together, and then together the boxes to try where that was not the object."""
+    runtime, features = seen
+    while asks:
+        decoded = runtime.decode(features, as_array([ask.box for ask in asks]))
+        found = [Found(logits > 0, float(quality)) for logits, quality in zip(*decoded, strict=True)]
+        again = [tracks[ask.course].take(section, one, ask) for ask, one in zip(asks, found, strict=True)]
+        asks = [ask for ask in again if ask]
+
+
+def _missing_after(stack: Stack) -> dict[int, int]:
+    """Return how many planes are missing after each plane with a gap, by its index."""
+    if stack.frame_of_reference_uid is None or len(stack.planes) == 1:
+        return {}
+    steps = multiples(stack.gaps(), stack.thicknesses())
+    return {index: int(count) - 1 for index, count in enumerate(steps) if count > 1}
 
 
 def with_boxes(prompts: Sequence[Prompt]) -> tuple[tuple[Prompt, ...], tuple[Exclusion, ...]]:
@@ -52,9 +113,16 @@ def summarise(masks: Sequence[Mask], stack: Stack) -> tuple[Segment, ...]:
                 voxels=mask.voxels,
                 volume_ml=None if depths is None else _volume_ml(mask, stack, depths),
                 planes=filled,
+                quality=_quality(mask),
             )
         )
     return tuple(segments)
+
+
+def _quality(mask: Mask) -> float | None:
+    """Return the mean of the predicted qualities of the planes that have something inside."""
+    known = [quality for index, quality in mask.quality.items() if mask.planes[index].any()]
+    return math.fsum(known) / len(known) if known else None
 
 
 def _volume_ml(mask: Mask, stack: Stack, depths: NDArray[np.float64]) -> float:
@@ -80,21 +148,3 @@ def nothing_found(masks: Sequence[Mask]) -> tuple[Exclusion, ...]:
 
 def _name(prompt: Prompt) -> str:
     return f"{prompt.source_uid} item {prompt.source_item} {prompt.label!r}"
-
-
-def model_view(plane: Plane) -> NDArray[np.float32]:
-    """Return the plane as a model looks at it: as it is shown, (row, column) or (row, column, 3) float32."""
-    return plane.shown().astype(np.float32, copy=False)
-
-
-def _boxes_by_plane(stack: Stack, prompts: Sequence[Prompt]) -> dict[int, list[tuple[int, Box]]]:
-    index_of = {plane.key: index for index, plane in enumerate(stack.planes)}
-    prompted: dict[int, list[tuple[int, Box]]] = defaultdict(list)
-    for number, prompt in enumerate(prompts):
-        for key, box in prompt.boxes.items():
-            prompted[index_of[key]].append((number, box))
-    return prompted
-
-
-def _as_array(boxes: Sequence[Box]) -> NDArray[np.float64]:
-    return np.array([(box.x0, box.y0, box.x1, box.y1) for box in boxes], dtype=np.float64)

@@ -13,7 +13,13 @@ from dicomnode.dicom.labels import read_tables
 from dicomnode.errors import SettingsError
 from dicomnode.settings import toml_text
 from dicomnode.settings.places import Surroundings, find
+from dicomnode.settings.rules import ModelRule
 from dicomnode.settings.tables import Destination, Settings
+
+_LISTS: dict[str, tuple[type[BaseModel], str]] = {  # what each [[table]] of a key is
+    "destinations": (Destination, "a table with name, ae_title, host and port"),
+    "rules": (ModelRule, "a table with window (without roi), strategy or propagate, and what it fits"),
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,7 +42,7 @@ def parse(text: str, path: Path | None, around: Surroundings) -> Settings:
     what = str(path) if path else "default settings"
     data = toml_text.parse(text, what)
     try:
-        settings = Settings.model_validate(_with_labels(_with_data_dir(data, path, around), path, around))
+        settings = Settings.model_validate(_with_absolute_paths(data, path, around))
     except ValidationError as error:
         problems = sorted(_problem(details, text, data) for details in error.errors())
         raise SettingsError(what, "; ".join(sentence for _, sentence in problems)) from error
@@ -65,6 +71,12 @@ def did_you_mean(word: str, known: list[str]) -> str:
     return f"; there are: {', '.join(known)}" if known else ""
 
 
+def _with_absolute_paths(data: dict[str, Any], path: Path | None, around: Surroundings) -> dict[str, Any]:
+    for resolve in (_with_data_dir, _with_models_folder, _with_labels):
+        data = resolve(data, path, around)
+    return data
+
+
 def _with_data_dir(data: dict[str, Any], path: Path | None, around: Surroundings) -> dict[str, Any]:
     """Return `data` with `node.data_dir` as an absolute path: its default, `~` and relative paths resolved."""
     node = data.get("node", {})
@@ -78,6 +90,15 @@ def _with_data_dir(data: dict[str, Any], path: Path | None, around: Surroundings
     else:
         resolved = None
     return data if resolved is None else {**data, "node": {**node, "data_dir": resolved}}
+
+
+def _with_models_folder(data: dict[str, Any], path: Path | None, around: Surroundings) -> dict[str, Any]:
+    """Return `data` with `model.folder` as an absolute path where it is given."""
+    model = data.get("model", {})
+    given = model.get("folder") if isinstance(model, dict) else None
+    if not isinstance(given, str) or not given.strip():
+        return data  # nothing to do, or the tables say what is wrong with it
+    return {**data, "model": {**model, "folder": _resolved(given, path, around)}}
 
 
 def _with_labels(data: dict[str, Any], path: Path | None, around: Surroundings) -> dict[str, Any]:
@@ -123,12 +144,17 @@ def _problem(details: ErrorDetails, text: str, data: dict[str, Any]) -> tuple[in
 
 
 def _spoken(location: toml_text.Location, data: dict[str, Any]) -> str:
-    """Return `location` as users write it: a destination by its name, or by its number from 1 if it has none."""
-    parts = [str(part) for part in location]
-    if len(location) > 1 and isinstance(location[1], int):
-        table = data["destinations"][location[1]]
-        name = table.get("name") if isinstance(table, dict) else None
-        parts[1] = name if isinstance(name, str) and name else f"#{location[1] + 1}"
+    """Return `location` as users write it: one of several by its name, or by its number from 1 if it has none."""
+    parts: list[str] = []
+    here: Any = data
+    for part in location:
+        if isinstance(part, int):
+            here = here[part] if isinstance(here, list) else None
+            name = here.get("name") if isinstance(here, dict) else None
+            parts.append(name if isinstance(name, str) and name else f"#{part + 1}")
+        else:
+            here = here.get(part) if isinstance(here, dict) else None
+            parts.append(part)
     return ".".join(parts)
 
 
@@ -138,8 +164,8 @@ def _allowed(location: toml_text.Location) -> tuple[type[BaseModel], str]:
     allowed = "the tables of the settings file"
     for before, part in pairwise(("", *location)):
         field = model.model_fields.get(part) if isinstance(part, str) else None
-        if before == "destinations":
-            model, allowed = Destination, "a table with name, ae_title, host and port"
+        if isinstance(before, str) and before in _LISTS:
+            model, allowed = _LISTS[before]
         elif field is not None:
             kind = field.annotation
             if isinstance(kind, type) and issubclass(kind, BaseModel):

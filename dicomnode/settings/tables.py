@@ -1,43 +1,49 @@
 """The tables of the settings file: every setting, its default and what is allowed."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from dicomnode.dicom.labels import read_tables
-from dicomnode.domain import JobOptions
-from dicomnode.inference.runtime import RUNTIMES
+from dicomnode.domain import JobOptions, Strategy
+from dicomnode.inference.engines import Device, EngineName, EngineWish, Precision
+from dicomnode.inference.library import BUILT_IN, MODEL_RULE, NAME_PATTERN
+from dicomnode.inference.loading import ModelWish
 from dicomnode.logs import LogFormat, LogLevel
-
-
-def _matching(text: str, pattern: str) -> str:
-    if not re.fullmatch(pattern, text):
-        raise PydanticCustomError("pattern", "does not match {pattern}", {"pattern": pattern})
-    return text
+from dicomnode.settings.rules import STRATEGIES, ModelRule, planes_of
+from dicomnode.settings.table import (
+    REACH,
+    REGULAR_EXPRESSION,
+    WINDOW,
+    Reach,
+    RegularExpression,
+    Table,
+    Window,
+    matching,
+)
 
 
 def _ae_title(text: str) -> str:
-    return _matching(text.strip(" "), r"[ -\[\]-~]{1,16}")
+    return matching(text.strip(" "), r"[ -\[\]-~]{1,16}")
 
 
 def _long_string(text: str) -> str:
-    return _matching(text.strip(" "), r"[ -\[\]-~]{1,64}")
+    return matching(text.strip(" "), r"[ -\[\]-~]{1,64}")
 
 
 def _host(text: str) -> str:
-    return _matching(text, r"[A-Za-z0-9._:%-]+")
+    return matching(text, r"[A-Za-z0-9._:%-]+")
 
 
 def _destination_name(text: str) -> str:
-    return _matching(text, r"[a-z0-9_-]+")
+    return matching(text, r"[a-z0-9_-]+")
 
 
 def _model(text: str) -> str:
-    return _matching(text, "|".join(map(re.escape, RUNTIMES)))
+    return matching(text, NAME_PATTERN)
 
 
 def _absolute(path: Path) -> Path:
@@ -46,16 +52,8 @@ def _absolute(path: Path) -> Path:
     return path
 
 
-def _regular_expression(text: str) -> str:
-    try:
-        re.compile(text)
-    except re.error as error:
-        raise PydanticCustomError("rule", "{error}", {"error": str(error)}) from error
-    return text
-
-
 def _types(types: Sequence[str]) -> Sequence[str]:
-    return [_matching(one.strip().upper(), r"[A-Z0-9_ ]{1,16}") for one in types]
+    return [matching(one.strip().upper(), r"[A-Z0-9_ ]{1,16}") for one in types]
 
 
 def _unique_names(destinations: tuple["Destination", ...]) -> tuple["Destination", ...]:
@@ -73,12 +71,6 @@ AeTitle = Annotated[
 ]
 Host = Annotated[str, AfterValidator(_host), Field(description="a host name or an address")]
 Seconds = Annotated[float, Field(allow_inf_nan=False)]
-
-
-class Table(BaseModel):
-    """A table of the settings file: nothing unknown in it, nothing converted, nothing changed afterwards."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class Node(Table):
@@ -113,17 +105,30 @@ class Readiness(Table):
 class Model(Table):
     """What segments."""
 
-    name: Annotated[str, AfterValidator(_model)] = Field(
-        default="classical", description=f"one of: {', '.join(sorted(RUNTIMES))}"
+    name: Annotated[str, AfterValidator(_model)] = Field(default=BUILT_IN[0], description=MODEL_RULE)
+    folder: Annotated[Path, AfterValidator(_absolute)] | None = Field(
+        default=None, strict=False, description="the path of a folder"
+    )
+    engine: EngineName = Field(default=EngineName.ONNX, strict=False, description=f"one of: {', '.join(EngineName)}")
+    device: Device = Field(default=Device.AUTO, strict=False, description=f"one of: {', '.join(Device)}")
+    precision: Precision = Field(default=Precision.AUTO, strict=False, description=f"one of: {', '.join(Precision)}")
+    deadline_seconds: Seconds = Field(default=3600.0, gt=0, description="a number of seconds greater than 0")
+    memory_gib: float = Field(
+        default=0.0, ge=0, allow_inf_nan=False, description="a number of GiB, 0 or more; 0 is no limit"
+    )
+    strategy: Strategy = Field(default=Strategy.AUTO, strict=False, description=STRATEGIES)
+    propagate: Reach = Field(default=0, description=REACH)
+    window: Window = Field(default="auto", description=WINDOW)
+    reference: bool = Field(default=False, description="true or false")
+    rules: tuple[ModelRule, ...] = Field(
+        default=(), strict=False, description="[[model.rules]] tables, each of which asks for something"
     )
 
 
 class PromptSettings(Table):
     """Which regions are segmented, how annotations are read, and what their regions are called in codes."""
 
-    roi: Annotated[str, AfterValidator(_regular_expression)] | None = Field(
-        default=None, description="a regular expression (Python's syntax) on the names of regions"
-    )
+    roi: RegularExpression | None = Field(default=None, description=REGULAR_EXPRESSION)
     roi_types: Annotated[Sequence[str], AfterValidator(_types)] = Field(
         default=[], description="a list of RT ROI Interpreted Types (PS3.3 C.8.8.8.1)"
     )
@@ -169,9 +174,24 @@ class Settings(Table):
     )
     log: Log = Log()
 
+    @property
+    def models_folder(self) -> Path:
+        """Return the folder that imported models lie in."""
+        return self.model.folder or self.node.data_dir / "models"
+
+    def model_wish(self) -> ModelWish:
+        """Return which model is wished for, and how it shall run."""
+        model = self.model
+        return ModelWish(
+            name=model.name,
+            folder=self.models_folder,
+            engine=EngineWish(engine=model.engine, device=model.device, precision=model.precision),
+            reference=model.reference,
+        )
+
     def job_options(self) -> JobOptions:
         """Return what is asked of each job; the tables of names that are there now belong to it."""
-        asked = self.prompts
+        asked, model = self.prompts, self.model
         return JobOptions(
             roi=asked.roi,
             margin_mm=asked.margin_mm,
@@ -183,4 +203,9 @@ class Settings(Table):
             labels=tuple(map(str, asked.labels)),
             names_digest=read_tables(asked.labels).digest,
             device_serial_number=self.node.device_serial_number,
+            strategy=model.strategy,
+            propagate=planes_of(model.propagate),
+            window=model.window,
+            reference=model.reference,
+            rules=tuple(rule.value() for rule in model.rules),
         )

@@ -20,15 +20,14 @@ from dicomnode.domain import Annotation, Box, Fact, Mask, ModelIdentity, Stack
 from dicomnode.errors import Reason
 from dicomnode.inference.classical import ClassicalRuntime
 from dicomnode.inference.runtime import Runtime
-from dicomnode.inference.segmenter import segment as segment_planes
 from dicomnode.inference.segmenter import summarise
 from dicomnode.planning import Plan, plan
 from tests.builders import ct_series, rtstruct, save, square
-from tests.fakes import FillsTheBox
+from tests.fakes import FillsTheBox, Size
 from tests.folders import planes_of
 from tests.reading import segment, voxels_by_dcmqi, voxels_of_seg
 from tests.validation import errors_of, split_errors
-from tests.values import annotation, prompt
+from tests.values import annotation, masks_of, prompt
 
 pytestmark = [pytest.mark.data, pytest.mark.peer]
 
@@ -41,9 +40,9 @@ class Remembers(FillsTheBox):
 
     seen: list[NDArray[np.float32]] = field(default_factory=list)
 
-    def encode(self, image: NDArray[np.float32], spacing: tuple[float, float]) -> tuple[int, int]:
-        self.seen.append(image)
-        return FillsTheBox().encode(image, spacing)
+    def encode(self, images: Sequence[NDArray[np.float32]], spacing: tuple[float, float]) -> list[Size]:
+        self.seen.extend(images)
+        return FillsTheBox().encode(images, spacing)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,7 +80,7 @@ def middle(stack: Stack) -> Box:
 def make(stack: Stack, planes: Sequence[int], of: Annotation, folder: Path, runtime: Runtime) -> Made:
     """Segment the middle of `planes` of `stack`, write and check the result and save it into `folder`."""
     prompts = [prompt({stack.planes[index].key: middle(stack) for index in planes})]
-    masks = segment_planes(stack, prompts, runtime, lambda _done, _total: None)
+    masks = masks_of(stack, prompts, runtime)
     identity: ModelIdentity = runtime.identity
     objects = write_objects(masks, stack, of, identity, "1")
     check(objects, masks, stack)

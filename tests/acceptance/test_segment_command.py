@@ -50,7 +50,8 @@ def test_the_json_document_has_what_is_promised_and_absolute_paths(tmp_path: Pat
     assert result["stack"] == f"{result['series_uid']}/1"
     assert (result["annotation_kind"], result["model"]) == ("RTSTRUCT", "classical")
     assert Path(result["objects"][0]["path"]).is_absolute()
-    assert set(result["segments"][0]) == {"number", "label", "voxels", "volume_ml", "planes"}
+    assert set(result["segments"][0]) == {"number", "label", "voxels", "volume_ml", "planes", "quality"}
+    assert result["segments"][0]["quality"] is None  # the classical model predicts none
     assert set(result["seconds"]) == {"read", "prompts", "segment", "write", "total"}
 
 
@@ -79,6 +80,9 @@ def test_a_truncated_file_among_good_ones_ends_with_4_and_is_named(tmp_path: Pat
         (("in", "--roi", "("), "regular expression"),
         (("in", "--margin", "-1"), "0 or more"),
         (("in", "--margin", "nan"), "0 or more"),
+        (("in", "--propagate", "-1"), "is no number of planes"),
+        (("in", "--window", "wide"), "window 'wide'"),
+        (("in", "--strategy", "guess"), "guess"),
         (("in", "--box", "1.2@0:1,1,5"), "1.2@0:1,1,5: '1,1,5' are 3 numbers"),
         (("in", "--box", "nonsense"), "nonsense"),
         (("in", "--boxes", "none.json"), "none.json"),
@@ -151,6 +155,33 @@ def test_boxes_need_no_annotation(tmp_path: Path) -> None:
     assert result["annotation_kind"] == "BOXES"
     assert [(one["label"], one["planes"]) for one in result["segments"]] == [("Segment 1", 2), ("Segment 2", 1)]
     assert Path(result["objects"][0]["path"]).is_file()
+
+
+def test_a_strategy_is_asked_for_on_the_command_line_and_in_the_settings(tmp_path: Path) -> None:
+    save(ct_series(), tmp_path / "in")
+    (tmp_path / "site.toml").write_text('[[model.rules]]\nmodality = ["CT"]\nstrategy = "triplanar-vote"\n')
+    box = ("--box", f"{STUDY}.2@0-3:9.5,7.5,20.5,16.5")
+
+    def strategy(*words: str) -> str:
+        done = _run("in", "--json", *box, *words, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        (item,) = dcmread(_json(done)["results"][0]["objects"][0]["path"]).SegmentSequence
+        said = item.SegmentationAlgorithmIdentificationSequence[0].AlgorithmParameters
+        parameters: dict[str, str] = dict(one.split("=") for one in said.split(","))
+        return parameters["strategy"]
+
+    assert strategy() == "static"  # what is best for the classical model
+    assert strategy("--config", "site.toml") == "triplanar-vote"
+    assert strategy("--config", "site.toml", "--strategy", "propagate") == "propagate"
+
+
+def test_an_object_is_followed_beyond_its_plane_where_that_is_asked_for(tmp_path: Path) -> None:
+    images = ct_series()
+    save([*images, rtstruct(images, {"Liver": [square(10, 8, 20, 16, 5.0)]})], tmp_path / "in")
+    done = _run("in", "--json", "--propagate", "1", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert _json(done)["results"][0]["segments"][0]["planes"] == 3
+    assert "Liver: followed 1 planes above the drawn ones, from plane 2" in done.stderr
 
 
 def test_a_box_that_means_nothing_here_is_refused_by_its_text(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ Run it with `make bench`. Times differ from machine to machine; the ratios are w
 import hashlib
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
@@ -22,8 +22,9 @@ from dicomnode.dicom.pixels.decoders import Decoders
 from dicomnode.dicom.segmentation import write_objects
 from dicomnode.dicom.segments import describe_segment
 from dicomnode.dicom.stack import read_stack
-from dicomnode.domain import JobOptions, Mask, Pair
-from dicomnode.inference.runtime import load_runtime
+from dicomnode.domain import JobOptions, Mask, Pair, Prompt, Stack
+from dicomnode.inference.feature_cache import FeatureCache
+from dicomnode.inference.runtime import Runtime, load_built_in
 from dicomnode.inference.segmenter import segment
 from dicomnode.pipeline import Tools, prompts_of
 from dicomnode.planning import job_of, plan
@@ -63,12 +64,12 @@ def _compare_readers(folder: Path) -> None:
 
 
 def _measure(pair: Pair, paths: list[Path]) -> list[tuple[str, float, str, float]]:
-    runtime = load_runtime("classical")
+    runtime = load_built_in("classical")
     with Decoders() as decoders:
         read, stack = _timed(lambda: read_stack(pair.images, decoders))
         job = job_of(pair, JobOptions(), runtime.identity)
         found = prompts_of(job, stack, Tools(runtime=runtime, decoders=decoders))
-    segmenting, masks = _timed(lambda: segment(stack, found.prompts, runtime, lambda _done, _total: None))
+    segmenting, masks = _timed(lambda: _segment(stack, found.prompts, runtime))
     boxes = sum(len(prompt.boxes) for prompt in found.prompts)
     writing, objects = _timed(lambda: write_objects(masks, stack, pair.annotation, runtime.identity, "1"))
     plain_write, _ = _timed(lambda: _write_with_highdicom(masks, paths, runtime.identity))
@@ -82,6 +83,10 @@ def _measure(pair: Pair, paths: list[Path]) -> list[tuple[str, float, str, float
         ("write the SEG", writing, "highdicom alone", plain_write),
         ("check the SEG", checking, "writing it", writing),
     ]
+
+
+def _segment(stack: Stack, prompts: Sequence[Prompt], runtime: Runtime) -> tuple[Mask, ...]:
+    return segment(stack, prompts, runtime, JobOptions(), cache=FeatureCache(), progress=lambda _done, _total: None)
 
 
 def _timed(work: Callable[[], T]) -> tuple[float, T]:
@@ -126,7 +131,7 @@ def _write_with_highdicom(masks: tuple[Mask, ...], paths: list[Path], model: Any
         source_images=headers,
         pixel_array=pixels,
         segmentation_type=SegmentationTypeValues.BINARY,
-        segment_descriptions=[describe_segment(number, mask.prompt, model) for number, mask in enumerate(masks, 1)],
+        segment_descriptions=[describe_segment(number, mask, model) for number, mask in enumerate(masks, 1)],
         series_instance_uid=hd.UID(),
         series_number=1,
         sop_instance_uid=hd.UID(),

@@ -8,7 +8,7 @@ from pydicom import Dataset
 from dicomnode.dicom.codes import is_gross_tumour
 from dicomnode.dicom.prompts.codes import code_in
 from dicomnode.dicom.segments import describe_segment
-from dicomnode.domain import Code, JobOptions
+from dicomnode.domain import Code, JobOptions, Mask
 from tests.builders import ct_series, rtstruct, square
 from tests.fakes import FillsTheBox
 from tests.folders import prompts_of
@@ -51,7 +51,7 @@ def test_no_code_keeps_a_structure_set_from_being_described(
     ds.RTROIObservationsSequence[0].RTROIIdentificationCodeSequence = [code]
     found, _ = prompts_of(images, ds, tmp_path, JobOptions())
     (prompt,) = found.prompts
-    described = describe_segment(1, prompt, FillsTheBox().identity).segmented_property_type
+    described = describe_segment(1, Mask(prompt=prompt, planes={}), FillsTheBox().identity).segmented_property_type
     assert (described.scheme_designator != "99X") is (written is None)
     if written:
         assert (described.value, described.scheme_designator, described.meaning) == written

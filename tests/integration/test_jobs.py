@@ -3,9 +3,12 @@ from dataclasses import replace
 import pytest
 
 from dicomnode.domain import (
+    FOLLOW,
     DeliveryState,
     JobOptions,
     JobState,
+    Rule,
+    Strategy,
     StudyState,
 )
 from dicomnode.store import arrivals, deliveries, jobs
@@ -31,6 +34,14 @@ def test_a_job_comes_back_with_its_instances(database: Database, spool: Spool) -
     assert job.images.images == (replace(image(), path=spool.path("1.2.3.1-aa.dcm")),)
     assert job.annotation == replace(annotation(), path=spool.path("1.2.4.1-bb.dcm"))
     assert job.options == JobOptions(roi="liver")
+
+
+def test_a_job_comes_back_with_its_rules(database: Database, spool: Spool) -> None:
+    rules = (Rule(modality=("CT",), window="lung"), Rule(roi="liver", strategy=Strategy.STATIC, propagate=FOLLOW))
+    options = JobOptions(strategy=Strategy.PROPAGATE, propagate=2, window="40/400", reference=True, rules=rules)
+    receive(database, image(), annotation())
+    dispatch(database, options=options)
+    assert jobs.load(database, spool, jobs.job_row(database, "j1")).options == options
 
 
 def test_a_study_that_received_something_meanwhile_is_not_dispatched(database: Database, clock: Clock) -> None:

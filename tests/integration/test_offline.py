@@ -130,6 +130,16 @@ def test_boxes_alone_are_segmented_each_on_the_stack_it_names(tmp_path: Path) ->
     assert not result.job.annotation.path.exists()
 
 
+def test_a_seg_says_by_which_strategy_each_segment_was_made(tmp_path: Path) -> None:
+    save(ct_series(), tmp_path / "in")
+    boxes = ("1.2/1@1-3:9.5,7.5,20.5,16.5", "1.2/1@2:9.5,7.5,20.5,16.5")
+    (result,) = _segment(tmp_path / "in", tmp_path / "out", boxes=boxes).results
+    items = dcmread(result.objects[0].path).SegmentSequence
+    parameters = [item.SegmentationAlgorithmIdentificationSequence[0].AlgorithmParameters for item in items]
+    assert ["strategy=propagate" in said for said in parameters] == [True, False]
+    assert ["strategy=per-plane" in said for said in parameters] == [False, True]
+
+
 def test_boxes_stand_beside_what_is_annotated(tmp_path: Path) -> None:
     _study(tmp_path / "in")
     report = _segment(tmp_path / "in", tmp_path / "out", boxes=(f"{STUDY}.2@0:1,1,5,5",))

@@ -17,7 +17,7 @@ from dicomnode.dicom.scan import scan
 from dicomnode.dicom.segmentation import write_objects
 from dicomnode.domain import Annotation, Box, Fact, Mask, Stack, WrittenObject
 from dicomnode.errors import Reason, Refused
-from dicomnode.inference.segmenter import segment, summarise
+from dicomnode.inference.segmenter import summarise
 from dicomnode.offline import save_objects
 from dicomnode.planning import plan
 from tests.builders import ct_series, rtstruct, save, square
@@ -26,7 +26,7 @@ from tests.folders import outcome_of, planes_of, stack_of
 from tests.multiframe import enhanced
 from tests.reading import voxels_of_seg
 from tests.validation import errors_of
-from tests.values import annotation, mask, prompt
+from tests.values import annotation, mask, masks_of, prompt
 
 MODEL = FillsTheBox().identity
 SHAPE = (32, 40)
@@ -209,7 +209,7 @@ def test_each_prompted_frame_of_a_cine_has_a_seg_of_its_own(tmp_path: Path, draw
     stack = stack_of([source], tmp_path / "in")
     assert Fact.CINE in stack.facts
     prompts = [prompt({stack.planes[2].key: BOX, stack.planes[4].key: BOX}), prompt({stack.planes[4].key: BOX}, "two")]
-    masks = segment(stack, prompts, FillsTheBox(), lambda _done, _total: None)
+    masks = masks_of(stack, prompts, FillsTheBox())
     paths = [one.path for one in save_objects(write(masks, stack, drawn), tmp_path / "out" / "cine")]
     assert [path.name for path in paths] == ["cine_SEG.dcm", "cine_SEG-2.dcm"]
     segs = [dcmread(path) for path in paths]

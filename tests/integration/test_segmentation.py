@@ -94,6 +94,7 @@ def test_other_boxes_masks_weights_parameters_or_annotations_are_another_uid(tmp
         ([same], annotation, replace(MODEL, source="other weights")),
         ([same], annotation, replace(MODEL, version="2")),
         ([same], annotation, replace(MODEL, parameters=(("window", "wide"),))),
+        ([replace(same, parameters=(("strategy", "static"),))], annotation, MODEL),
     ]
     uids = [
         write_objects(masks, stack, of, model, "1")[0].sop_instance_uid for masks, of, model in [*variants, variants[0]]

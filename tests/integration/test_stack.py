@@ -50,6 +50,13 @@ def test_uncompressed_pixels_are_read_as_they_were_stored(tmp_path: Path, syntax
     assert stack.planes[0].values()[0, 0] == PIXELS[0, 0] - 1024
 
 
+def test_a_stack_has_the_body_part_of_its_first_plane_in_capitals(tmp_path: Path) -> None:
+    images = ct_series(planes=2)
+    images[0].BodyPartExamined, images[1].BodyPartExamined = " Chest", "ABDOMEN"
+    assert stack_of(images, tmp_path / "part").body_part == "CHEST"
+    assert stack_of(ct_series(planes=1), tmp_path / "none").body_part == ""
+
+
 @pytest.mark.parametrize("syntax", [RLELossless, JPEGLSLossless, JPEG2000Lossless], ids=lambda uid: uid.name)
 def test_lossless_pixels_are_read_as_they_were_stored(tmp_path: Path, syntax: UID) -> None:
     images = compressed(ct_series(planes=2), syntax)

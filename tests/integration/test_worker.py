@@ -3,7 +3,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Timer
@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from dicomnode.dicom.instances import describe
 from dicomnode.domain import Job, JobOptions, Outcome
 from dicomnode.errors import Reason, Refused, Unavailable
+from dicomnode.inference.loading import ModelWish
 from dicomnode.planning import job_of, plan
-from dicomnode.worker import LoadRuntime, NamedModel, Worker
+from dicomnode.worker import LoadRuntime, Worker, WorkerLimits
 from tests.builders import ct_series, rtstruct, save, square
-from tests.fakes import EndsTheProcess, FillsTheBox
+from tests.fakes import EndsTheProcess, FillsTheBox, Size
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,19 +31,19 @@ class EndsTheProcessOnce(FillsTheBox):
     def __call__(self) -> "EndsTheProcessOnce":
         return self
 
-    def encode(self, image: NDArray[np.float32], spacing: tuple[float, float]) -> tuple[int, int]:
+    def encode(self, images: Sequence[NDArray[np.float32]], spacing: tuple[float, float]) -> list[Size]:
         """End the process the first time."""
         if not self.flag.exists():
             self.flag.touch()
             os.kill(os.getpid(), signal.SIGKILL)
-        return FillsTheBox.encode(self, image, spacing)
+        return FillsTheBox.encode(self, images, spacing)
 
 
 @dataclass(frozen=True, slots=True)
 class NeverEnds(FillsTheBox):
     """A model that hangs."""
 
-    def encode(self, image: NDArray[np.float32], spacing: tuple[float, float]) -> tuple[int, int]:  # noqa: ARG002
+    def encode(self, images: Sequence[NDArray[np.float32]], spacing: tuple[float, float]) -> list[Size]:  # noqa: ARG002
         """Hang."""
         time.sleep(3600)
         raise AssertionError("unreachable")
@@ -52,7 +53,7 @@ class NeverEnds(FillsTheBox):
 class HasABug(FillsTheBox):
     """A model with a bug."""
 
-    def encode(self, image: NDArray[np.float32], spacing: tuple[float, float]) -> tuple[int, int]:  # noqa: ARG002
+    def encode(self, images: Sequence[NDArray[np.float32]], spacing: tuple[float, float]) -> list[Size]:  # noqa: ARG002
         """Raise what nobody expects."""
         raise ZeroDivisionError("a bug")
 
@@ -74,7 +75,7 @@ def job(tmp_path: Path) -> Job:
 @pytest.fixture
 def worker(request: pytest.FixtureRequest) -> Iterator[Worker]:
     load: LoadRuntime = request.param
-    worker = Worker(load, deadline=60)
+    worker = Worker(load, WorkerLimits(deadline=60))
     yield worker
     worker.stop()
 
@@ -84,7 +85,7 @@ def test_the_model_says_who_it_is(worker: Worker) -> None:
     assert worker.identity() == FillsTheBox().identity
 
 
-@pytest.mark.parametrize("worker", [NamedModel("no such model")], indirect=True)
+@pytest.mark.parametrize("worker", [ModelWish(name="none", folder=Path("/nowhere"))], indirect=True)
 def test_a_model_that_is_not_there_is_refused(worker: Worker) -> None:
     with pytest.raises(Refused) as refused:
         worker.identity()
@@ -125,7 +126,7 @@ def test_a_bug_comes_back_as_what_it_is(worker: Worker, job: Job) -> None:
 
 
 def test_a_job_that_does_not_end_is_broken_off(job: Job) -> None:
-    worker = Worker(NeverEnds, deadline=2)
+    worker = Worker(NeverEnds, WorkerLimits(deadline=2))
     assert str(worker.run(job)) == "the job took longer than 2 s"
     worker.stop()
 

@@ -33,7 +33,8 @@ def box_of(inside: Inside) -> Placed:
 
 def logits_of(image: Grey, *boxes: Placed) -> Grey:
     runtime = ClassicalRuntime()
-    return runtime.decode(runtime.encode(image, (1.0, 1.0)), np.array(boxes, np.float64))
+    (features,) = runtime.encode([image], (1.0, 1.0))
+    return runtime.decode(features, np.array(boxes, np.float64)).logits
 
 
 def mask_of(image: Grey, box: Placed) -> Inside:
@@ -117,10 +118,18 @@ def test_boxes_together_give_what_each_gives_alone() -> None:
     np.testing.assert_array_equal(logits_of(image, *boxes), alone)
 
 
+def test_it_predicts_no_quality_and_asks_to_keep_nothing() -> None:
+    runtime = ClassicalRuntime()
+    (features,) = runtime.encode([image_of(DISC)], (1.0, 1.0))
+    assert np.isnan(runtime.decode(features, np.array([box_of(DISC)])).quality).all()
+    assert runtime.size_of(features) == 0
+
+
 def test_no_boxes_give_no_masks() -> None:
     runtime = ClassicalRuntime()
-    features = runtime.encode(image_of(DISC), (1.0, 1.0))
-    assert runtime.decode(features, np.empty((0, 4))).shape == (0, *SHAPE)
+    (features,) = runtime.encode([image_of(DISC)], (1.0, 1.0))
+    decoded = runtime.decode(features, np.empty((0, 4)))
+    assert (decoded.logits.shape, decoded.quality.shape) == ((0, *SHAPE), (0,))
 
 
 def test_logits_are_float32_of_box_row_and_column() -> None:
@@ -193,14 +202,15 @@ def test_turning_the_image_turns_the_mask() -> None:
 def test_a_bright_disc_on_pixels_that_are_not_square_is_recovered() -> None:
     runtime = ClassicalRuntime()
     flat: Inside = np.hypot(COLUMN - 50, 3 * (ROW - 44)) <= 30
-    features = runtime.encode(image_of(flat), (3.0, 1.0))
-    assert dice(runtime.decode(features, np.array([box_of(flat)]))[0] > 0, flat) > 0.95
+    (features,) = runtime.encode([image_of(flat)], (3.0, 1.0))
+    assert dice(runtime.decode(features, np.array([box_of(flat)])).logits[0] > 0, flat) > 0.95
 
 
 def test_of_a_colour_image_the_brightness_counts() -> None:
     grey = image_of(DISC)
     colours = np.stack([grey + 9, grey - 9 * 0.299 / 0.587, grey], axis=-1)
-    assert np.allclose(ClassicalRuntime().encode(colours, (1.0, 1.0)).image, grey, atol=1e-3)
+    (features,) = ClassicalRuntime().encode([colours], (1.0, 1.0))
+    assert np.allclose(features.image, grey, atol=1e-3)
     assert dice(mask_of(colours, box_of(DISC)), DISC) > 0.95
 
 

@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from dicomnode.dicom.cpus import usable_cpus
+from dicomnode.cpus import usable_cpus
 
 
 def test_the_processors_of_this_process_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:

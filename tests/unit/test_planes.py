@@ -1,6 +1,6 @@
 import numpy as np
 
-from dicomnode.inference.segmenter import model_view
+from dicomnode.inference.runtime import AsShown
 from tests.values import plane
 
 
@@ -26,7 +26,7 @@ def test_padding_is_black_where_the_values_are_turned_round() -> None:
     stored = np.array([[4095, 4095], [600, 1000]], dtype=np.uint16)
     turned = plane(stored=stored, inverted=True, padding=(4095, 4095))
     assert turned.values().tolist() == [[1000, 1000], [600, 1000]]
-    assert turned.shown().tolist() == model_view(turned).tolist() == [[-1000, -1000], [-600, -1000]]
+    assert turned.shown().tolist() == AsShown().image(turned).tolist() == [[-1000, -1000], [-600, -1000]]
 
 
 def test_a_colour_plane_shows_its_colours() -> None:
@@ -35,7 +35,7 @@ def test_a_colour_plane_shows_its_colours() -> None:
     assert colour.is_colour
     assert not plane().is_colour
     assert (colour.shown() == stored).all()
-    assert (colour.shown().dtype.name, model_view(colour).dtype.name) == ("uint8", "float32")
+    assert (colour.shown().dtype.name, AsShown().image(colour).dtype.name) == ("uint8", "float32")
 
 
 def test_a_plane_of_nothing_but_padding_keeps_its_values() -> None:
@@ -47,5 +47,5 @@ def test_a_model_sees_monochrome1_turned_round_and_the_values_stay() -> None:
     stored = np.array([[-31, 115]], dtype=np.int16)
     turned = plane(stored=stored, inverted=True)
     assert turned.values().tolist() == [[-31, 115]]
-    assert model_view(turned).tolist() == [[31, -115]]
-    assert model_view(plane(stored=stored)).tolist() == [[-31, 115]]
+    assert AsShown().image(turned).tolist() == [[31, -115]]
+    assert AsShown().image(plane(stored=stored)).tolist() == [[-31, 115]]

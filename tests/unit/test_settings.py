@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dicomnode.dicom.labels import read_tables
-from dicomnode.domain import JobOptions
+from dicomnode.domain import FOLLOW, JobOptions, Rule, Strategy
 from dicomnode.errors import SettingsError
 from dicomnode.settings import Place, Settings, Surroundings, get, parse, places
 from dicomnode.settings.toml_text import line_of, value_of, with_value
@@ -52,6 +52,22 @@ def test_a_data_folder_without_any_home_must_be_set() -> None:
         parse("", FILE, Surroundings(environment={}, folder=Path("/")))
 
 
+def test_imported_models_lie_in_the_data_folder_by_default() -> None:
+    assert parsed("").models_folder == Path("/home/user/.local/share/dicomnode/models")
+    assert parsed('[node]\ndata_dir = "data"').models_folder == Path("/etc/site/data/models")
+
+
+@pytest.mark.parametrize(
+    ("given", "means"), [("models", "/etc/site/models"), ("~/models", "/home/user/models"), ("/models", "/models")]
+)
+def test_a_models_folder_is_relative_to_the_settings_file(given: str, means: str) -> None:
+    assert parsed(f'[model]\nfolder = "{given}"').models_folder == Path(means)
+
+
+def test_an_imported_model_may_be_named() -> None:
+    assert parsed('[model]\nname = "lite-medsam"').model.name == "lite-medsam"
+
+
 def test_a_whole_number_is_a_number_of_seconds() -> None:
     assert parsed("[readiness]\nquiet_seconds = 3").readiness.quiet_seconds == 3.0
 
@@ -78,6 +94,43 @@ swap_spacing = true
     )
 
 
+def test_what_is_set_of_the_model_and_its_rules_is_asked_of_each_job() -> None:
+    text = """[model]
+strategy = "static"
+propagate = "auto"
+window = "60/300"
+reference = true
+
+[[model.rules]]
+modality = ["pt ", "MR"]
+strategy = "triplanar-vote"
+
+[[model.rules]]
+body_part = ["chest"]
+window = "lung"
+
+[[model.rules]]
+roi = "node.*"
+propagate = 0
+"""
+    options = parsed(text).job_options()
+    assert (options.strategy, options.propagate) == (Strategy.STATIC, FOLLOW)
+    assert (options.window, options.reference) == ("60/300", True)
+    assert options.rules == (
+        Rule(modality=("PT", "MR"), strategy=Strategy.TRIPLANAR_VOTE),
+        Rule(body_part=("CHEST",), window="lung"),
+        Rule(roi="node.*", propagate=0),
+    )
+    assert parsed("[model]\npropagate = 3").job_options().propagate == 3
+
+
+def test_settings_that_are_shown_are_settings_again() -> None:
+    text = '[model]\npropagate = "auto"\n[[model.rules]]\nmodality = ["MR"]\npropagate = 2\n'
+    shown = parsed(text).model_dump(mode="json", exclude_none=True)
+    assert shown["model"]["propagate"] == "auto"
+    assert Settings.model_validate(shown) == parsed(text)
+
+
 def test_the_content_of_the_tables_of_names_belongs_to_what_is_asked(tmp_path: Path) -> None:
     file = tmp_path / "labels.toml"
     digests = []
@@ -102,7 +155,26 @@ def test_the_content_of_the_tables_of_names_belongs_to_what_is_asked(tmp_path: P
         ('[node]\nae_title = "  "', "line 2: node.ae_title: found '  '"),
         ('[node]\ndata_dir = ""', "line 2: node.data_dir: found ''; allowed: the path of a folder"),
         ('[node]\ndata_dir = "~sam/data"', "found '~sam/data'; allowed: the path of a folder"),
-        ('[model]\nname = "magic"', "found 'magic'; allowed: one of: classical"),
+        ('[model]\nname = "Magic"', "found 'Magic'; allowed: classical, or the name of an imported model"),
+        ('[model]\nname = "../x"', "found '../x'; allowed: classical"),
+        ('[model]\nfolder = ""', "line 2: model.folder: found ''; allowed: the path of a folder"),
+        ("[model]\nfolder = 3", "line 2: model.folder: found 3; allowed: the path of a folder"),
+        ('[model]\nstrategy = "guess"', "line 2: model.strategy: found 'guess'; allowed: one of: auto, per-plane"),
+        ("[model]\npropagate = -1", "found -1; allowed: a whole number of planes, 0 or more"),
+        ("[model]\npropagate = true", "found True; allowed: a whole number of planes"),
+        ("[model]\npropagate = 1.5", "found 1.5; allowed: a whole number of planes"),
+        ('[model]\nwindow = "wide"', "line 2: model.window: found 'wide'; allowed: one of: auto, percentiles"),
+        ('[model]\nwindow = "40/0"', "found '40/0'"),
+        ("[model]\nreference = 1", "found 1; allowed: true or false"),
+        ("[model]\nrules = 1", "line 2: model.rules: found 1; allowed: [[model.rules]] tables"),
+        ("[model]\nrules = [1]", "model.rules.#1: found 1; allowed: a table with window"),
+        ('[[model.rules]]\nstrategy = "x"', "line 2: model.rules.#1.strategy: found 'x'; allowed: one of: auto"),
+        ("[[model.rules]]\npropagate = 1\nrio = 2", "line 3: model.rules.#1.rio: there is no such setting"),
+        ('[[model.rules]]\nroi = "a"', "(it has no window, strategy or propagate)"),
+        ('[[model.rules]]\nroi = "a"\nwindow = "lung"', "(a window is of a whole stack, so that it goes without roi)"),
+        ('[[model.rules]]\nmodality = "CT"\npropagate = 1', "found 'CT'; allowed: a list of modalities"),
+        ('[[model.rules]]\nmodality = ["C-T"]\npropagate = 1', "model.rules.#1.modality: found ['C-T']"),
+        ('[[model.rules]]\npropagate = 1\n[[model.rules]]\nroi = "("\npropagate = 1', "line 4: model.rules.#2.roi"),
         ('[prompts]\nroi = "("', "unterminated"),
         ("[prompts]\nmargin_mm = -0.5", "found -0.5; allowed: a number of millimetres, 0 or more"),
         ("[prompts]\nown_results = 1", "found 1; allowed: true or false"),

@@ -50,6 +50,12 @@ def test_a_region_is_a_prompt_with_its_box_on_the_plane_it_was_drawn_on() -> Non
     assert (prompt.label, prompt.source_item, prompt.margin_mm) == ("organ", "1", 0.0)
 
 
+def test_one_box_for_a_range_of_planes_stays_one() -> None:
+    extents = dict.fromkeys((1, 2), (box(2, 2, 6, 6),))
+    assert only(settled(region(extents=extents, solid=True))).solid
+    assert not only(settled(region(extents=extents))).solid
+
+
 def test_several_parts_on_a_plane_are_one_box() -> None:
     prompt = only(settled(region(extents={1: (box(1, 1, 4, 4), box(6, 2, 9, 7))})))
     assert list(prompt.boxes.values()) == [box(1, 1, 9, 7)]

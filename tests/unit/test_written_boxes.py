@@ -1,6 +1,7 @@
 """Boxes that a user writes mean one stack and planes of it, or are refused in words that name them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -132,6 +133,14 @@ def test_a_box_in_space_has_its_extent_on_every_plane_of_the_range_in_either_ord
     every = {0: (BOX,), 1: (BOX,), 2: (BOX,)}
     texts = [f"1.2/1@{planes}:1.5,-0.5,7,4.25" for planes in ("0-2", "2-0", "1.3.3-0", "1.3.2")]
     assert regions(texts) == [every, every, every, {1: (BOX,)}]
+
+
+def test_a_box_on_a_range_of_planes_is_one_and_several_are_not() -> None:
+    stack = stack_at(0.0, 2.5, 5.0)
+    ranges = [parse_box(f"1.2/1@{planes}:1,2,3,4") for planes in ("0-2", "2-1", "1", "1-1")]
+    several = replace(ranges[0], parts=(*ranges[0].parts, *ranges[2].parts))
+    found = regions_of_written([*ranges, several], stack).regions
+    assert [region.solid for region in found] == [True, True, False, False, False]
 
 
 def test_a_plane_that_could_not_be_read_is_told() -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.uid import UID
 
-from dicomnode.dicom.cpus import usable_cpus
+from dicomnode.cpus import usable_cpus
 from dicomnode.dicom.pixels.image_pixel import ImagePixel
 from dicomnode.errors import Reason, Refused, Unavailable
 

@@ -181,6 +181,7 @@ def _prompt(part: _Part, label: str, around: Surroundings) -> tuple[Prompt, list
         source_item=region.item,
         outlines={planes[index].key: lines for index, lines in region.outlines.items()},
         notes=tuple(notes),
+        solid=region.solid,
     )
     return prompt, exclusions
 

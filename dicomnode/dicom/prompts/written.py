@@ -145,6 +145,7 @@ def regions_of_written(boxes: Iterable[WrittenBox], stack: Stack) -> Regions:
                 tracking_id=written.tracking_id,
                 tracking_uid=written.tracking_uid,
                 margin_included=written.margin_included,
+                solid=len(written.parts) == 1 and len(extents) > 1,
             )
         )
     return Regions(regions=tuple(regions), exclusions=tuple(exclusions))

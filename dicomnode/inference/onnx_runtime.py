@@ -1,0 +1,99 @@
+"""The engine `onnx`: ONNX Runtime on the CPU, in fp32."""
+
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as failures  # pyright: ignore[reportAttributeAccessIssue]
+
+from dicomnode.cpus import usable_cpus
+from dicomnode.errors import Reason, Refused, SettingsError
+from dicomnode.inference.engines import Device, EngineIdentity, EngineName, EngineWish, Precision, settle
+from dicomnode.inference.onnx_pairs import Port, Signature
+
+_ONLY_ERRORS = 3  # of ONNX Runtime's levels of severity
+_FAILURES = (
+    failures.Fail,
+    failures.InvalidArgument,
+    failures.InvalidGraph,
+    failures.InvalidProtobuf,
+    failures.NoSuchFile,
+    failures.NotImplemented,
+    failures.RuntimeException,
+)
+
+
+Features = dict[str, NDArray[np.float32]]  # what the network knows of one plane: the decoder's inputs but for the boxes
+
+
+class OnnxEngine:
+    """A network in two sessions, encoder and decoder."""
+
+    batch = 1  # more are no faster on a CPU
+
+    def __init__(self, folder: Path, identity: EngineIdentity) -> None:
+        self.identity = identity
+        self._encoder = _session(folder / "encoder.onnx")
+        self._decoder = _session(folder / "decoder.onnx")
+        self._images = self._encoder.get_inputs()[0].name
+        self._features = [one.name for one in self._encoder.get_outputs()]
+
+    def encode(self, images: NDArray[np.float32]) -> list[Features]:
+        """Return the features of each of `images`, (image, 3, 256, 256) float32 in 0..1."""
+        found = dict(zip(self._features, _run(self._encoder, {self._images: images}), strict=True))
+        return [{name: one[number : number + 1] for name, one in found.items()} for number in range(len(images))]
+
+    def decode(self, features: Features, boxes: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return logits, (box, 256, 256) float32, and predicted IoU, (box,) float32."""
+        logits, quality = _run(self._decoder, {**features, "boxes": boxes})
+        return logits, quality
+
+    def size_of(self, features: Features) -> int:
+        """Return how many bytes `features` take."""
+        return sum(one.nbytes for one in features.values())
+
+
+def open_engine(folder: Path, wish: EngineWish) -> OnnxEngine:
+    """Return the engine with the model in `folder`; a wish for a GPU is refused: that is for the engine torch."""
+    if wish.device is Device.CUDA:
+        raise SettingsError("device 'cuda'", "engine 'onnx' runs on the CPU; engine 'torch' runs on a GPU")
+    precision = settle(wish, Device.CPU, (Precision.FP32,), Precision.FP32)
+    identity = EngineIdentity(
+        engine=EngineName.ONNX,
+        version=ort.__version__,
+        device=Device.CPU,
+        precision=precision,
+        reason="engine onnx computes in fp32 on the CPU",
+    )
+    return OnnxEngine(folder, identity)
+
+
+def signature_of(graph: Path) -> Signature:
+    """Return what the graph in the file at `graph` takes and gives."""
+    session = _session(graph)
+    return Signature(inputs=tuple(map(_port, session.get_inputs())), outputs=tuple(map(_port, session.get_outputs())))
+
+
+def _port(tensor: ort.NodeArg) -> Port:
+    return Port(tensor.name, tensor.type, tuple(size if isinstance(size, int) else None for size in tensor.shape))
+
+
+def _session(graph: Path) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = usable_cpus()
+    options.log_severity_level = _ONLY_ERRORS
+    options.use_deterministic_compute = True
+    try:
+        return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    except _FAILURES as error:
+        raise Refused(Reason.BAD_MODEL, str(graph), f"ONNX Runtime cannot load it: {error}") from error
+
+
+def _run(session: ort.InferenceSession, inputs: dict[str, NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+    try:
+        found = cast("list[NDArray[np.float32]]", session.run(None, inputs))
+    except _FAILURES as error:
+        raise Refused(Reason.BAD_MODEL, "ONNX Runtime", f"it failed on the model: {error}") from error
+    return found

@@ -1,0 +1,110 @@
+"""The engine `openvino`: OpenVINO on the CPU, in fp32, bf16 or int8."""
+
+from pathlib import Path
+
+import numpy as np
+import openvino as ov
+from numpy.typing import NDArray
+
+from dicomnode.cpus import usable_cpus
+from dicomnode.errors import Reason, Refused, SettingsError
+from dicomnode.inference.engines import Device, EngineIdentity, EngineName, EngineWish, Precision, settle
+from dicomnode.inference.layouts import DECODER_NAME, ENCODER_NAME, INT8_ENCODER_NAME, INT8_WEIGHTS_NAME
+from dicomnode.inference.lineage import sha256_of
+
+_SIDE = 256
+_HINTS = {Precision.FP32: "f32", Precision.BF16: "bf16", Precision.INT8: "bf16"}
+
+
+Features = tuple[ov.Tensor, ...]  # what the network knows of one plane: the decoder's inputs but for the boxes
+
+
+class OpenVinoEngine:
+    """A network in two compiled models, encoder and decoder, each with a request of its own."""
+
+    batch = 1  # more are no faster on a CPU
+
+    def __init__(self, encoder: Path, decoder: Path, identity: EngineIdentity) -> None:
+        self.identity = identity
+        core = ov.Core()
+        hint = _HINTS[identity.precision]
+        # one plane at a time, and told so: with a free number of planes less can be settled beforehand
+        self._encoder = _compiled(core, encoder, hint, [1, 3, _SIDE, _SIDE]).create_infer_request()
+        self._features = len(self._encoder.model_outputs)
+        self._decoder = _compiled(core, decoder, hint, None).create_infer_request()
+
+    def encode(self, images: NDArray[np.float32]) -> list[Features]:
+        """Return the features of each of `images`, (image, 3, 256, 256) float32 in 0..1."""
+        return [self._encode(images[number : number + 1]) for number in range(len(images))]
+
+    def _encode(self, image: NDArray[np.float32]) -> Features:
+        _infer(self._encoder, [ov.Tensor(np.ascontiguousarray(image))])
+        return tuple(_copied(self._encoder.get_output_tensor(number)) for number in range(self._features))
+
+    def decode(self, features: Features, boxes: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return logits, (box, 256, 256) float32, and predicted IoU, (box,) float32."""
+        _infer(self._decoder, [*features, ov.Tensor(np.ascontiguousarray(boxes))])
+        logits, quality = (self._decoder.get_output_tensor(number).data.copy() for number in (0, 1))
+        return logits, quality
+
+    def size_of(self, features: Features) -> int:
+        """Return how many bytes `features` take."""
+        return sum(one.byte_size for one in features)
+
+
+def open_engine(folder: Path, wish: EngineWish) -> OpenVinoEngine:
+    """Return the engine with the model in `folder`; a GPU is refused, and int8 where it was not made before."""
+    if wish.device is Device.CUDA:
+        raise SettingsError("device 'cuda'", "engine 'openvino' runs on the CPU; engine 'torch' runs on a GPU")
+    fast = "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    best = Precision.BF16 if fast else Precision.FP32
+    precision = settle(wish, Device.CPU, tuple(_HINTS), best)
+    encoder, decoder, derived = folder / ENCODER_NAME, folder / DECODER_NAME, ""
+    if precision is Precision.INT8:
+        encoder = folder / INT8_ENCODER_NAME
+        if not encoder.exists():
+            detail = f"{encoder} is missing: `dicomnode models quantize {folder.name}` makes it"
+            raise SettingsError("precision 'int8'", detail)
+        derived = sha256_of(folder / INT8_WEIGHTS_NAME)
+    why = "the CPU computes in bf16" if fast else "the CPU does not compute in bf16"
+    identity = EngineIdentity(
+        engine=EngineName.OPENVINO,
+        version=str(ov.get_version()),
+        device=Device.CPU,
+        precision=precision,
+        reason=why if wish.precision is Precision.AUTO else "as set",
+        derived=derived,
+    )
+    return OpenVinoEngine(encoder, decoder, identity)
+
+
+def _compiled(core: ov.Core, graph: Path, hint: str, shape: list[int] | None) -> ov.CompiledModel:
+    asked = {
+        "INFERENCE_PRECISION_HINT": hint,
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": usable_cpus(),
+        "ENABLE_CPU_PINNING": False,  # jobs of other processes run on these CPUs as well
+    }
+    try:
+        model = core.read_model(graph)
+        if shape:
+            model.reshape({model.inputs[0].get_any_name(): shape})
+        return core.compile_model(model, "CPU", asked)
+    except RuntimeError as error:
+        raise Refused(Reason.BAD_MODEL, str(graph), f"OpenVINO cannot load it: {error}") from error
+
+
+def _infer(request: ov.InferRequest, inputs: list[ov.Tensor]) -> None:
+    try:
+        for number, tensor in enumerate(inputs):
+            request.set_input_tensor(number, tensor)
+        request.infer()
+    except RuntimeError as error:
+        raise Refused(Reason.BAD_MODEL, "OpenVINO", f"it failed on the model: {error}") from error
+
+
+def _copied(tensor: ov.Tensor) -> ov.Tensor:
+    """Return a copy, as a request writes its next outputs where it wrote the last."""
+    copy = ov.Tensor(tensor.element_type, tensor.shape)
+    tensor.copy_to(copy)
+    return copy

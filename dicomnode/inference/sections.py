@@ -1,0 +1,124 @@
+"""The images that a model looks at: planes of a stack, and sections through the rows and columns of all of them."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dicomnode.domain import Box, Stack
+from dicomnode.geometry import spacing_of
+from dicomnode.inference.boxes import EDGE, centres, image_of, within
+from dicomnode.inference.runtime import Look
+
+MAJORITY = 2  # of three
+
+
+class Through(StrEnum):
+    """What an image shows of a stack."""
+
+    PLANE = "plane"  # (row, column)
+    ROW = "row"  # one row of every plane: (plane, column), coronal in axial planes
+    COLUMN = "column"  # one column of every plane: (plane, row), sagittal in axial planes
+
+
+class Section(NamedTuple):
+    """One image that a model looks at: the plane, row or column of this number."""
+
+    through: Through
+    number: int
+
+
+def crossing(box: Box, planes: range, shape: tuple[int, int, int], least_side: float) -> dict[Section, Box]:
+    """Return the sections through the rows and columns of a 3-D box, and its box on each of them.
+
+    The 3-D box is `box` on each of `planes` of a stack of `shape` (planes, rows, columns).
+    """
+    count, rows, columns = shape
+    low, high = planes[0] + EDGE, planes[-1] - EDGE
+    found: dict[Section, Box] = {}
+    for through, (start, end), side in (
+        (Through.ROW, (box.x0, box.x1), columns),
+        (Through.COLUMN, (box.y0, box.y1), rows),
+    ):
+        flat = Box(x0=start, y0=low, x1=end, y1=high)
+        inside = within(flat, image_of((count, side)), (count, side), least_side) or flat
+        numbers = centres(box.y0, box.y1, rows) if through is Through.ROW else centres(box.x0, box.x1, columns)
+        found.update({Section(through, number): inside for number in numbers})
+    return found
+
+
+class Images:
+    """The images of `sections` of a stack as a model sees it; one thread asks at a time, best in order.
+
+    Sections through rows, or through columns, are held in memory together while they are asked for.
+    """
+
+    def __init__(self, stack: Stack, look: Look, sections: Iterable[Section]) -> None:
+        wanted: dict[Through, set[int]] = defaultdict(set)
+        for section in sections:
+            wanted[section.through].add(section.number)
+        self._stack, self._look = stack, look
+        self._distances = spacing_of(stack)
+        self._wanted = {through: sorted(indices) for through, indices in wanted.items()}
+        self._held: tuple[Through, NDArray[np.float32]] | None = None
+
+    def image(self, section: Section) -> NDArray[np.float32]:
+        """Return what `encode` takes of `section`: float32, its axes as `Through` says and a last one for colours."""
+        if section.through is Through.PLANE:
+            return self._look.image(self._stack.planes[section.number])
+        if self._held is None or self._held[0] is not section.through:
+            self._held = None  # the others are let go first
+            self._held = (section.through, self._through_all(section.through))
+        image: NDArray[np.float32] = self._held[1][self._wanted[section.through].index(section.number)]
+        return image
+
+    def spacing(self, section: Section) -> tuple[float, float]:
+        """Return the distances between rows and between columns of the image of `section`, in mm."""
+        if section.through is Through.PLANE:
+            return self._stack.planes[section.number].spacing
+        between_planes, between_rows, between_columns = self._distances
+        across = between_columns if section.through is Through.ROW else between_rows
+        return between_planes or across, across
+
+    def _through_all(self, through: Through) -> NDArray[np.float32]:
+        """Return the wanted sections through all planes, (section, plane, row or column) and perhaps colours."""
+        indices, axis = self._wanted[through], 0 if through is Through.ROW else 1
+        layers = (np.moveaxis(self._look.image(one).take(indices, axis), axis, 0) for one in self._stack.planes)
+        first = next(layers)
+        held = np.empty((len(indices), len(self._stack.planes), *first.shape[1:]), np.float32)
+        held[:, 0] = first
+        for number, layer in enumerate(layers, start=1):
+            held[:, number] = layer
+        return held
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Votes:
+    """How many of the three sections through a voxel have it inside: (plane, row, column) uint8, from plane `first`."""
+
+    first: int
+    counts: NDArray[np.uint8]
+
+    @classmethod
+    def on(cls, planes: range, shape: tuple[int, int, int]) -> "Votes":
+        """Return no votes on `planes` of a stack of `shape` (planes, rows, columns)."""
+        return cls(planes[0], np.zeros((len(planes), *shape[1:]), np.uint8))
+
+    def add(self, section: Section, inside: NDArray[np.bool_]) -> None:
+        """Count what is `inside` on `section`, its axes as `Through` says."""
+        planes = slice(self.first, self.first + len(self.counts))
+        match section.through:
+            case Through.PLANE:
+                self.counts[section.number - self.first] += inside
+            case Through.ROW:
+                self.counts[:, section.number] += inside[planes]
+            case Through.COLUMN:
+                self.counts[:, :, section.number] += inside[planes]
+
+    def won(self) -> dict[int, NDArray[np.bool_]]:
+        """Return the voxels that most sections have inside: plane index -> (row, column) bool."""
+        return {self.first + number: count >= MAJORITY for number, count in enumerate(self.counts)}

@@ -1,0 +1,151 @@
+"""Decide how each prompt is answered: by which strategy, on which sections, with which boxes."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from dicomnode.domain import FOLLOW, Box, Fact, JobOptions, Prompt, Rule, Stack, Strategy
+from dicomnode.inference.boxes import union
+from dicomnode.inference.propagation import AsReference, Beyond, Follow, InBox
+from dicomnode.inference.sections import Section, Through, crossing
+
+NOWHERE = range(0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Course:
+    """How one prompt is answered.
+
+    `boxes` are those that are known from the start; `up` and `down` the planes, outwards, where those of their
+    neighbours give them, which `follow` says how, and `open_ended` that nobody knows how far. `votes_on` are the planes
+    whose voxels are voted on.
+    """
+
+    prompt: Prompt
+    strategy: Strategy
+    boxes: Mapping[Section, Box]
+    up: range = NOWHERE
+    down: range = NOWHERE
+    follow: Follow | None = None
+    open_ended: bool = False
+    votes_on: range | None = None
+    parameters: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class Means(NamedTuple):
+    """What a course depends on beside its prompt."""
+
+    stack: Stack
+    options: JobOptions
+    least_side: float
+    box_strategy: Strategy
+
+
+def course_of(prompt: Prompt, means: Means) -> Course:
+    """Return how `prompt` is answered, as its options and their rules ask."""
+    asked = [rule for rule in means.options.rules if _fits(rule, means.stack, prompt)]
+    wanted = (rule.strategy for rule in asked if rule.strategy is not None)
+    reach = (rule.propagate for rule in asked if rule.propagate is not None)
+    return _course(next(wanted, means.options.strategy), prompt, means, next(reach, means.options.propagate))
+
+
+def wanted_window(stack: Stack, options: JobOptions) -> str:
+    """Return the window that is asked for `stack`: auto, a preset or LEVEL/WIDTH."""
+    asked = (rule.window for rule in options.rules if rule.window is not None and _fits(rule, stack, None))
+    return next(asked, options.window)
+
+
+def _fits(rule: Rule, stack: Stack, prompt: Prompt | None) -> bool:
+    """Return whether `rule` is for `prompt` on `stack`; one that names prompts is for no stack as a whole."""
+    if rule.modality and stack.modality not in rule.modality:
+        return False
+    if rule.body_part and stack.body_part not in rule.body_part:
+        return False
+    if rule.roi is None:
+        return True
+    names = (prompt.label, prompt.source_item) if prompt else ()
+    return any(re.fullmatch(rule.roi, name, re.IGNORECASE) for name in names)
+
+
+def _course(strategy: Strategy, prompt: Prompt, means: Means, reach: int) -> Course:
+    match strategy:
+        case Strategy.AUTO:
+            one_box = prompt.solid and means.stack.frame_of_reference_uid is not None
+            return _course(means.box_strategy if one_box else Strategy.PER_PLANE, prompt, means, reach)
+        case Strategy.PER_PLANE:
+            return _per_plane(prompt, means, reach)
+        case Strategy.PROPAGATE:
+            return _propagate(prompt, means)
+        case Strategy.STATIC:
+            return _static(prompt, means)
+        case Strategy.TRIPLANAR_VOTE:
+            return _triplanar_vote(prompt, means)
+
+
+def _per_plane(prompt: Prompt, means: Means, reach: int) -> Course:
+    """Return the course with each plane's own box, and `reach` planes followed beyond the first and the last."""
+    boxes, count = _drawn(prompt, means.stack), len(means.stack.planes)
+    first, last = min(boxes), max(boxes)
+    beyond = count if reach == FOLLOW else reach
+    return Course(
+        prompt=prompt,
+        strategy=Strategy.PER_PLANE,
+        boxes=_on_planes(boxes),
+        up=range(last + 1, min(last + beyond + 1, count)),
+        down=range(first - 1, max(first - beyond, 0) - 1, -1),
+        follow=Beyond(shape=means.stack.shape[1:], least_side=means.least_side, until_lost=reach == FOLLOW),
+        open_ended=reach == FOLLOW,
+        parameters=(("propagate", "auto" if reach == FOLLOW else str(reach)),) if reach else (),
+    )
+
+
+def _propagate(prompt: Prompt, means: Means) -> Course:
+    """Return the course from the middle plane outwards, as far as the planes of the boxes go."""
+    boxes = _drawn(prompt, means.stack)
+    first, last = min(boxes), max(boxes)
+    middle, whole = (first + last) // 2, union(boxes.values())
+    guarded = InBox(fallback=whole, shape=means.stack.shape[1:], least_side=means.least_side)
+    return Course(
+        prompt=prompt,
+        strategy=Strategy.PROPAGATE,
+        boxes=_on_planes({middle: boxes.get(middle, whole)}),
+        up=range(middle + 1, last + 1),
+        down=range(middle - 1, first - 1, -1),
+        follow=AsReference(fallback=whole) if means.options.reference else guarded,
+    )
+
+
+def _static(prompt: Prompt, means: Means, notes: tuple[str, ...] = ()) -> Course:
+    """Return the course with the box round all boxes on every plane from the first to the last."""
+    boxes = _drawn(prompt, means.stack)
+    planes, whole = range(min(boxes), max(boxes) + 1), union(boxes.values())
+    same = _on_planes(dict.fromkeys(planes, whole))
+    return Course(prompt=prompt, strategy=Strategy.STATIC, boxes=same, notes=notes)
+
+
+def _triplanar_vote(prompt: Prompt, means: Means) -> Course:
+    """Return the course of `static` on sections of all three directions; without one grid of voxels, `static` alone."""
+    stack = means.stack
+    if Fact.REGULAR not in stack.facts:
+        facts = ", ".join(sorted(stack.facts))
+        return _static(prompt, means, (f"{Strategy.TRIPLANAR_VOTE} needs a regular stack and this is {facts}: static",))
+    boxes = _drawn(prompt, stack)
+    planes, whole = range(min(boxes), max(boxes) + 1), union(boxes.values())
+    return Course(
+        prompt=prompt,
+        strategy=Strategy.TRIPLANAR_VOTE,
+        boxes=_on_planes(dict.fromkeys(planes, whole)) | crossing(whole, planes, stack.shape, means.least_side),
+        votes_on=planes,
+    )
+
+
+def _drawn(prompt: Prompt, stack: Stack) -> dict[int, Box]:
+    """Return the boxes of `prompt` by the index of their plane."""
+    index_of = {plane.key: index for index, plane in enumerate(stack.planes)}
+    return {index_of[key]: box for key, box in prompt.boxes.items()}
+
+
+def _on_planes(boxes: Mapping[int, Box]) -> dict[Section, Box]:
+    return {Section(Through.PLANE, index): box for index, box in boxes.items()}

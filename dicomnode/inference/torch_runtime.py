@@ -1,0 +1,126 @@
+"""The engine `torch`: PyTorch on the CPU or on an NVIDIA GPU."""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dicomnode.cpus import usable_cpus
+from dicomnode.errors import SettingsError
+from dicomnode.inference.engines import Device, EngineIdentity, EngineName, EngineWish, Precision, settle
+from dicomnode.inference.networks.lite_medsam import LiteMedSam
+from dicomnode.inference.networks.loading import load_network
+from dicomnode.inference.networks.mask_decoder import PlaneFeatures
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+_DTYPES = {Precision.FP32: torch.float32, Precision.BF16: torch.bfloat16, Precision.FP16: torch.float16}
+_ON_CPU = (Precision.FP32, Precision.BF16)
+_GPU_BATCH = 8  # planes
+
+
+class TorchEngine:
+    """A network on one device.
+
+    What a GPU has no memory for is done in halves, and in the end on the CPU; the memory is given back.
+    """
+
+    def __init__(self, network: LiteMedSam, identity: EngineIdentity) -> None:
+        self.identity = identity
+        self.batch = _GPU_BATCH if identity.device is Device.CUDA else 1
+        self._network = network.to(identity.device.value).eval()
+        self._spare: LiteMedSam | None = None
+
+    def encode(self, images: NDArray[np.float32]) -> list[PlaneFeatures]:
+        """Return the features of each of `images`, (image, 3, 256, 256) float32 in 0..1."""
+
+        def run(part: slice, network: LiteMedSam) -> list[PlaneFeatures]:
+            found = network.encode(torch.from_numpy(images[part]).to(_device(network)))
+            return [PlaneFeatures(*(one[number : number + 1] for one in found)) for number in range(len(found.image))]
+
+        return self._in_parts(run, slice(0, len(images)))
+
+    def decode(
+        self, features: PlaneFeatures, boxes: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return logits, (box, 256, 256) float32, and predicted IoU, (box,) float32."""
+
+        def run(part: slice, network: LiteMedSam) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+            device = _device(network)
+            plane = PlaneFeatures(*(one.to(device) for one in features))
+            logits, quality = network.decode(plane, torch.from_numpy(boxes[part]).to(device))
+            return [(logits.float().cpu().numpy(), quality.float().cpu().numpy())]
+
+        logits, quality = zip(*self._in_parts(run, slice(0, len(boxes))), strict=True)
+        return np.concatenate(logits), np.concatenate(quality)
+
+    def size_of(self, features: PlaneFeatures) -> int:
+        """Return how many bytes `features` take."""
+        return sum(one.nbytes for one in features)
+
+    def _in_parts(self, run: Callable[[slice, LiteMedSam], list[T]], part: slice) -> list[T]:
+        """Return what `run` gives for `part` of a batch, in halves where memory is short, one by one on the CPU."""
+        try:
+            with self._computing(self._network):
+                return run(part, self._network)
+        except torch.OutOfMemoryError:
+            count = part.stop - part.start  # the rest is out of the handler: its traceback would hold the memory
+        torch.cuda.empty_cache()
+        if count > 1:
+            log.warning("the GPU has no memory for a batch of %d", count, extra={"action": "batch_halved"})
+            middle = part.start + count // 2
+            first = self._in_parts(run, slice(part.start, middle))
+            return [*first, *self._in_parts(run, slice(middle, part.stop))]
+        log.warning("the GPU has no memory for one plane: the CPU does it", extra={"action": "gpu_left"})
+        self._spare = self._spare or deepcopy(self._network).cpu()
+        with self._computing(self._spare):
+            return run(part, self._spare)
+
+    @contextmanager
+    def _computing(self, network: LiteMedSam) -> Iterator[None]:
+        """Compute without gradients, in the engine's precision."""
+        dtype = _DTYPES[self.identity.precision]
+        with torch.inference_mode(), torch.autocast(_device(network).type, dtype, enabled=dtype is not torch.float32):
+            yield
+
+
+def open_engine(folder: Path, wish: EngineWish) -> TorchEngine:
+    """Return the engine with the model in `folder`, on a GPU where there is one and no other wish."""
+    torch.set_num_threads(usable_cpus())
+    device, found = _choose_device(wish.device)
+    allowed, best = _precisions(device)
+    precision = settle(wish, device, allowed, best)
+    identity = EngineIdentity(
+        engine=EngineName.TORCH, version=torch.__version__, device=device, precision=precision, reason=found
+    )
+    return TorchEngine(load_network(folder), identity)
+
+
+def _choose_device(wish: Device) -> tuple[Device, str]:
+    """Return the device to use, and why."""
+    there = torch.cuda.is_available()
+    if wish is Device.CUDA and not there:
+        raise SettingsError("device 'cuda'", f"PyTorch {torch.__version__} finds no GPU that it can use")
+    if wish is Device.CPU or not there:
+        return Device.CPU, "as set" if wish is Device.CPU else "PyTorch finds no GPU"
+    return Device.CUDA, f"PyTorch finds {torch.cuda.get_device_name()}"
+
+
+def _precisions(device: Device) -> tuple[tuple[Precision, ...], Precision]:
+    """Return which precisions `device` has, and the best."""
+    if device is Device.CPU:
+        return _ON_CPU, Precision.FP32
+    if torch.cuda.is_bf16_supported():
+        return tuple(_DTYPES), Precision.BF16
+    return (Precision.FP32, Precision.FP16), Precision.FP16
+
+
+def _device(network: LiteMedSam) -> torch.device:
+    return next(network.parameters()).device

@@ -1,0 +1,52 @@
+"""Weights of LiteMedSAM's layout drawn at random, for the published ones do not lie in this repository."""
+
+import re
+import shutil
+from collections.abc import Mapping
+from math import prod
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dicomnode.inference.layouts import DECODER_NAME, ENCODER_NAME, LAYOUT_NAME, WEIGHTS_NAME, Layout, read_layout
+from dicomnode.inference.safetensors_file import write_weights
+from dicomnode.shared import shared_file
+
+GRAPHS = shared_file("models/lite-medsam")
+Tensor = NDArray[np.float32] | NDArray[np.int64]
+
+_EMBEDDING = re.compile(r"(attention_biases|gaussian_matrix|(_embed|_tokens?|_embeddings\.\d)\.weight)$")
+
+
+def lite_medsam_layout() -> Layout:
+    """Return the list of tensors that comes with the graphs."""
+    return read_layout(GRAPHS / LAYOUT_NAME)
+
+
+def random_weights(seed: int) -> dict[str, Tensor]:
+    """Return all tensors of LiteMedSAM, no two alike, such that activations and logits are of the order of 1."""
+    generator = np.random.default_rng(seed)
+    return {one.name: _drawn(generator, one.name, one.shape) for one in lite_medsam_layout()}
+
+
+def model_folder(folder: Path, weights: Mapping[str, Tensor] | None = None) -> Path:
+    """Fill `folder` with the graphs and `weights`, random ones without, as an import does; return it."""
+    for name in (ENCODER_NAME, DECODER_NAME):
+        shutil.copyfile(GRAPHS / name, folder / name)
+    write_weights(folder / WEIGHTS_NAME, lite_medsam_layout(), weights or random_weights(1))
+    return folder
+
+
+def _drawn(generator: np.random.Generator, name: str, shape: tuple[int, ...]) -> Tensor:
+    if name.endswith("num_batches_tracked"):
+        return np.asarray(generator.integers(1000), np.int64)
+    values = generator.standard_normal(shape)
+    if name.endswith("running_var"):
+        values = np.exp(values / 5)
+    elif len(shape) == 1:
+        values = 1 + values / 5 if name.endswith(".weight") else values / 20  # a norm's scale, or what is added
+    elif not _EMBEDDING.search(name):
+        gain = 1 if ".local_conv." in name else 2  # an activation halves what it is given, and none follows that one
+        values *= (gain / prod(shape[1:])) ** 0.5
+    return values.astype(np.float32)
