@@ -16,7 +16,7 @@ from typing import Any, ParamSpec, TypeVar
 from dicomnode import logs, pipeline
 from dicomnode.dicom.pixels.decoders import Decoders
 from dicomnode.domain import Job, ModelIdentity, Outcome
-from dicomnode.errors import Unavailable
+from dicomnode.errors import Reason, Refused, Unavailable
 from dicomnode.inference.feature_cache import FeatureCache
 from dicomnode.inference.runtime import Runtime
 
@@ -152,4 +152,10 @@ def _identity(load: LoadRuntime) -> ModelIdentity:
 
 
 def _run(job: Job, load: LoadRuntime) -> Outcome:
-    return pipeline.run(job, pipeline.Tools(runtime=_runtime(load), decoders=_decoders(), features=_features()))
+    tools = pipeline.Tools(runtime=_runtime(load), decoders=_decoders(), features=_features())
+    try:
+        return pipeline.run(job, tools)
+    except MemoryError as error:
+        _features().clear()
+        detail = f"it needs more memory than the process may ask for: {error}"
+        raise Refused(Reason.LIMIT, f"stack {job.images.key}", detail) from error

@@ -45,6 +45,12 @@ ENGINES = {  # engine -> its module; importing this imports none
     EngineName.TORCH: "dicomnode.inference.torch_runtime",
 }
 
+PRECISIONS = {  # what each engine can compute in at best; the device may have less
+    EngineName.ONNX: (Precision.FP32,),
+    EngineName.OPENVINO: (Precision.FP32, Precision.BF16, Precision.INT8),
+    EngineName.TORCH: (Precision.FP32, Precision.BF16, Precision.FP16),
+}
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EngineWish:

@@ -32,11 +32,11 @@ class TorchEngine:
     What a GPU has no memory for is done in halves, and in the end on the CPU; the memory is given back.
     """
 
-    def __init__(self, network: LiteMedSam, identity: EngineIdentity) -> None:
+    def __init__(self, network: LiteMedSam, identity: EngineIdentity, *, spare: LiteMedSam | None = None) -> None:
         self.identity = identity
         self.batch = _GPU_BATCH if identity.device is Device.CUDA else 1
         self._network = network.to(identity.device.value).eval()
-        self._spare: LiteMedSam | None = None
+        self._spare = spare  # on the CPU; made when it is needed
 
     def encode(self, images: NDArray[np.float32]) -> list[PlaneFeatures]:
         """Return the features of each of `images`, (image, 3, 256, 256) float32 in 0..1."""

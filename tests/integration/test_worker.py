@@ -4,7 +4,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Timer
 
@@ -47,6 +47,23 @@ class NeverEnds(FillsTheBox):
         """Hang."""
         time.sleep(3600)
         raise AssertionError("unreachable")
+
+
+@dataclass(frozen=True, slots=True)
+class NeedsMemoryOnce(FillsTheBox):
+    """A model that needs 8 GiB, but only the first time."""
+
+    asked: list[int] = field(default_factory=list, compare=False)
+
+    def __call__(self) -> "NeedsMemoryOnce":
+        return self
+
+    def encode(self, images: Sequence[NDArray[np.float32]], spacing: tuple[float, float]) -> list[Size]:
+        """Ask for the memory the first time."""
+        if not self.asked:
+            self.asked.append(1)
+            np.ones(1 << 30)
+        return FillsTheBox.encode(self, images, spacing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +133,15 @@ def test_a_job_that_ends_the_process_is_an_error_of_the_job(worker: Worker, job:
 def test_after_a_crash_the_next_job_runs_in_a_new_process(job: Job, tmp_path: Path) -> None:
     worker = Worker(EndsTheProcessOnce(flag=tmp_path / "crashed"))
     assert isinstance(worker.run(job), Unavailable)
+    assert isinstance(worker.run(job), Outcome)
+    worker.stop()
+
+
+def test_a_job_that_needs_more_memory_than_it_may_have_is_refused_and_the_next_one_runs(job: Job) -> None:
+    worker = Worker(NeedsMemoryOnce(), WorkerLimits(memory_bytes=3 << 30))
+    refused = worker.run(job)
+    assert isinstance(refused, Refused)
+    assert (refused.reason, refused.what) == (Reason.LIMIT, f"stack {job.images.key}")
     assert isinstance(worker.run(job), Outcome)
     worker.stop()
 
