@@ -136,6 +136,11 @@ def test_between_the_planes_of_a_mask_nothing_is_filled() -> None:
     assert list(prompt.boxes) == [STACK.planes[0].key, STACK.planes[2].key]
 
 
+def test_between_boxes_that_are_settled_nothing_is_filled() -> None:
+    drawn = region(extents={0: (box(1, 1, 5, 5),), 2: (box(3, 1, 7, 5),)}, settled=True)
+    assert list(only(settled(drawn)).boxes) == [STACK.planes[0].key, STACK.planes[2].key]
+
+
 def test_a_box_of_one_pixel_is_grown_to_three_and_a_note_says_so() -> None:
     prompt = only(settled(region(extents={2: (box(3.5, 3.5, 4.5, 4.5),)})))
     assert list(prompt.boxes.values()) == [box(2.5, 2.5, 5.5, 5.5)]
@@ -156,7 +161,7 @@ def test_measurement_lines_are_given_room_and_outlines_are_not() -> None:
 
 
 def test_boxes_that_have_their_margin_are_not_widened() -> None:
-    prompt = only(settled(region(margin_included=True, drawn=Drawn.LINE), margin_mm=3.0))
+    prompt = only(settled(region(settled=True, drawn=Drawn.LINE), margin_mm=3.0))
     assert (prompt.margin_mm, list(prompt.boxes.values())) == (0.0, [box(2, 2, 6, 6)])
 
 

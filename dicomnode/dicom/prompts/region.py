@@ -37,7 +37,7 @@ class Region:
     `extents` are plane index -> the extents of its parts there, `points` plane index -> single points (x, y), and
     `outlines` plane index -> what was drawn, (point, 2) float64 x, y, for pictures. `name` is '' where it has none.
     `is_target` tells that it is a lesion or tumour by the rules of its kind of object: a GTV, a measurement;
-    `margin_included` that its extents have their margin already.
+    `settled` that its extents are boxes already: their margin is in them, and no plane between them is left out.
     """
 
     what: str
@@ -52,7 +52,7 @@ class Region:
     tracking_id: str | None = None
     tracking_uid: Uid | None = None
     is_target: bool = False
-    margin_included: bool = False
+    settled: bool = False
     notes: tuple[str, ...] = ()
 
 

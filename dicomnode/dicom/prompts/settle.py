@@ -154,7 +154,7 @@ def _prompt(part: _Part, label: str, around: Surroundings) -> tuple[Prompt, list
     notes = list(region.notes)
     margin = _margin(region, around)
     drawn = {index: union(parts) for index, parts in region.extents.items()}
-    filled = between(region.extents, _heights(around.stack), part.step) if _leaves_planes_out(around) else {}
+    filled = between(region.extents, _heights(around.stack), part.step) if _leaves_planes_out(region, around) else {}
     if filled:
         notes.append(f"boxes interpolated between drawn planes: {len(filled)}")
     boxes, exclusions = _fitted({**drawn, **filled}, margin, region.what, around, notes)
@@ -207,17 +207,18 @@ def _points_inside(region: Region, stack: Stack) -> tuple[dict[PlaneKey, tuple[P
     return found, exclusions
 
 
-def _leaves_planes_out(around: Surroundings) -> bool:
+def _leaves_planes_out(region: Region, around: Surroundings) -> bool:
     """Return whether planes may have been left out that are meant: a mask says of each plane what is meant there."""
-    return around.options.interpolate and around.annotation.kind is not AnnotationKind.SEG
+    said = region.settled or around.annotation.kind is AnnotationKind.SEG
+    return around.options.interpolate and not said
 
 
 def _margin(region: Region, around: Surroundings) -> float:
     """Return the margin in mm: what is asked for, and for measurement lines no less than they need.
 
-    None is added to boxes that have theirs already.
+    None is added to boxes that are settled.
     """
-    if region.margin_included:
+    if region.settled:
         return 0.0
     asked = around.options.margin_mm
     if region.drawn is not Drawn.LINE:

@@ -42,8 +42,8 @@ class WrittenBox:
     """What a user wrote of one thing to segment, in continuous pixel-centre coordinates.
 
     `what` is the text, or says where in a file it stands, and `item` its number there. `target` is a stack's key, a
-    series UID, the unique ending of one or a file; '' is the stack that has the images named. `margin_included` tells
-    that the boxes have their margin already.
+    series UID, the unique ending of one or a file; '' is the stack that has the images named. `settled` tells
+    that the boxes have their margin already, and that no plane between them is left out.
     """
 
     what: str
@@ -56,7 +56,7 @@ class WrittenBox:
     colour: tuple[int, int, int] | None = None
     tracking_id: str | None = None
     tracking_uid: Uid | None = None
-    margin_included: bool = False
+    settled: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -144,7 +144,7 @@ def regions_of_written(boxes: Iterable[WrittenBox], stack: Stack) -> Regions:
                 colour=written.colour,
                 tracking_id=written.tracking_id,
                 tracking_uid=written.tracking_uid,
-                margin_included=written.margin_included,
+                settled=written.settled,
             )
         )
     return Regions(regions=tuple(regions), exclusions=tuple(exclusions))
