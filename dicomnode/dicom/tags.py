@@ -131,7 +131,7 @@ def _value(ds: Dataset, keyword: str, name: str) -> float | str | None:
         value = value_of(ds, keyword)
         if name == "ImageType" and isinstance(value, MultiValue):
             value = list(value)[2:]  # the first two say how it came to be, not what it shows
-        if keyword in _DATED:
+        if keyword in _DATED and value:
             return f"{ds.get(_DATED[keyword], '')} {value}".strip() or None
         return _plain(value)
     except PARSER_ERRORS:
