@@ -46,7 +46,9 @@ _OTHER_PIXELS = {
 }
 _SCREEN_SAVES = frozenset({"SCREEN SAVE", "SCREENSAVE", "SCREEN_SAVE", "DOSE_INFO", "CSA REPORT"})
 # words of Image Type values 3 and on (PS3.3 C.8.3.1.1.1, C.8.16.1) and of what scanners write beyond them
-_PROJECTIONS = re.compile(r"\b(PROJECTION|MIP|MINIP|MAX_IP|MIN_IP|VOLUME_RENDER|SURFACE_RENDER|CURVED_MPR)\b")
+_PROJECTIONS = re.compile(
+    r"(?<![A-Z0-9])(PROJECTION|MIP|MINIP|MNIP|MAX_IP|MIN_IP|VOLUME_RENDER|SURFACE_RENDER|CURVED_MPR)(?![A-Z0-9])"
+)
 
 _TILES = (0x0019, "SIEMENS MR HEADER", 0x0A)  # Number of images in mosaic
 
