@@ -46,6 +46,8 @@ def test_positions_that_are_unique_are_not_split_whatever_the_tags_say() -> None
         ("NominalPercentageOfCardiacPhase", 0.0, 40.0),
         ("ImageType", "DIXON\\FAT", "DIXON\\WATER"),
         ("ConvolutionKernel", "B30f", "B70f"),
+        ("SliceThickness", 1.25, 5.0),
+        ("ImageType values 1-2", "DERIVED\\SECONDARY", "ORIGINAL\\PRIMARY"),
         ("MRTimingIndex", 1.0, 2.0),
     ],
 )
