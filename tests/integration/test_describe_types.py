@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from pydicom import Dataset, dcmwrite
+from pydicom.uid import CTImageStorage, MRImageStorage, NuclearMedicineImageStorage
 
 from dicomnode.dicom.instances import describe
 from dicomnode.domain import ImageInstance, Instance, OtherInstance
@@ -63,6 +64,37 @@ def test_a_word_that_only_looks_like_a_projection_is_none(word: str) -> None:
 def test_a_picture_of_a_screen_is_known_by_its_word(word: str) -> None:
     assert reason_of((*TYPE, word)) is Reason.SCREEN_SAVE
     assert reason_of((*TYPE, f"NO {word}")) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({}, Reason.UNSUPPORTED_MOSAIC),
+        ({"AcquisitionMatrix": [0, 64, 64, 0]}, Reason.UNSUPPORTED_MOSAIC),
+        ({"AcquisitionMatrix": None}, None),
+        ({"AcquisitionMatrix": [60, 0, 0, 50]}, None),
+        ({"PixelSpacing": [0.5, 0.5]}, None),
+        ({"PixelSpacing": [3.25, 1.5]}, None),
+        ({"SOPClassUID": CTImageStorage}, None),
+    ],
+    ids=str,
+)
+def test_a_mosaic_that_has_lost_its_name_is_known_by_its_size(changes: dict[str, Any], reason: Reason | None) -> None:
+    mosaic = {"SOPClassUID": MRImageStorage, "Modality": "MR", "AcquisitionMatrix": [64, 0, 0, 64]}
+    (ds,) = ct_series(planes=1, shape=(384, 384), spacing=(3.25, 3.25), **{**mosaic, **changes})
+    found = described(ds)
+    assert (found.exclusion.reason if isinstance(found, OtherInstance) else None) is reason
+
+
+@pytest.mark.parametrize(("kind", "reason"), [("RECON TOMO", Reason.UNSUPPORTED_IMAGE), ("TOMO", None)])
+@pytest.mark.parametrize("frames", [4, 1])
+def test_a_reconstructed_nm_tomogram_is_set_aside_by_its_name(kind: str, reason: Reason | None, frames: int) -> None:
+    image_type = ["ORIGINAL", "PRIMARY", kind, "EMISSION"]
+    (ds,) = ct_series(planes=1, SOPClassUID=NuclearMedicineImageStorage, Modality="NM", ImageType=image_type)
+    ds.NumberOfFrames, ds.PixelData = frames, ds.PixelData * frames
+    found = described(ds)
+    expected = reason if frames > 1 else None
+    assert (found.exclusion.reason if isinstance(found, OtherInstance) else None) is expected
 
 
 @pytest.mark.parametrize(

@@ -1,20 +1,20 @@
 """What the modality measured, made of what files store: signs that differ in one series, and tables of values."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 from pydicom import Dataset
 
-from dicomnode.domain import Fact, Plane
+from dicomnode.domain import Fact
 from tests.builders import ct_series, rtstruct, square
 from tests.folders import outcome_of, stack_of
 
 SIDE = (32, 40)
 
 
-def store(ds: Dataset, stored: NDArray[np.integer]) -> None:  # type: ignore[type-arg]
+def store(ds: Dataset, stored: NDArray[np.integer[Any]]) -> None:
     """Give `ds` the pixels `stored`, (row, column) int16 or uint16."""
     ds.PixelRepresentation = int(stored.dtype.kind == "i")
     ds.PixelData = stored.tobytes()

@@ -27,13 +27,15 @@ def facts(positions: NDArray[np.float64]) -> frozenset[Fact]:
 
 def at(gaps: list[float]) -> NDArray[np.float64]:
     """Return the positions, (plane, 3) in mm, of planes with `gaps` between them."""
-    return np.cumsum([0.0, *gaps])[:, None] * UP
+    return np.asarray(np.cumsum([0.0, *gaps])[:, None] * UP)
 
 
 @pytest.mark.parametrize(
     ("step", "odd", "within"),
-    [(1.0, 0.099, True), (1.0, 0.101, False), (1.9, 0.099, True), (1.9, 0.101, False)]
-    + [(2.1, 0.104, True), (2.1, 0.106, False), (10.0, 0.49, True), (10.0, 0.51, False)],
+    [
+        *((1.0, 0.099, True), (1.0, 0.101, False), (1.9, 0.099, True), (1.9, 0.101, False)),
+        *((2.1, 0.104, True), (2.1, 0.106, False), (10.0, 0.49, True), (10.0, 0.51, False)),
+    ],
 )
 @pytest.mark.parametrize("side", [1, -1])
 def test_a_gap_may_be_a_tenth_of_a_millimetre_or_a_twentieth_off(
