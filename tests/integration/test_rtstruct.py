@@ -284,7 +284,7 @@ def test_images_that_state_no_frame_of_reference_are_meant_where_a_contour_names
     assert "the images state none" in found.prompts[0].notes[0]
 
 
-@pytest.mark.parametrize(("frame", "meant"), [(None, True), (2, True), (7, False)])
+@pytest.mark.parametrize(("frame", "meant"), [(None, True), (3, True), (2, False), (7, False)])
 def test_contours_on_an_enhanced_image_name_its_frames(tmp_path: Path, frame: int | None, meant: bool) -> None:  # noqa: FBT001
     source = enhanced(ct_series())
     drawn = rtstruct(ct_series(), {"A": [square(5, 5, 9, 9, 5.0)]}, frame_of_reference="1.2.99")
@@ -295,3 +295,58 @@ def test_contours_on_an_enhanced_image_name_its_frames(tmp_path: Path, frame: in
     found, stack = prompts_of([source], drawn, tmp_path)
     assert [boxes_of(prompt, stack) for prompt in found.prompts] == [{2: (5, 5, 9, 9)}] * meant
     assert [one.reason for one in found.exclusions] == [Reason.FOR_MISMATCH] * (not meant)
+
+
+def test_frame_seven_of_an_enhanced_image_has_what_is_drawn_on_it(tmp_path: Path) -> None:
+    source = enhanced(ct_series(planes=9))
+    drawn = rtstruct(ct_series(planes=9), {"A": [square(5, 5, 9, 9, 15.0)]})
+    listed = drawn.ReferencedFrameOfReferenceSequence[0].RTReferencedStudySequence[0].RTReferencedSeriesSequence[0]
+    listed.ContourImageSequence = [reference(source)]
+    contour(drawn).ContourImageSequence = [reference(source, 7)]
+    found, stack = prompts_of([source], drawn, tmp_path)
+    (prompt,) = found.prompts
+    assert ([key.frame for key in prompt.boxes], boxes_of(prompt, stack)) == ([7], {6: (5, 5, 9, 9)})
+    assert prompt.notes == ()
+
+
+def test_another_frame_of_an_enhanced_image_than_a_contour_lies_on_is_noted(tmp_path: Path) -> None:
+    source = enhanced(ct_series())
+    drawn = rtstruct(ct_series(), {"A": [square(5, 5, 9, 9, 5.0)]})
+    contour(drawn).ContourImageSequence = [reference(source, 5)]
+    found, stack = prompts_of([source], drawn, tmp_path)
+    assert boxes_of(found.prompts[0], stack) == {2: (5, 5, 9, 9)}
+    assert found.prompts[0].notes == ("contour 1 names another image than the one it lies on: its place counts",)
+
+
+def test_another_frame_of_reference_is_refused_where_a_contour_lies_on_another_image_than_it_names(
+    tmp_path: Path,
+) -> None:
+    images = ct_series()
+    heights = (0.0, 2.5, 5.0)
+    drawn = rtstruct(
+        images, {"A": [square(5, 5, 9, 9, z) for z in heights]}, references=False, frame_of_reference="1.2.99"
+    )
+    contour(drawn).ContourImageSequence = [reference(images[4])]
+    found, _ = prompts_of(images, drawn, tmp_path)
+    assert [one.reason for one in found.exclusions] == [Reason.FOR_MISMATCH]
+    assert "1 of the 1 contours that name an image" in found.exclusions[0].detail
+
+
+def test_a_frame_of_reference_overridden_by_some_contours_says_how_many(tmp_path: Path) -> None:
+    images = ct_series()
+    drawn = rtstruct(
+        images, {"A": [square(5, 5, 9, 9, z) for z in (0.0, 2.5)]}, references=False, frame_of_reference="1.2.99"
+    )
+    contour(drawn).ContourImageSequence = [reference(images[0])]
+    found, stack = prompts_of(images, drawn, tmp_path)
+    assert sorted(boxes_of(found.prompts[0], stack)) == [0, 1]
+    assert "1 of its 2 contours name the images" in found.prompts[0].notes[0]
+
+
+def test_commas_for_decimal_points_are_read(tmp_path: Path) -> None:
+    images = ct_series()
+    drawn = rtstruct(images, {"A": [square(5, 5, 9, 9, 5.0)]})
+    data, tag = b"5,5\\5\\5,0\\9\\5\\5\\9\\9,25\\5 ", Tag("ContourData")
+    contour(drawn)[tag] = RawDataElement(tag, "DS", len(data), data, 0, is_implicit_VR=False, is_little_endian=True)
+    found, stack = prompts_of(images, drawn, tmp_path)
+    assert boxes_of(found.prompts[0], stack) == {2: (5.5, 5, 9, 9.25)}

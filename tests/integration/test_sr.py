@@ -1,7 +1,7 @@
 """Structured reports of many makers become regions on planes, and what becomes none is told."""
 
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from io import BytesIO
@@ -25,7 +25,8 @@ from pydicom.uid import (
 
 from dicomnode.dicom.codes import LESION, MORPHOLOGICALLY_ABNORMAL, TISSUE
 from dicomnode.dicom.prompts.region import Codes, Drawn, References, Region, Regions
-from dicomnode.dicom.prompts.sr import references_of_sr, regions_of_sr
+from dicomnode.dicom.prompts.sr import Way, regions_of_sr
+from dicomnode.dicom.prompts.sr_references import references_of_sr
 from dicomnode.dicom.reading import read_dataset
 from dicomnode.dicom.scan import scan
 from dicomnode.domain import AnnotationKind, Box, Code, JobOptions, PlaneKey, Stack, Uid
@@ -58,12 +59,12 @@ def read(
     stack: Stack | None = None,
     options: JobOptions | None = None,
     segments: Mapping[Uid, Callable[[int], Region]] | None = None,
+    elsewhere: Sequence[str] = (),
 ) -> Regions:
     """Return the regions of `ds`, by way of a file, on `stack` or one of three planes."""
     made = annotation(path=Path("report.dcm"), kind=AnnotationKind.SR)
-    return regions_of_sr(
-        srs.through_a_file(ds), made, stack or stack_of(0, 5, 10), options or JobOptions(), segments or {}
-    )
+    way = Way(options=options or JobOptions(), segments=segments or {}, elsewhere=elsewhere)
+    return regions_of_sr(srs.through_a_file(ds), made, stack or stack_of(0, 5, 10), way)
 
 
 def boxes(region: Region) -> dict[int, tuple[float, ...]]:
@@ -255,17 +256,19 @@ def test_a_frame_number_says_which_plane_is_meant_and_without_one_nothing_is_gue
     assert [list(region.extents) for region in only.regions] == [[0]]
 
 
-def test_regions_on_images_of_another_stack_are_silently_its_own() -> None:
+def test_a_region_on_images_of_another_stack_is_its_own_or_told_by_name() -> None:
     here, there = (srs.group(srs.scoord("POLYLINE", rectangle(1, 1, 5, 5), srs.image(uid))) for uid in (FIRST, "1.8.1"))
-    found = read(srs.report(here, there))
+    found = read(srs.report(here, there), elsewhere=["1.2"])
     assert (len(found.regions), found.exclusions) == (1, ())
+    (told,) = read(srs.report(here, there)).exclusions
+    assert (told.what, told.reason) == ("report.dcm item 1.2 ''", Reason.NO_IMAGES)
     assert references_of_sr(srs.report(here, there), "x").planes == {
         PlaneKey(Uid(FIRST)): 1,
         PlaneKey(Uid("1.8.1")): 1,
     }
     ((reason, detail),) = reasons(read(srs.report(there)))
     assert reason is Reason.NO_IMAGES
-    assert "none of its 1 regions" in detail
+    assert "none of the images that it is drawn on" in detail
 
 
 def test_a_report_on_two_series_is_two_jobs(tmp_path: Path) -> None:
@@ -561,7 +564,9 @@ def test_a_tracking_uid_that_is_none_is_noted() -> None:
     tracked[1]["UID"].value = "not a uid"
     drawn = srs.scoord("POLYLINE", rectangle(1, 1, 5, 5), srs.image(FIRST))
     made = annotation(path=Path("report.dcm"), kind=AnnotationKind.SR)
-    (region,) = regions_of_sr(srs.report(srs.group(*tracked, drawn)), made, stack_of(0), JobOptions(), {}).regions
+    (region,) = regions_of_sr(
+        srs.report(srs.group(*tracked, drawn)), made, stack_of(0), Way(options=JobOptions())
+    ).regions
     assert region.tracking_uid is None
     assert "Tracking Unique Identifier" in region.notes[0]
 
