@@ -5,16 +5,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
 from pydicom.uid import UltrasoundImageStorage
 
+from dicomnode.dicom.prompts.rtstruct import regions_of_rtstruct
 from dicomnode.domain import JobOptions, Prompt, Stack
 from dicomnode.errors import Reason, Refused
 from tests.builders import Contour, ct_series, rtstruct, square
 from tests.folders import prompts_of
 from tests.multiframe import enhanced
+from tests.values import FRAME_OF_REFERENCE, annotation, stack_at
 
 OBLIQUE = (0.8660254037844387, 0.0, -0.5, 0.0, 1.0, 0.0)  # 30 degrees about the y axis
 
@@ -350,3 +355,54 @@ def test_commas_for_decimal_points_are_read(tmp_path: Path) -> None:
     contour(drawn)[tag] = RawDataElement(tag, "DS", len(data), data, 0, is_implicit_VR=False, is_little_endian=True)
     found, stack = prompts_of(images, drawn, tmp_path)
     assert boxes_of(found.prompts[0], stack) == {2: (5.5, 5, 9, 9.25)}
+
+
+ANGLES = st.tuples(*[st.floats(-3.14, 3.14)] * 3)
+
+
+@settings(max_examples=100)
+@given(
+    angles=ANGLES,
+    spacing=st.tuples(*[st.floats(0.3, 3.0)] * 2),
+    step=st.floats(0.5, 6.0),
+    plane=st.integers(0, 4),
+    corner=st.tuples(*[st.floats(0, 140)] * 2),
+    side=st.tuples(*[st.floats(3, 140)] * 2),
+)
+def test_a_box_drawn_as_a_contour_on_any_plane_is_the_box_that_is_read(
+    angles: tuple[float, float, float],
+    spacing: tuple[float, float],
+    step: float,
+    plane: int,
+    corner: tuple[float, float],
+    side: tuple[float, float],
+) -> None:
+    matrix = turned(angles)
+    orientation = (*map(float, matrix[:, 0]), *map(float, matrix[:, 1]))
+    heights = [step * index for index in range(5)]
+    stack = stack_at(*heights, orientation=orientation, spacing=spacing, stored=np.zeros((300, 300), dtype=np.int16))  # type: ignore[arg-type]
+    (x0, y0), (x1, y1) = corner, np.add(corner, side)
+    corners = [(x * spacing[1], y * spacing[0]) for x, y in ((x0, y0), (x1, y0), (x1, y1), (x0, y1))]
+    drawn = rtstruct(
+        [ct_series(planes=1)[0]],
+        {"A": [on_oblique(orientation, corners, heights[plane])]},
+        references=False,
+        frame_of_reference=FRAME_OF_REFERENCE,
+    )
+    found = regions_of_rtstruct(drawn, annotation(), stack, JobOptions())
+    assert found.exclusions == ()
+    ((index, (box,)),) = found.regions[0].extents.items()
+    assert index == plane
+    assert np.allclose((box.x0, box.y0, box.x1, box.y1), (x0, y0, x1, y1), atol=1e-3)
+
+
+def turned(angles: tuple[float, float, float]) -> NDArray[np.float64]:
+    """Return the rotation about the three axes in turn, (3, 3)."""
+    matrix = np.eye(3)
+    for axis, angle in enumerate(angles):
+        one, other = (axis + 1) % 3, (axis + 2) % 3
+        turn = np.eye(3)
+        turn[one, one] = turn[other, other] = np.cos(angle)
+        turn[other, one], turn[one, other] = np.sin(angle), -np.sin(angle)
+        matrix = turn @ matrix
+    return matrix

@@ -1,6 +1,8 @@
 """Structured reports of many makers become regions on planes, and what becomes none is told."""
 
 import struct
+import time
+import tracemalloc
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
@@ -537,9 +539,18 @@ def test_a_report_of_too_many_items_is_refused_before_they_are_parsed(count: int
     sequence = b"\x40\x00\x30\xa7SQ\x00\x00" + struct.pack("<L", count * len(one)) + count * one
     buffer = BytesIO()
     srs.report().save_as(buffer, enforce_file_format=True)
-    with pytest.raises(Refused, match=why) as error:
-        references_in(buffer.getvalue() + sequence)
+    content = buffer.getvalue() + sequence
+    begun = time.process_time()
+    tracemalloc.start()
+    try:
+        with pytest.raises(Refused, match=why) as error:
+            references_in(content)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
     assert error.value.reason is Reason.LIMIT
+    assert most < 20 * len(content)
+    assert time.process_time() - begun < 30
 
 
 def test_a_report_of_too_many_items_is_refused_when_they_are_parsed_already() -> None:
@@ -604,15 +615,20 @@ def test_a_box_drawn_in_any_way_on_any_plane_is_the_box_that_is_read(
     drawn = [
         srs.scoord("POLYLINE", flat + 0.5, at),
         srs.scoord("ELLIPSE", ends + 0.5, at),
+        srs.scoord("MULTIPOINT", flat[:4] + 0.5, at),
         srs.scoord3d("POLYGON", in_patient(flat, stack, plane), FRAME_OF_REFERENCE),
         srs.scoord3d("ELLIPSE", in_patient(ends, stack, plane), FRAME_OF_REFERENCE),
         srs.scoord3d("ELLIPSOID", [*in_patient(ends, stack, plane), *poles], FRAME_OF_REFERENCE),
     ]
+    radius = np.array([(middle_x, middle_y), (middle_x + 0.6 * x[1], middle_y - 0.8 * x[1])])
+    drawn.append(srs.scoord("CIRCLE", radius + 0.5, at))
     found = read(srs.report(*map(srs.group, drawn), sop_class=ComprehensiveSRStorage), stack)
     assert found.exclusions == ()
-    for region in found.regions:
+    circle = boxes(found.regions[-1])[plane]
+    assert np.allclose(circle, (middle_x - x[1], middle_y - x[1], middle_x + x[1], middle_y + x[1]), atol=1e-3)
+    for region in found.regions[:-1]:
         assert np.allclose(boxes(region)[plane], (x0, y0, x1, y1), atol=1e-3), region.item
-    assert [len(region.extents) for region in found.regions[:4]] == [1, 1, 1, 1]
+    assert [len(region.extents) for region in found.regions[:5]] == [1, 1, 1, 1, 1]
 
 
 def turned(turns: tuple[float, float, float]) -> tuple[float, ...]:

@@ -58,7 +58,7 @@ def place_contours(contours: Sequence[Dataset], stack: Stack, what: str) -> Cont
             continue
         match = match_planes(points, stack)
         _place(placing, (f"contour {number}", points), match, stack)
-        named.compare(contour, match, f"contour {number}", placing.notes)
+        named.compare(contour, match, f"contour {number}", placing)
     return Contours(
         outlines={index: tuple(drawn) for index, drawn in placing.outlines.items()},
         points={index: tuple(points) for index, points in placing.points.items()},
@@ -123,16 +123,18 @@ class _Named:
         self._elsewhere = 0
         self.contrary = 0
 
-    def compare(self, contour: Dataset, match: Match, what: str, notes: list[str]) -> None:
+    def compare(self, contour: Dataset, match: Match, what: str, placing: _Placing) -> None:
         """Note a contour that names another plane of the stack than it lies on; count those that name none of it."""
         named = list(planes_drawn_on([contour]))
         here = self._index.planes(named)
         if named and not here:
             self._elsewhere += 1
+            if not match.planes:
+                placing.off[-1] += ", and the image that it names is not here"
         elif here and not match.oblique and set(here).isdisjoint((*match.planes, *match.alike)):
             self.contrary += 1
             if match.planes:
-                notes.append(f"{what} names another image than the one it lies on: its place counts")
+                placing.notes.append(f"{what} names another image than the one it lies on: its place counts")
 
     def notes(self) -> tuple[str, ...]:
         """Return what is to be said of all contours."""
