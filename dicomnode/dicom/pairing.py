@@ -18,6 +18,7 @@ from dicomnode.domain import (
 )
 from dicomnode.errors import Reason
 
+_DRAWN_AS_ONE = frozenset({AnnotationKind.RTSTRUCT, AnnotationKind.SEG})  # as a rule on one series
 _STRENGTH = {rule: number for number, rule in enumerate(PairingRule)}
 
 
@@ -40,9 +41,9 @@ def pair(
     """Return the stacks each annotation means and the proof, and what of the annotations means none or several alike.
 
     Each region is decided by itself, by the strongest evidence (`meaning_of`). One of another annotation, as the
-    measurements of a SEG are, means what that one means. What of a structure set fits several stacks alike means the
-    one that the rest of it means. Instances that are here and not looked at are `unused`: an annotation that means
-    them is told so.
+    measurements of a SEG are, means what that one means. What of a structure set or segmentation fits several stacks
+    alike means the one that the rest of it means. Instances that are here and not looked at are `unused`: an
+    annotation that means them is told so.
     """
     known = {one.sop_instance_uid: one for one in annotations}
     pairs: list[Pair] = []
@@ -59,7 +60,7 @@ def _read(annotation: Annotation, stacks: Sequence[StackImages], known: Mapping[
     drawn = [one for one in annotation.regions if one.references or one.samples or one.objects]
     regions = drawn or annotation.regions or _as_one(annotation)
     read = [_Read(region=one, meaning=_meaning(one, annotation, stacks, known)) for one in regions]
-    return _as_the_rest(annotation, read) if annotation.kind is AnnotationKind.RTSTRUCT else read
+    return _as_the_rest(annotation, read) if annotation.kind in _DRAWN_AS_ONE else read
 
 
 def _as_one(annotation: Annotation) -> tuple[RegionFacts, ...]:

@@ -222,3 +222,20 @@ def test_a_segmentation_that_only_lists_images_of_two_series_lies_on_the_one_tha
     ]
     made = masks(6, 9, FrameOfReferenceUID=FRAME_OF_REFERENCE, ReferencedSeriesSequence=listed)
     assert planes_in(inspected([*a, *b, made], tmp_path)) == {B: {"segment 1": [2], "segment 2": [3]}}
+
+
+def test_a_segment_without_frames_is_empty_and_not_in_doubt(tmp_path: Path, a: list[Dataset], b: list[Dataset]) -> None:
+    made = masks(15, sources=[a[3].SOPInstanceUID], FrameOfReferenceUID=FRAME_OF_REFERENCE)
+    made.SegmentSequence.append(described(2))
+    found = inspected([*a, *b, made], tmp_path)
+    assert planes_in(found) == {A: {"segment 1": [3]}}
+    assert [(one.reason, one.detail) for one in found.exclusions] == [(Reason.NOT_A_PROMPT, "its mask is empty")]
+
+
+def test_a_segment_whose_frames_name_no_image_lies_where_the_others_do(
+    tmp_path: Path, a: list[Dataset], b: list[Dataset]
+) -> None:
+    made = masks(5, 15, sources=[a[1].SOPInstanceUID, ""], FrameOfReferenceUID=FRAME_OF_REFERENCE)
+    del made.PerFrameFunctionalGroupsSequence[1].DerivationImageSequence
+    found = inspected([*a, *b, made], tmp_path)
+    assert (planes_in(found), found.exclusions) == ({A: {"segment 1": [1], "segment 2": [3]}}, ())

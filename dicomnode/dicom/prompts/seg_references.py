@@ -59,10 +59,12 @@ def _by_segment(ds: Dataset, frames: Sequence[SegFrame], whole: RegionFacts, wha
         yield whole
         return
     for number, item in dict(segments_of(ds, what)).items():
-        named = Counter(source for frame in frames if frame.segment == number for source in frame.sources)
+        own = [frame for frame in frames if frame.segment == number]
+        named = Counter(source for frame in own for source in frame.sources)
         title = f"segment {number} {text(item, 'SegmentLabel')!r}"
         references = tuple(Reference(*one) for one in named.items())
-        yield replace(whole, item=str(number), what=title, references=references)
+        samples = tuple(_samples(ds, own, what))
+        yield replace(whole, item=str(number), what=title, references=references, samples=samples)
 
 
 def _samples(ds: Dataset, frames: Sequence[SegFrame], what: str) -> Iterator[Vector]:
