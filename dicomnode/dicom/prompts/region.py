@@ -7,7 +7,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from dicomnode.domain import Box, Code, Exclusion, PlaneKey, Uid, Vector
+from dicomnode.domain import Box, Code, Exclusion, PlaneKey, RegionFacts, Uid, Vector
 
 Point = tuple[float, float]
 
@@ -70,7 +70,7 @@ class References:
 
     `planes` count how often each image, or frame of one (None: all of it), is named by something drawn.
     `samples` are points of what is drawn in patient mm, some of many. `objects` are other annotations it needs, such
-    as the SEG that an SR measures.
+    as the SEG that an SR measures. `regions` have the evidence of each by itself.
     """
 
     planes: Mapping[PlaneKey, int] = field(default_factory=dict)
@@ -78,3 +78,4 @@ class References:
     frames_of_reference: tuple[Uid, ...] = ()
     samples: tuple[Vector, ...] = ()
     objects: tuple[Uid, ...] = ()
+    regions: tuple[RegionFacts, ...] = ()

@@ -9,7 +9,7 @@ from typing import Any
 
 from dicomnode.dicom.prompts.codes import MEANING_LENGTH, SCHEME_LENGTH
 from dicomnode.dicom.prompts.region import Codes
-from dicomnode.dicom.prompts.written import PlaneName, WrittenBox, WrittenPart, WrittenPoint, plane_name
+from dicomnode.dicom.prompts.written import PlaneName, WrittenBox, WrittenPart, WrittenPoint, checked, plane_name
 from dicomnode.domain import Box, Code, PlaneKey, parse_uid
 from dicomnode.errors import Reason, Refused
 
@@ -35,8 +35,8 @@ def parse_boxes_file(path: Path) -> tuple[WrittenBox, ...]:
     if not boxes and not prompts:
         raise Refused(Reason.NO_BOX, str(path), "it has neither boxes nor prompts")
     return (
-        *(_box(entry, f"{path} boxes[{number}]", str(number)) for number, entry in enumerate(boxes)),
-        *(_prompt(entry, f"{path} prompts[{number}]", str(number)) for number, entry in enumerate(prompts)),
+        *(checked(_box(entry, f"{path} boxes[{number}]", str(number))) for number, entry in enumerate(boxes)),
+        *(checked(_prompt(entry, f"{path} prompts[{number}]", str(number))) for number, entry in enumerate(prompts)),
     )
 
 
