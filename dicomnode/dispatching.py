@@ -75,9 +75,21 @@ def _start(desk: Desk, orders: Orders, study: StudyRow, why: str) -> int:
     if plan.exclusions:
         details = {"study": study.study_uid, "left_out": [asdict(left) for left in plan.exclusions]}
         events.record_event(desk.database, "node", "left_out", details)
+        _tell(study, plan.exclusions)
     told = {"action": "study_dispatched", "study": study.study_uid, "generation": str(study.generation)}
     log.info("a study of %d images is ready for %d new jobs: %s", images, len(created), why, extra=told)
     return len(created)
+
+
+def _tell(study: StudyRow, exclusions: Iterable[Exclusion]) -> None:
+    """Log that something of `study` was refused while the rest of it goes on; no words that came with an object."""
+    if reasons := _reasons(exclusions):
+        told = {"action": "study_left_out", "study": study.study_uid, "reasons": reasons}
+        log.warning("some of a study that is segmented was refused", extra=told)
+
+
+def _reasons(exclusions: Iterable[Exclusion]) -> str:
+    return ", ".join(sorted({left.reason.value for left in exclusions if left.reason.refuses}))
 
 
 def _wake(desk: Desk, study: StudyRow, instances: Iterable[Instance]) -> None:
@@ -90,6 +102,5 @@ def _wake(desk: Desk, study: StudyRow, instances: Iterable[Instance]) -> None:
 def _settle(desk: Desk, study: StudyRow, lack: Shortfall, exclusions: Iterable[Exclusion]) -> None:
     """Record what `study` lacks; the log gets no words that came with an object."""
     if arrivals.settle(desk.database, study, lack.state, lack.reason):
-        reasons = ", ".join(sorted({left.reason.value for left in exclusions if left.reason.refuses}))
-        told = {"action": f"study_{lack.state.value}", "study": study.study_uid, "reasons": reasons}
+        told = {"action": f"study_{lack.state.value}", "study": study.study_uid, "reasons": _reasons(exclusions)}
         log.warning("a study went quiet and cannot start", extra=told)

@@ -158,7 +158,8 @@ class _Seen:
 
 def _read(pair: Pair, stack: Stack, options: JobOptions, means: Means, exclusions: list[Exclusion]) -> InspectedPair:
     """Return `pair` with its prompts on `stack`; what of the annotation makes none goes to `exclusions`."""
-    asked = Asked(annotation=pair.annotation, companions=pair.companions, options=options)
+    elsewhere = frozenset(pair.elsewhere)
+    asked = Asked(annotation=pair.annotation, companions=pair.companions, options=options, elsewhere=elsewhere)
     try:
         found = read_prompts(asked, stack, means)
     except Refused as error:

@@ -45,7 +45,9 @@ class Tools:
 
 def prompts_of(job: Job, stack: Stack, tools: Tools) -> Prompts:
     """Return what the annotation of `job` shows on `stack`, for the model at hand."""
-    asked = Asked(annotation=job.annotation, companions=job.companions, options=job.options)
+    asked = Asked(
+        annotation=job.annotation, companions=job.companions, options=job.options, elsewhere=frozenset(job.elsewhere)
+    )
     tables = tables_of(job.options.labels, job.options.names_digest)
     return read_prompts(
         asked, stack, Means(decoders=tools.decoders, tables=tables, least_side=tools.runtime.least_side)

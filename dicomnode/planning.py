@@ -40,12 +40,12 @@ class Plan:
 
     def only_of(self, study_uid: Uid) -> "Plan":
         """Return the plan of the annotations of the study: those of others, which it needs, are planned there."""
-        foreign = {str(one.path) for one in self.annotations if one.study_uid != study_uid}
+        foreign = [str(one.path) for one in self.annotations if one.study_uid != study_uid]
         return replace(
             self,
             annotations=tuple(one for one in self.annotations if one.study_uid == study_uid),
             pairs=tuple(pair for pair in self.pairs if pair.annotation.study_uid == study_uid),
-            left_out=tuple(one for one in self.left_out if one.what not in foreign),
+            left_out=tuple(one for one in self.left_out if not any(_is_of(one, path) for path in foreign)),
         )
 
 
@@ -72,6 +72,11 @@ def plan(instances: Iterable[Instance], *, own_results: bool = False) -> Plan:
     )
 
 
+def _is_of(left_out: Exclusion, path: str) -> bool:
+    """Return whether `left_out` is about the annotation at `path`, or a region of it."""
+    return left_out.what == path or left_out.what.startswith(f"{path} ")
+
+
 def _own(instances: Iterable[Instance]) -> Iterator[Exclusion]:
     for one in instances:
         if isinstance(one, Annotation) and one.own:
@@ -96,6 +101,7 @@ def job_of(found: Pair, options: JobOptions, model: ModelIdentity) -> Job:
         annotation=found.annotation,
         options=options,
         companions=found.companions,
+        elsewhere=found.elsewhere,
     )
 
 
@@ -107,5 +113,6 @@ def job_key(found: Pair, options: JobOptions, model: ModelIdentity) -> str:
         "model": asdict(model),
         "options": asdict(replace(options, labels=())),  # the digest of the names stands for where their files lie
         "version": __version__,
+        **({"elsewhere": found.elsewhere} if found.elsewhere else {}),
     }
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()

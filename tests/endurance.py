@@ -23,7 +23,7 @@ _KIB = 1024
 class Told:
     """What became of each file (a reason, or that it was understood), and what that took.
 
-    `bytes` is the most memory that the process or one of its children has had.
+    `bytes` is the most memory that the process has had, and the child that has had most, together.
     """
 
     fates: Mapping[Path, str]
@@ -98,7 +98,7 @@ def _inspect(paths: list[Path]) -> Told:
     wall, cpu = time.monotonic(), _cpu()
     found = inspect_paths(paths)
     wall, cpu = time.monotonic() - wall, _cpu() - cpu
-    memory = max(_peak(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * _KIB)
+    memory = _peak() + resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * _KIB
     instances, _ = scan(paths)
     known = {instance.path: instance for instance in instances}
     return Told(fates={path: _fate(path, known.get(path), found) for path in paths}, wall=wall, cpu=cpu, bytes=memory)

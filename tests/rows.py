@@ -21,6 +21,7 @@ from dicomnode.domain import (
     PlaneKey,
     PlaneSource,
     Reference,
+    RegionFacts,
     StackImages,
     Uid,
 )
@@ -77,6 +78,7 @@ def annotation() -> Annotation:
         references=(Reference(PlaneKey(Uid("1.2.3.1")), 2), Reference(PlaneKey(Uid("1.2.3.2"), 7), 1)),
         samples=((0.5, -1.0, 2.25),),
         objects=(Uid("1.2.7.1"),),
+        regions=(RegionFacts(item="2", what="ROI 2 'liver'", references=(Reference(PlaneKey(Uid("1.2.3.1")), 2),)),),
         referenced_series=(Uid("1.2.3"),),
         frames_of_reference=(Uid("1.2.9"),),
     )
@@ -120,7 +122,8 @@ def dispatch(database: Database, key: str = "j1", options: JobOptions | None = N
         split=(("EchoTime", "4.6"),),
     )
     pair = Pair(annotation=annotation(), images=stack, rule=PairingRule.IMAGES, evidence="it names them")
-    job = Job(key=key, images=stack, annotation=annotation(), options=options or JobOptions(roi="liver"))
+    asked = options or JobOptions(roi="liver")
+    job = Job(key=key, images=stack, annotation=annotation(), options=asked, elsewhere=("3",))
     return jobs.dispatch(database, study, [(pair, job)], "it was quiet")
 
 

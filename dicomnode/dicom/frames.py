@@ -62,6 +62,8 @@ def measures_of(ds: Dataset, frame: int | None, what: str) -> Measures:
     scaled = own.item("PixelValueTransformationSequence") if own else ds
     if "RescaleSlope" not in scaled:
         scaled = ds
+    if items(ds, "ModalityLUTSequence"):  # it stands in place of both, PS3.3 C.11.1
+        scaled = Dataset()
     thickness = (numbers(thick, "SliceThickness", 1, what) or (0.0,))[0]
     return Measures(
         thickness=thickness if _LEAST_MM <= thickness <= _MOST_MM else None,

@@ -145,7 +145,7 @@ def _collision(planes: Sequence[PlaneSource], heights: Sequence[float] | np.ndar
     one, other = (planes[int(order[index])] for index in (least, least + 1))
     return (
         f"{_name(one)} at {_place(one).position} and {_name(other)} at {_place(other).position} mm lie at the same "
-        f"height, and no element tells stacks apart: {len(planes)} planes are left out"
+        f"height, and none of the elements that split a series tells stacks apart: {len(planes)} planes are left out"
     )
 
 

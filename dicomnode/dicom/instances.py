@@ -148,6 +148,7 @@ def _annotation(ds: Dataset, identity: dict[str, Any], notes: tuple[str, ...], w
         frames_of_reference=found.frames_of_reference,
         samples=found.samples,
         objects=found.objects,
+        regions=found.regions,
         own=is_own(ds),
         notes=notes,
     )

@@ -15,13 +15,14 @@ from pydicom.uid import (
     LegacyConvertedEnhancedMRImageStorage,
     LegacyConvertedEnhancedPETImageStorage,
     MRImageStorage,
+    NuclearMedicineImageStorage,
     ParametricMapStorage,
     PositronEmissionTomographyImageStorage,
     VLWholeSlideMicroscopyImageStorage,
 )
 
+from dicomnode.dicom.mosaics import is_mosaic
 from dicomnode.dicom.reading import numbers, text
-from dicomnode.dicom.tags import private_value
 from dicomnode.errors import Reason
 
 LabelMapSegmentationStorage = UID("1.2.840.10008.5.1.4.1.1.66.7")  # Supplement 243; pydicom 3.0 has no name for it
@@ -46,9 +47,10 @@ _OTHER_PIXELS = {
 }
 _SCREEN_SAVES = frozenset({"SCREEN SAVE", "SCREENSAVE", "SCREEN_SAVE", "DOSE_INFO", "CSA REPORT"})
 # words of Image Type values 3 and on (PS3.3 C.8.3.1.1.1, C.8.16.1) and of what scanners write beyond them
-_PROJECTIONS = re.compile(r"\b(PROJECTION|MIP|MINIP|MAX_IP|MIN_IP|VOLUME_RENDER|SURFACE_RENDER|CURVED_MPR)\b")
-
-_TILES = (0x0019, "SIEMENS MR HEADER", 0x0A)  # Number of images in mosaic
+_PROJECTIONS = re.compile(
+    r"(?<![A-Z0-9])(PROJECTION|MIP|MINIP|MNIP|MAX_IP|MIN_IP|VOLUME_RENDER|SURFACE_RENDER|CURVED_MPR)(?![A-Z0-9])"
+)
+_TOMOGRAM = "RECON"  # of NM: RECON TOMO and RECON GATED TOMO (PS3.3 C.8.4.9.1.1)
 
 
 def obstacle(ds: Dataset, sop_class_uid: str, what: str) -> tuple[Reason, str] | None:
@@ -66,10 +68,10 @@ def obstacle(ds: Dataset, sop_class_uid: str, what: str) -> tuple[Reason, str] |
     size = [(numbers(ds, keyword, 1, what) or (0.0,))[0] for keyword in ("Rows", "Columns")]
     if min(size) < 1:
         return Reason.INVALID_HEADER, f"{name} without Rows or Columns"
-    return _by_type(ds, sop_class_uid)
+    return _by_type(ds, sop_class_uid, what)
 
 
-def _by_type(ds: Dataset, sop_class_uid: str) -> tuple[Reason, str] | None:
+def _by_type(ds: Dataset, sop_class_uid: str, what: str) -> tuple[Reason, str] | None:
     """Return why an image of the type of `ds` is not to be segmented, or None."""
     kinds = text(ds, "ImageType").upper().split("\\")
     if "LOCALIZER" in kinds:
@@ -78,12 +80,10 @@ def _by_type(ds: Dataset, sop_class_uid: str) -> tuple[Reason, str] | None:
         return Reason.SCREEN_SAVE, f"ImageType says {', '.join(sorted(saved))}"
     if sop_class_uid in CROSS_SECTIONAL and (projected := [one for one in kinds[2:] if _PROJECTIONS.search(one)]):
         return Reason.PROJECTION, f"ImageType says {', '.join(projected)}: its pixels lie on no plane"
-    if "MOSAIC" in kinds or _mosaic_tiles(ds) > 1:
+    reconstructed = any(one.startswith(_TOMOGRAM) for one in kinds[2:])
+    if sop_class_uid == NuclearMedicineImageStorage and reconstructed and ds.get("NumberOfFrames") not in (None, "", 1):
+        detail = "a reconstructed NM tomogram: where its frames lie hangs on a sign that is not told alike by all"
+        return Reason.UNSUPPORTED_IMAGE, detail
+    if is_mosaic(ds, sop_class_uid, what):
         return Reason.UNSUPPORTED_MOSAIC, "a Siemens mosaic: its planes are tiles of one image and have no names"
     return None
-
-
-def _mosaic_tiles(ds: Dataset) -> int:
-    """Return how many planes a Siemens header says that the image is a mosaic of, 0 where it says nothing."""
-    value = private_value(ds, *_TILES)
-    return int.from_bytes(value[:2], "little") if isinstance(value, bytes) else int(str(value or 0))

@@ -1,9 +1,9 @@
-"""Decide which stacks an annotation means: headers in, pairs out."""
+"""Decide which stacks an annotation means, region by region: headers in, pairs out."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
-from dicomnode.dicom.coverage import coinciding, covered
+from dicomnode.dicom.meaning import Choice, Meaning, meaning_of, names_of, needs_images, only
 from dicomnode.domain import (
     Annotation,
     AnnotationKind,
@@ -12,27 +12,27 @@ from dicomnode.domain import (
     OtherInstance,
     Pair,
     PairingRule,
-    PlaneKey,
+    RegionFacts,
     StackImages,
     Uid,
 )
 from dicomnode.errors import Reason
 
-# whose items are drawn on images one by one: each image that they name is meant
-_DRAWN_ON_IMAGES = frozenset({AnnotationKind.SR, AnnotationKind.SEG, AnnotationKind.PR, AnnotationKind.BOXES})
-_MOST = 0.9  # of the samples have to lie on the planes of a stack that is not the only one
+_DRAWN_AS_ONE = frozenset({AnnotationKind.RTSTRUCT, AnnotationKind.SEG})  # as a rule on one series
+_STRENGTH = {rule: number for number, rule in enumerate(PairingRule)}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Found:
-    """Stack key -> the rule and evidence by which an annotation means it, and what leaves open which one it means."""
+class _Read:
+    """A region of an annotation and what it means."""
 
-    means: dict[str, tuple[PairingRule, str]] = field(default_factory=dict)
-    doubts: tuple[str, ...] = ()
+    region: RegionFacts
+    meaning: Meaning
 
-    def __or__(self, other: "_Found") -> "_Found":
-        """Return both; what was found first stands."""
-        return _Found(means=self.means | other.means | self.means, doubts=(*self.doubts, *other.doubts))
+    @property
+    def keys(self) -> frozenset[str]:
+        """Return the keys of the stacks that it means."""
+        return frozenset(choice.key for choice in self.meaning.choices)
 
 
 def pair(
@@ -40,145 +40,152 @@ def pair(
 ) -> tuple[tuple[Pair, ...], tuple[Exclusion, ...]]:
     """Return the stacks each annotation means and the proof, and what of the annotations means none or several alike.
 
-    The strongest evidence decides: the images it names, else the series, else each frame of reference within the
-    study; where several stacks have it, what is drawn must lie on the planes of one. An annotation of another one, as
-    the measurements of a SEG are, means what that one means. Instances that are here and not looked at are `unused`:
-    an annotation that means them is told so.
+    Each region is decided by itself, by the strongest evidence (`meaning_of`). One of another annotation, as the
+    measurements of a SEG are, means what that one means. What of a structure set or segmentation fits several stacks
+    alike means the one that the rest of it means. Instances that are here and not looked at are `unused`: an
+    annotation that means them is told so.
     """
     known = {one.sop_instance_uid: one for one in annotations}
     pairs: list[Pair] = []
     unpaired: list[Exclusion] = []
     for annotation in known.values():
-        found = _with_companions(annotation, stacks, known)
-        pairs.extend(_pairs_of(annotation, stacks, known, found))
-        what = str(annotation.path)
-        unpaired.extend(Exclusion(what=what, reason=Reason.AMBIGUOUS_SERIES, detail=doubt) for doubt in found.doubts)
-        if not found.means and not found.doubts:
-            unpaired.append(_missing(annotation, stacks, unused))
+        read = _read(annotation, stacks, known)
+        pairs.extend(_pairs_of(annotation, stacks, known, read))
+        unpaired.extend(_unpaired(annotation, stacks, unused, read))
     return tuple(pairs), tuple(unpaired)
 
 
-def _pairs_of(
-    annotation: Annotation, stacks: Sequence[StackImages], known: Mapping[Uid, Annotation], found: _Found
-) -> tuple[Pair, ...]:
-    by_key = {stack.key: stack for stack in stacks}
-    companions = _companions(annotation, known)
-    return tuple(
-        Pair(annotation=annotation, images=by_key[key], rule=rule, evidence=evidence, companions=companions)
-        for key, (rule, evidence) in found.means.items()
+def _read(annotation: Annotation, stacks: Sequence[StackImages], known: Mapping[Uid, Annotation]) -> list[_Read]:
+    """Return what each region of `annotation` means; what is empty has no say, where something is drawn."""
+    drawn = [one for one in annotation.regions if one.references or one.samples or one.objects]
+    regions = drawn or annotation.regions or _as_one(annotation)
+    read = [_Read(region=one, meaning=_meaning(one, annotation, stacks, known)) for one in regions]
+    return _as_the_rest(annotation, read) if annotation.kind in _DRAWN_AS_ONE else read
+
+
+def _as_one(annotation: Annotation) -> tuple[RegionFacts, ...]:
+    """Return `annotation` as one region, and one for each further frame of reference that it is drawn in."""
+    first, *others = annotation.frames_of_reference or (None,)
+    one = RegionFacts(
+        references=annotation.references,
+        series=annotation.referenced_series,
+        frame_of_reference=first,
+        samples=annotation.samples,
+        objects=annotation.objects,
     )
+    return one, *(replace(one, references=(), objects=(), frame_of_reference=frame) for frame in others)
 
 
-def _companions(annotation: Annotation, known: Mapping[Uid, Annotation]) -> tuple[Annotation, ...]:
-    return tuple(known[uid] for uid in annotation.objects if uid in known)
+def _meaning(
+    region: RegionFacts, annotation: Annotation, stacks: Sequence[StackImages], known: Mapping[Uid, Annotation]
+) -> Meaning:
+    """Return what `region` and the annotations that have its mask mean; a doubt takes nothing from what is clear."""
+    own = meaning_of(region, annotation, stacks)
+    holders = [known[uid] for uid in region.objects if uid in known]
+    theirs = [(holder, read.meaning) for holder in holders for read in _read(holder, stacks, {})]
+    found = {choice.key: choice for _, meaning in theirs for choice in meaning.choices}
+    found |= {choice.key: choice for choice in own.choices if choice.rule is PairingRule.IMAGES or not found}
+    if found:
+        return Meaning(choices=tuple(found.values()))
+    doubts = [own.doubt, *(f"{holder.path}: {meaning.doubt}" for holder, meaning in theirs if meaning.doubt)]
+    return replace(own, doubt=next(filter(None, doubts), ""))
 
 
-def _with_companions(annotation: Annotation, stacks: Sequence[StackImages], known: Mapping[Uid, Annotation]) -> _Found:
-    """Return what `annotation` and its companions mean; a doubtful companion takes nothing from what is clear."""
-    found = _found(annotation, stacks)
-    others = _Found()
-    for companion in _companions(annotation, known):
-        one = _found(companion, stacks)
-        others |= _Found(means=one.means, doubts=tuple(f"{companion.path}: {doubt}" for doubt in one.doubts))
-    if found.means or others.means:
-        others = _Found(means=others.means)
-    return found | others
+def _as_the_rest(annotation: Annotation, read: list[_Read]) -> list[_Read]:
+    """Let what fits several stacks alike mean the one whose images the rest names, or on which all of it lies."""
+    named = {choice.key for one in read for choice in one.meaning.choices if choice.rule is PairingRule.IMAGES}
+    return [_as_rest(one, named, _samples_in(annotation, one.region)) if one.meaning.doubt else one for one in read]
 
 
-def _found(annotation: Annotation, stacks: Sequence[StackImages]) -> _Found:
-    """Return which of `stacks` `annotation` itself means."""
-    found = _by_names(annotation, stacks)
-    if found.doubts or (found.means and annotation.kind is not AnnotationKind.SR):
-        return found
-    reached = {stack.frame_of_reference_uid for stack in stacks if stack.key in found.means}
-    for frame in annotation.frames_of_reference:
-        near = [
-            stack
-            for stack in stacks
-            if stack.study_uid == annotation.study_uid and stack.frame_of_reference_uid == frame
-        ]
-        if near and frame not in reached:
-            evidence = f"it has its frame of reference{_absent(annotation, stacks)}"
-            found |= _only(annotation, near, PairingRule.FRAME_OF_REFERENCE, evidence)
-    return found
+def _as_rest(one: _Read, named: set[str], samples: Sequence[tuple[float, float, float]]) -> _Read:
+    candidates = one.meaning.candidates
+    if len(found := [stack for stack in candidates if stack.key in named]) == 1:
+        words = f"{len(candidates)} stacks fit it alike, and other regions name images of this one"
+        choice = Choice(key=found[0].key, rule=PairingRule.SERIES, words=words)
+        return replace(one, meaning=Meaning(choices=(choice,)))
+    whole = (
+        only(samples, candidates, PairingRule.GEOMETRY, f"{len(candidates)} stacks fit it alike")
+        if candidates
+        else None
+    )
+    return replace(one, meaning=whole) if whole and whole.choices else one
 
 
-def _by_names(annotation: Annotation, stacks: Sequence[StackImages]) -> _Found:
-    """Return which of `stacks` `annotation` means by the images that it names, else by the series."""
-    named = {stack.key: count for stack in stacks if (count := _named(annotation, stack))}
-    if named:
-        return _by_images(annotation, [stack for stack in stacks if stack.key in named], named)
-    listed = [stack for stack in stacks if stack.series_uid in annotation.referenced_series]
-    if listed:
-        evidence = f"it names the series{_absent(annotation, stacks)}"
-        return _only(annotation, listed, PairingRule.SERIES, evidence)
-    return _Found()
+def _samples_in(annotation: Annotation, region: RegionFacts) -> list[tuple[float, float, float]]:
+    """Return the samples of all regions in the frame of reference of `region`."""
+    return [
+        point
+        for one in annotation.regions
+        if one.frame_of_reference == region.frame_of_reference
+        for point in one.samples
+    ]
 
 
-def _by_images(annotation: Annotation, stacks: list[StackImages], named: Mapping[str, int]) -> _Found:
-    total = sum(count for _, count in annotation.references)
-    evidence = {key: f"{count} of its {total} image references" for key, count in named.items()}
-    if annotation.kind in _DRAWN_ON_IMAGES and _has_frames(annotation, stacks):
-        return _Found(means={key: (PairingRule.IMAGES, words) for key, words in evidence.items()})
-    most = max(named.values())
-    best = [stack for stack in stacks if named[stack.key] == most]
-    return _only(annotation, best, PairingRule.IMAGES, evidence[best[0].key])
+def _pairs_of(
+    annotation: Annotation, stacks: Sequence[StackImages], known: Mapping[Uid, Annotation], read: Sequence[_Read]
+) -> tuple[Pair, ...]:
+    """Return a pair for each stack that a region means; what is drawn nowhere is told with the first."""
+    companions = tuple(known[uid] for uid in annotation.objects if uid in known)
+    meant = [stack for stack in stacks if any(stack.key in one.keys for one in read)]
+    items = {one.item for one in annotation.regions} - {one.region.item for one in read}
+    pairs = []
+    for number, stack in enumerate(meant):
+        choices = [choice for one in read for choice in one.meaning.choices if choice.key == stack.key]
+        elsewhere = {one.region.item for one in read if stack.key not in one.keys} | (items if number else set())
+        rule = min((choice.rule for choice in choices), key=lambda one: _STRENGTH[one])
+        pairs.append(
+            Pair(
+                annotation=annotation,
+                images=stack,
+                rule=rule,
+                evidence=_evidence(choices, rule),
+                companions=companions,
+                elsewhere=tuple(sorted(elsewhere - {""})),
+            )
+        )
+    return tuple(pairs)
 
 
-def _has_frames(annotation: Annotation, stacks: Sequence[StackImages]) -> bool:
-    """Return whether no reference leaves open which of several stacks of one multi-frame image it means."""
-    whole = {plane.sop_instance_uid for plane, _ in annotation.references if plane.frame is None}
-    holders = [whole & {plane.image.sop_instance_uid for plane in stack.planes} for stack in stacks]
-    return sum(map(len, holders)) == len(set().union(*holders))
+def _evidence(choices: Sequence[Choice], rule: PairingRule) -> str:
+    """Return in words what proves by `rule`, the strongest, that a stack is meant, and how many have other proof."""
+    proofs = [choice for choice in choices if choice.rule is rule]
+    words = proofs[0].words
+    alike = [choice for choice in proofs if choice.words == words]
+    total = sum(one.total for one in alike) if rule is PairingRule.GEOMETRY else alike[0].total
+    told = words.format(count=sum(one.count for one in alike), total=total)
+    others = len(choices) - len(proofs)
+    return f"{told}; {others} more regions by other evidence" if others else told
 
 
-def _named(annotation: Annotation, stack: StackImages) -> int:
-    """Count the references of `annotation` to planes of `stack`; one to an image means all its frames."""
-    planes = {plane.key for plane in stack.planes}
-    planes |= {PlaneKey(key.sop_instance_uid) for key in planes}
-    planes |= {PlaneKey(key.sop_instance_uid, 1) for key in planes if key.frame is None}
-    return sum(count for plane, count in annotation.references if plane in planes)
+def _unpaired(
+    annotation: Annotation, stacks: Sequence[StackImages], unused: Sequence[Instance], read: Sequence[_Read]
+) -> list[Exclusion]:
+    """Return what of `annotation` means no stack, or several alike: all of it, else region by region."""
+    doubts = {one.meaning.doubt for one in read if not one.keys}
+    if not any(one.keys for one in read) and len(doubts) == 1:
+        (doubt,) = doubts
+        if doubt:
+            return [Exclusion(what=str(annotation.path), reason=Reason.AMBIGUOUS_SERIES, detail=doubt)]
+        return [_missing(annotation, stacks, unused)]
+    return [left for one in read if (left := _left_out(annotation, stacks, one))]
 
 
-def _absent(annotation: Annotation, stacks: Sequence[StackImages]) -> str:
-    """Return in words what `annotation` names and is in none of `stacks`, '' where all of it is."""
-    images = {plane.sop_instance_uid for plane, _ in annotation.references}
-    images -= {plane.image.sop_instance_uid for stack in stacks for plane in stack.planes}
-    if images:
-        return f"; the {len(images)} images it names are not here"
-    series = set(annotation.referenced_series) - {stack.series_uid for stack in stacks}
-    return f"; the {len(series)} series it names are not here" if series else ""
-
-
-def _only(annotation: Annotation, stacks: list[StackImages], rule: PairingRule, evidence: str) -> _Found:
-    """Return the only one of `stacks`, or the one on whose planes clearly more lies of what is drawn."""
-    if len(stacks) == 1:
-        return _Found(means={stacks[0].key: (rule, evidence)})
-    drawn = len(annotation.samples)
-    on_planes = {stack.key: coinciding(annotation.samples, stack) for stack in stacks}
-    near = {stack.key: covered(annotation.samples, stack) for stack in stacks}
-    if best := _all_of(on_planes, drawn) or _clearly(on_planes, drawn):
-        words = f"{evidence}, and {on_planes[best]} of {drawn} sampled points lie on its planes"
-        return _Found(means={best: (PairingRule.GEOMETRY, words)})
-    best = _clearly(near, drawn)
-    if best and on_planes[best] == max(on_planes.values()):
-        words = f"{evidence}, and {near[best]} of {drawn} sampled points lie in its slices"
-        return _Found(means={best: (PairingRule.GEOMETRY, words)})
-    keys = ", ".join(stack.key for stack in stacks)
-    return _Found(doubts=(f"{len(stacks)} stacks fit it alike by {rule}: {keys}",))
-
-
-def _all_of(counts: Mapping[str, int], drawn: int) -> str | None:
-    """Return the only stack that has all that is drawn, None where none or several have."""
-    full = [key for key, count in counts.items() if count == drawn > 0]
-    return full[0] if len(full) == 1 else None
-
-
-def _clearly(counts: Mapping[str, int], drawn: int) -> str | None:
-    """Return the stack that has nearly all that is drawn, while no other has half as much; None where none is so."""
-    best, second = sorted(counts, key=lambda key: -counts[key])[:2]
-    most = counts[best]
-    return best if most and most >= _MOST * drawn and 2 * counts[second] < most else None
+def _left_out(annotation: Annotation, stacks: Sequence[StackImages], one: _Read) -> Exclusion | None:
+    """Return why a region means no stack, or several alike, or that some of the images it is drawn on are not here."""
+    region, what = one.region, f"{annotation.path} {one.region.what}".rstrip()
+    if one.meaning.doubt:
+        return Exclusion(what=what, reason=Reason.AMBIGUOUS_SERIES, detail=one.meaning.doubt)
+    total = len(region.references)
+    if not one.keys:
+        found = f"it is drawn on {total} images, and none of them is" if total else "no stack that it may lie in is"
+        return Exclusion(what=what, reason=Reason.NO_IMAGES, detail=f"{found} in the {len(stacks)} stacks here")
+    if not needs_images(region, annotation):
+        return None
+    here = set().union(*(names_of(stack) for stack in stacks if stack.key in one.keys))
+    if not (gone := [plane for plane, _ in region.references if plane not in here]):
+        return None
+    detail = f"{len(gone)} of the {total} images that it is drawn on are not here"
+    return Exclusion(what=what, reason=Reason.NO_IMAGES, detail=detail)
 
 
 def _missing(annotation: Annotation, stacks: Sequence[StackImages], unused: Sequence[Instance]) -> Exclusion:

@@ -12,6 +12,7 @@ from pydicom import Dataset
 
 from dicomnode.cpus import usable_cpus
 from dicomnode.dicom.frames import measures_of
+from dicomnode.dicom.modality_table import through_table
 from dicomnode.dicom.pixels.decoders import Decoders
 from dicomnode.dicom.pixels.pixel_file import PixelFile, open_pixels
 from dicomnode.dicom.reading import numbers, text
@@ -149,6 +150,7 @@ def _plane(source: PlaneSource, file: PixelFile) -> Plane:
         raise Refused(Reason.INVALID_HEADER, what, detail)
     place = frame.place or _NOWHERE
     measures = measures_of(file.header, frame.number, what)
+    stored, padding = through_table(stored, _padding(file.header, what), file.header, what)
     return Plane(
         key=source.key,
         source=image.path,
@@ -160,7 +162,7 @@ def _plane(source: PlaneSource, file: PixelFile) -> Plane:
         slope=measures.slope,
         intercept=measures.intercept,
         inverted=text(file.header, "PhotometricInterpretation") == "MONOCHROME1",
-        padding=_padding(file.header, what),
+        padding=padding,
     )
 
 

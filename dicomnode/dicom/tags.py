@@ -11,13 +11,17 @@ from pydicom.tag import BaseTag, Tag
 from dicomnode.dicom.reading import PARSER_ERRORS, first_item, items, value_of
 from dicomnode.domain import Tags
 
+_ORIGIN = (
+    "ImageType values 1-2"  # how an image came to be: original or derived, primary or secondary (PS3.3 C.7.6.1.1.2)
+)
 #: what may split a series, in the order in which it is tried; names are those of single-frame images
 SPLITTERS = (
     *("EchoNumbers", "EchoTime", "DiffusionBValue", "DiffusionGradientOrientation"),
     *("AcquisitionNumber", "TemporalPositionIdentifier", "NominalPercentageOfCardiacPhase", "TriggerTime"),
-    *("ImageType", "ConvolutionKernel", "InversionTime", "FlipAngle", "KVP", "FrameReferenceTime", "AcquisitionTime"),
-    *("ContentTime", "SOPInstanceUID"),
+    *("ImageType", "ConvolutionKernel", "InversionTime", "FlipAngle", "KVP", "SliceThickness", _ORIGIN),
+    *("FrameReferenceTime", "AcquisitionTime", "ContentTime", "SOPInstanceUID"),
 )
+_TYPES = {_ORIGIN: slice(2), "ImageType": slice(2, None)}  # the first two values do not say what an image shows
 #: those that go on from plane to plane: the first, second, ... at each place belong together
 TIMES = frozenset({"TriggerTime", "FrameReferenceTime", "AcquisitionTime", "ContentTime"})
 _DATED = {"AcquisitionTime": "AcquisitionDate", "ContentTime": "ContentDate"}
@@ -50,9 +54,9 @@ _IN_GROUPS = (
     _Element(("FrameContentSequence",), "TemporalPositionIndex", "TemporalPositionIdentifier"),
     _Element(("CardiacSynchronizationSequence",), "NominalPercentageOfCardiacPhase", "NominalPercentageOfCardiacPhase"),
     _Element(("CardiacSynchronizationSequence",), "NominalCardiacTriggerDelayTime", "TriggerTime"),
-    _Element(("CTImageFrameTypeSequence",), "FrameType", "ImageType"),
-    _Element(("MRImageFrameTypeSequence",), "FrameType", "ImageType"),
-    _Element(("PETFrameTypeSequence",), "FrameType", "ImageType"),
+    *(_Element((f"{kind}FrameTypeSequence",), "FrameType", _ORIGIN) for kind in ("CTImage", "MRImage", "PET")),
+    *(_Element((f"{kind}FrameTypeSequence",), "FrameType", "ImageType") for kind in ("CTImage", "MRImage", "PET")),
+    _Element(("PixelMeasuresSequence",), "SliceThickness", "SliceThickness"),
     _Element(("CTReconstructionSequence",), "ConvolutionKernel", "ConvolutionKernel"),
     _Element(("FrameContentSequence",), "FrameAcquisitionDateTime", "AcquisitionTime"),
 )
@@ -121,7 +125,7 @@ def private_value(ds: Dataset, group: int, creator: str, element: int) -> object
 
 def _flat(ds: Dataset) -> Iterator[tuple[str, float | str]]:
     for name in SPLITTERS[:-1]:
-        if (value := _value(ds, name, name)) is not None:
+        if (value := _value(ds, "ImageType" if name == _ORIGIN else name, name)) is not None:
             yield name, value
 
 
@@ -129,9 +133,9 @@ def _value(ds: Dataset, keyword: str, name: str) -> float | str | None:
     """Return element `keyword` as a number or text for the tag `name`, None where it is absent or cannot be read."""
     try:
         value = value_of(ds, keyword)
-        if name == "ImageType" and isinstance(value, MultiValue):
-            value = list(value)[2:]  # the first two say how it came to be, not what it shows
-        if keyword in _DATED:
+        if name in _TYPES and isinstance(value, MultiValue):
+            value = list(value)[_TYPES[name]]
+        if keyword in _DATED and value:
             return f"{ds.get(_DATED[keyword], '')} {value}".strip() or None
         return _plain(value)
     except PARSER_ERRORS:

@@ -191,7 +191,8 @@ class WrittenObject:
 class Job:
     """One stack and one annotation to segment on it, and how; `key` is the identity of all of it.
 
-    `companions` are annotations that the one needs to be understood, such as the SEG that an SR measures.
+    `companions` are annotations that the one needs to be understood, such as the SEG that an SR measures; `elsewhere`
+    are the items of its regions that are not to be segmented here: they mean other stacks or none.
     """
 
     key: str
@@ -199,6 +200,7 @@ class Job:
     annotation: Annotation
     options: JobOptions
     companions: tuple[Annotation, ...] = ()
+    elsewhere: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

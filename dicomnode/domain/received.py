@@ -112,12 +112,31 @@ class Reference(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class RegionFacts:
+    """What one region of an annotation refers to: the evidence for which stack it means.
+
+    `item` is what it is inside the annotation, '' for all of it, and `what` names it. `references` count how often each
+    image is named by something drawn, `series` are the listed ones that it may lie in, `samples` are points of it in
+    patient mm, some of many; `objects` are annotations that have its mask.
+    """
+
+    item: str = ""
+    what: str = ""
+    references: tuple[Reference, ...] = ()
+    series: tuple[Uid, ...] = ()
+    frame_of_reference: Uid | None = None
+    samples: tuple[Vector, ...] = ()
+    objects: tuple[Uid, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Annotation:
     """One received annotation object, with what it refers to: the evidence for pairing it with images.
 
-    `references` count how often each image, or frame of one, is named by something drawn; `samples` are points of what
-    is drawn in patient mm, some of many. `objects` are annotations that it needs, such as the SEG that an SR measures.
-    `own` tells that dicomnode made it.
+    `references` count how often each image, or frame of one, is named by something drawn, or where nothing names one,
+    those that are listed once each; `samples` are points of what is drawn in patient mm, some of many. `objects` are
+    annotations that it needs, such as the SEG that an SR measures. `regions` have the same for each region; without
+    them it is one. `own` tells that dicomnode made it.
     """
 
     sop_instance_uid: Uid
@@ -132,6 +151,7 @@ class Annotation:
     frames_of_reference: tuple[Uid, ...]
     samples: tuple[Vector, ...] = ()
     objects: tuple[Uid, ...] = ()
+    regions: tuple[RegionFacts, ...] = ()
     own: bool = False
     notes: tuple[str, ...] = ()
 
@@ -204,7 +224,8 @@ class PairingRule(StrEnum):
 class Pair:
     """An annotation and a stack it means, with the rule that says so and its evidence in words.
 
-    `companions` are annotations that it needs to be understood.
+    `companions` are annotations that it needs to be understood; `elsewhere` are its regions, by their items, that mean
+    other stacks or none.
     """
 
     annotation: Annotation
@@ -212,3 +233,4 @@ class Pair:
     rule: PairingRule
     evidence: str
     companions: tuple[Annotation, ...] = ()
+    elsewhere: tuple[str, ...] = ()

@@ -18,7 +18,8 @@ _COLOUR_AXES = 3  # row, column, colour
 class Plane:
     """One plane of a stack: where it lies, where it came from, and its stored pixels.
 
-    `stored` is (row, column) integers as stored in the file, which `values()` rescales on use; of a colour image it is
+    `stored` is (row, column) integers as stored in the file, or as the file's table of the modality's values has them,
+    which `values()` rescales on use; of a colour image it is
     (row, column, 3) uint8 RGB. A plane of a stack without frame of reference has no place: its position is the origin.
     `padding` is the closed range of stored values that are no measurement (PS3.3 C.7.5.1.1.2).
     """

@@ -106,6 +106,7 @@ def load(database: Database, spool: Spool, row: JobRow) -> Job:
         annotation=drawn[0],
         options=_OPTIONS.validate_python(options),
         companions=tuple(drawn[1:]),
+        elsewhere=tuple(row.inputs.get("elsewhere", ())),
     )
 
 
@@ -199,7 +200,8 @@ def _inputs(job: Job) -> dict[str, Any]:
         "split": [list(one) for one in job.images.split],
     }
     annotations = [[one.sop_instance_uid, one.sha256] for one in (job.annotation, *job.companions)]
-    return {"stack": stack, "annotations": annotations, "options": asdict(job.options)}
+    elsewhere = list(job.elsewhere)
+    return {"stack": stack, "annotations": annotations, "options": asdict(job.options), "elsewhere": elsewhere}
 
 
 def _by_number(image: ImageInstance) -> dict[int | None, PlaneSource]:

@@ -16,17 +16,17 @@ from dicomnode.domain import Annotation, Job, JobOptions, PairingRule, Prompt, S
 from dicomnode.errors import Reason
 from dicomnode.geometry import affine_of
 from dicomnode.planning import job_of, plan
-from tests.builders import save
+from tests.builders import ct_series, save
 from tests.fakes import FillsTheBox
 from tests.folders import planes_of, prompts_in
-from tests.reading import Volume, contours_of, read_nifti
+from tests.reading import Volume, contours_of, read_nifti, segment
 from tests.values import stack_at
 
 pytestmark = pytest.mark.data
 
 PATIENTS = ("STS_002", "STS_005", "STS_008", "STS_019", "STS_025", "STS_029")
 SERIES = [(patient, modality) for patient in PATIENTS for modality in ("CT", "MR_T1", "PET")]
-ONE_PIXEL = 1.0
+HALF_PIXEL, ONE_PIXEL = 0.5, 1.0
 
 
 def job_in(*paths: Path, options: JobOptions | None = None) -> Job:
@@ -66,7 +66,9 @@ def test_boxes_hold_the_truth_within_a_pixel_on_every_plane_and_on_no_other(
     assert set(boxes) == set(truth)
     for plane, (x0, y0, x1, y1) in truth.items():
         left, top, right, bottom = boxes[plane]
-        assert max(left - x0, top - y0, x1 - right, y1 - bottom) <= ONE_PIXEL, (plane, boxes[plane], truth[plane])
+        told = (plane, boxes[plane], truth[plane])
+        assert max(left - x0, top - y0, x1 - right, y1 - bottom) <= HALF_PIXEL, told  # missing
+        assert max(x0 - left, y0 - top, right - x1, bottom - y1) <= ONE_PIXEL, told  # too much
 
 
 def test_all_series_of_a_patient_are_told_apart_though_no_image_reference_resolves(data_dir: Path) -> None:
@@ -86,7 +88,9 @@ def test_boxes_of_oblique_scans_hold_their_contours_on_every_plane_drawn(data_di
     affine = affine_of(stack)
     assert affine is not None
     grid = Volume(voxels=np.empty(0), affine=affine)
-    for prompt in prompts_in(job).prompts:
+    prompts = prompts_in(job).prompts
+    assert sorted(prompt.label for prompt in prompts) == sorted(drawn)
+    for prompt in prompts:
         boxes = boxes_of(prompt, stack)
         wanted = defaultdict(list)
         for contour in drawn[prompt.label]:
@@ -138,13 +142,35 @@ def test_contours_that_name_images_which_are_not_here_are_placed_by_geometry(moc
     assert Reason.CONTOUR_OFF_STACK in {one.reason for one in found.exclusions}
 
 
-def test_a_structure_set_of_images_that_do_not_exist_says_which(mock: Path) -> None:
-    instances, _ = scan([mock / name for name in (*IMAGES, "non_existent_reference_rt.dcm")])
+def test_contours_on_an_image_that_is_not_here_say_so_and_the_others_are_used(mock: Path) -> None:
+    found = prompts_in(job_in(*(mock / name for name in (*IMAGES, "non_existent_reference_rt.dcm"))))
+    assert [(prompt.label, len(prompt.boxes)) for prompt in found.prompts] == [(f"ROI-{n}", 2) for n in range(1, 5)]
+    assert [one.reason for one in found.exclusions] == [Reason.CONTOUR_OFF_STACK] * 4
+    for one in found.exclusions:
+        assert one.detail.endswith("contour 1 is 5.00 mm from the nearest, and the image that it names is not here")
+
+
+def test_a_structure_set_without_any_image_is_told_what_it_refers_to(data_dir: Path) -> None:
+    instances, _ = scan([data_dir / "rt_utils" / "empty"])
     found = plan(instances)
-    for pair in found.pairs:
-        outcome = prompts_in(job_of(pair, JobOptions(), FillsTheBox().identity))
-        assert outcome.prompts or outcome.exclusions
-    assert found.pairs or [one.reason for one in found.exclusions] == [Reason.NO_IMAGES]
+    assert (found.pairs, [one.reason for one in found.exclusions]) == ((), [Reason.NO_IMAGES])
+    assert "it refers to 3 images, series 2.16.840.1.114362.1" in found.exclusions[0].detail
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("rt.dcm", 0),
+        ("invalid_reference_rt.dcm", 4),
+        ("non_existent_reference_rt.dcm", 4),
+        ("../empty/dummy_rt.dcm", 4),
+    ],
+)
+def test_broken_references_end_in_the_exit_code_that_is_documented(
+    mock: Path, tmp_path: Path, name: str, code: int
+) -> None:
+    told = segment(*(mock / one for one in (*IMAGES, name)), output=tmp_path)
+    assert (told.code, len(told.document["results"])) == (code, 1)
 
 
 def test_a_structure_set_whose_images_never_came_has_each_region_refused(data_dir: Path) -> None:
@@ -161,3 +187,15 @@ def test_a_structure_set_of_an_outline_and_isocentres_has_no_prompts(data_dir: P
     regions = regions_of_rtstruct(read_dataset(path, str(path), pixels=False)[0], found, here, JobOptions())
     assert regions.regions == ()
     assert {one.reason for one in regions.exclusions} == {Reason.NOT_A_PROMPT}
+
+
+def test_an_outline_and_isocentres_alone_are_nothing_to_do_and_no_error(data_dir: Path, tmp_path: Path) -> None:
+    (path,) = (data_dir / "pydicom_testfiles").rglob("rtstruct.dcm")
+    drawn, _ = read_dataset(path, str(path), pixels=False)
+    images = ct_series(FrameOfReferenceUID=drawn.StructureSetROISequence[0].ReferencedFrameOfReferenceUID)
+    for image in images:
+        image.StudyInstanceUID = drawn.StudyInstanceUID
+    save(images, tmp_path / "in")
+    told = segment(tmp_path / "in", path, output=tmp_path / "out")
+    assert (told.code, told.document["results"], told.document["refused"]) == (3, [], [])
+    assert {one["reason"] for one in told.document["set_aside"]} == {"NOT_A_PROMPT"}

@@ -6,7 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydicom import dcmread
+from pydicom.uid import UID
 
+from dicomnode.dicom.pixels.decoders import Decoders
+from dicomnode.dicom.pixels.pixel_file import open_pixels
 from dicomnode.domain import Fact
 from dicomnode.inspecting import inspect_paths
 from tests.builders import rtstruct, save
@@ -131,6 +134,28 @@ def test_every_transfer_syntax_in_use_is_read(data_dir: Path, syntax: str) -> No
     found = inspect_paths([path])
     assert [one.shape for one in found.stacks] == [(1, ds.Rows, ds.Columns)]
     assert found.exclusions == ()
+
+
+# syntax -> a file in another one, whose streams this one allows as well (PS3.5 A.4.1 and A.4.4)
+RELABELLED = {
+    "1.2.840.10008.1.2.4.57": "JPEG-LL.dcm",
+    "1.2.840.10008.1.2.4.202": "HTJ2KLossless_08_RGB.dcm",
+}
+
+
+@pytest.mark.parametrize("syntax", RELABELLED)
+def test_a_syntax_of_which_no_file_is_at_hand_is_read_from_the_streams_of_another(
+    data_dir: Path, tmp_path: Path, syntax: str
+) -> None:
+    original = named(data_dir, RELABELLED[syntax])
+    ds = dcmread(original)
+    ds.file_meta.TransferSyntaxUID = UID(syntax)
+    path = tmp_path / "relabelled.dcm"
+    ds.save_as(path, enforce_file_format=True)
+    with Decoders(1) as decoders:
+        found, expected = (open_pixels(one, decoders).frame(1) for one in (path, original))
+    np.testing.assert_array_equal(found, expected)
+    assert [one.shape for one in inspect_paths([path]).stacks] == [(1, ds.Rows, ds.Columns)]
 
 
 @pytest.mark.parametrize("name", ["JPGExtended.dcm", "JPEG-lossy.dcm"])

@@ -16,7 +16,8 @@ from dicomnode.dicom.pixels.decoders import Decoders
 from dicomnode.dicom.pixels.pixel_file import open_pixels
 from dicomnode.dicom.prompts.boxes import union
 from dicomnode.dicom.prompts.region import Regions
-from dicomnode.dicom.prompts.seg import references_of_seg, regions_of_seg
+from dicomnode.dicom.prompts.seg import regions_of_seg
+from dicomnode.dicom.prompts.seg_references import references_of_seg
 from dicomnode.dicom.reading import read_dataset
 from dicomnode.dicom.scan import scan
 from dicomnode.domain import JobOptions, Stack

@@ -85,6 +85,8 @@ def test_a_truncated_file_among_good_ones_ends_with_4_and_is_named(tmp_path: Pat
         (("in", "--strategy", "guess"), "guess"),
         (("in", "--box", "1.2@0:1,1,5"), "1.2@0:1,1,5: '1,1,5' are 3 numbers"),
         (("in", "--box", "nonsense"), "nonsense"),
+        (("in", "--box", "1.2@0:nan,8,20,30"), "four finite numbers"),
+        (("in", "--box", "1.2@0:20,8,20,30"), "x0 must be less than x1"),
         (("in", "--boxes", "none.json"), "none.json"),
         (("in", "--config", "none.toml"), "none.toml"),
     ],

@@ -1,5 +1,6 @@
-"""Ten thousand damaged annotations: each gives prompts inside the images, or is refused in words."""
+"""Ten thousand damaged annotations: each gives prompts inside the images, or is refused in words, and soon."""
 
+import time
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -11,18 +12,22 @@ from pydicom import Dataset
 
 from dicomnode.dicom.instances import describe
 from dicomnode.dicom.naming import tables_of
+from dicomnode.dicom.pairing import pair
 from dicomnode.dicom.pixels.decoders import Decoders
 from dicomnode.dicom.prompts.read import Asked, Means, read_prompts
-from dicomnode.domain import Annotation, AnnotationKind, JobOptions, Prompts, Stack
+from dicomnode.dicom.scan import scan
+from dicomnode.domain import Annotation, AnnotationKind, JobOptions, Prompts, Stack, StackImages
 from dicomnode.errors import Refused
+from dicomnode.planning import plan
 from tests import segs
 from tests import sr_objects as srs
 from tests.builders import FRAME_OF_REFERENCE, ct_series, rtstruct, save, square
-from tests.folders import stack_of
+from tests.folders import planes_of
 from tests.mutations import damaged
 
 EACH = 2_500
 LARGEST = 1e-6  # pixels beyond the image's edge, for the last bits
+SLOWEST = 5.0  # seconds of the processor for one: those that are sound take milliseconds
 IMAGES = ct_series()
 NAMES = [str(image.SOPInstanceUID) for image in IMAGES]
 CORNERS = [(5.0, 5.0), (9.0, 5.0), (9.0, 12.0), (5.0, 12.0)]
@@ -73,8 +78,16 @@ MAKERS = {
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Stack:
-    return stack_of(IMAGES, tmp_path_factory.mktemp("images"))
+def images(tmp_path_factory: pytest.TempPathFactory) -> StackImages:
+    folder = tmp_path_factory.mktemp("images")
+    save(IMAGES, folder)
+    (found,) = plan(scan([folder])[0]).stacks
+    return found
+
+
+@pytest.fixture(scope="module")
+def stack(images: StackImages) -> Stack:
+    return planes_of(images)
 
 
 @pytest.fixture(scope="module")
@@ -83,13 +96,19 @@ def means() -> Iterator[Means]:
         yield Means(decoders=decoders, tables=tables_of((), ""))
 
 
-def prompts_of(content: bytes, path: Path, stack: Stack, means: Means) -> Prompts | None:
-    """Return the prompts of an annotation on `stack`, whatever it names; None where it is refused."""
+def prompts_of(content: bytes, path: Path, here: tuple[StackImages, Stack], means: Means) -> Prompts | None:
+    """Return the prompts of an annotation on a stack, whatever it names; None where it is refused.
+
+    What it means is decided, too: it is paired with that stack, or left out.
+    """
     path.write_bytes(content)
+    images, stack = here
     try:
         found = describe(BytesIO(content), path=path, sha256="")
         if not isinstance(found, Annotation):
             return None
+        pairs, left_out = pair([found], [images])
+        assert pairs or left_out
         return read_prompts(Asked(annotation=found, companions=(), options=JobOptions()), stack, means)
     except Refused:
         return None
@@ -97,17 +116,19 @@ def prompts_of(content: bytes, path: Path, stack: Stack, means: Means) -> Prompt
 
 @pytest.mark.parametrize("kind", MAKERS, ids=str)
 def test_a_damaged_annotation_is_refused_or_its_prompts_lie_inside_the_images(
-    kind: AnnotationKind, stack: Stack, means: Means, tmp_path: Path
+    kind: AnnotationKind, images: StackImages, stack: Stack, means: Means, tmp_path: Path
 ) -> None:
     (path,) = save([MAKERS[kind]()], tmp_path)
     origin = path.read_bytes()
-    whole = prompts_of(origin, path, stack, means)
+    whole = prompts_of(origin, path, (images, stack), means)
     assert whole is not None
     assert whole.prompts
     prompted = 0
     for seed in range(EACH):
         rng = Random(f"{kind} {seed}")  # noqa: S311 - to be repeated, not secret
-        found = prompts_of(damaged(rng, origin, [origin]), path, stack, means)
+        mutant, begun = damaged(rng, origin, [origin]), time.process_time()
+        found = prompts_of(mutant, path, (images, stack), means)
+        assert time.process_time() - begun < SLOWEST, seed
         if found and found.prompts:
             prompted += 1
             check(found, stack, seed)

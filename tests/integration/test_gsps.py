@@ -101,7 +101,8 @@ def test_graphics_are_drawn_on_the_images_named_and_else_on_all() -> None:
     found = read(gsps([one, every], images_named("1.3.1", "1.3.2", "1.9.9")))
     assert [sorted(region.extents) for region in found.regions] == [[2], [0, 1]]
     elsewhere = drawn(graphic("POLYLINE", SQUARE), images=images_named("1.9.9"))
-    assert read(gsps([elsewhere], ALL)) == Regions(regions=())
+    (told,) = read(gsps([elsewhere], ALL)).exclusions
+    assert (told.what, told.reason) == ("pr.dcm graphic 1.1 POLYLINE", Reason.NO_IMAGES)
 
 
 def test_frames_of_an_image_are_named_by_their_numbers() -> None:

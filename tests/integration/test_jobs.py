@@ -34,6 +34,7 @@ def test_a_job_comes_back_with_its_instances(database: Database, spool: Spool) -
     assert job.images.images == (replace(image(), path=spool.path("1.2.3.1-aa.dcm")),)
     assert job.annotation == replace(annotation(), path=spool.path("1.2.4.1-bb.dcm"))
     assert job.options == JobOptions(roi="liver")
+    assert job.elsewhere == ("3",)
 
 
 def test_a_job_comes_back_with_its_rules(database: Database, spool: Spool) -> None:

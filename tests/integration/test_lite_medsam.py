@@ -198,13 +198,5 @@ def test_engines_agree_on_a_real_slice(
 ) -> None:
     found, expected = real_logits(name), real_logits(other)
     assert_close(found, expected, 1e-3)
-    print(
-        "REAL",
-        name,
-        other,
-        abs(found - expected).max(),
-        found.std(),
-        [1 - dice(a > 0, b > 0) for a, b in zip(found, expected)],
-    )
     for one, another in zip(found, expected, strict=True):
         assert dice(one > 0, another > 0) >= 0.999

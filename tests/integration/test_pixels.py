@@ -602,7 +602,7 @@ def test_every_real_file_of_the_codecs_is_decoded(data_dir: Path, tmp_path: Path
         read = open_pixels(identified(path, tmp_path), decoders)
         colours = ds.PhotometricInterpretation == "PALETTE COLOR" or ds.SamplesPerPixel == 3
         for number in range(1, int(ds.get("NumberOfFrames") or 1) + 1):
-            assert read.frame(number).shape == (ds.Rows, ds.Columns, 3) if colours else (ds.Rows, ds.Columns)
+            assert read.frame(number).shape == ((ds.Rows, ds.Columns, 3) if colours else (ds.Rows, ds.Columns))
 
 
 def identified(path: Path, folder: Path) -> Path:

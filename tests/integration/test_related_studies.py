@@ -157,3 +157,54 @@ def test_measurements_of_a_segmentation_of_another_study_find_its_images(
     made = [jobs.load(desk.database, desk.spool, row) for row in jobs.all_jobs(desk.database)]
     assert sorted((one.annotation.kind.value, len(one.companions)) for one in made) == [("SEG", 0), ("SR", 1)]
     assert not arrivals.receiving(desk.database)
+
+
+def phases() -> list[Dataset]:
+    """Return two phases of one series at the same places, of five images each."""
+    second = ct_series(AcquisitionNumber=2)
+    for number, image in enumerate(second):
+        image.SOPInstanceUID = image.file_meta.MediaStorageSOPInstanceUID = UID(f"{STUDY}.2.9{number}")
+    return [*IMAGES, *second]
+
+
+def doubtful() -> Dataset:
+    """Return a structure set that lists both phases and is drawn on neither."""
+    ds = rtstruct(phases(), {"node": [square(10, 8, 20, 16, 2.5)]}, references=False)
+    ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = UID(f"{STUDY}.3.7")
+    return ds
+
+
+def test_a_study_whose_annotation_fits_two_stacks_alike_is_held(desk: Desk, tmp_path: Path) -> None:
+    arrive(desk, [*phases(), doubtful()], tmp_path / "study")
+    assert start_studies(desk, ORDERS) == 0
+    study = arrivals.study_of(desk.database, Uid(STUDY))
+    assert study is not None
+    assert (study.state, "AMBIGUOUS_SERIES" in (study.reason or "")) == (StudyState.HELD, True)
+
+
+def test_a_doubtful_annotation_beside_one_that_is_clear_is_logged_by_its_reason(
+    desk: Desk, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    clear = rtstruct(IMAGES, {"liver": [square(10, 8, 20, 16, 2.5)]})
+    arrive(desk, [*phases(), doubtful(), clear], tmp_path / "study")
+    assert start_studies(desk, ORDERS) == 1
+    told = [vars(record) for record in caplog.records if vars(record).get("action") == "study_left_out"]
+    assert [one["reasons"] for one in told] == ["AMBIGUOUS_SERIES"]
+
+
+def test_a_structure_set_that_comes_with_another_series_than_it_is_drawn_on_waits_for_its_own(
+    desk: Desk, tmp_path: Path
+) -> None:
+    other = ct_series(step=3.0, Modality="CT", SeriesInstanceUID=f"{STUDY}.4")
+    for number, image in enumerate(other):
+        image.SOPInstanceUID = image.file_meta.MediaStorageSOPInstanceUID = UID(f"{STUDY}.4.{number}")
+    drawn = rtstruct(IMAGES, {"liver": [square(10, 8, 20, 16, 2.5)]})
+    (listed,) = drawn.ReferencedFrameOfReferenceSequence[0].RTReferencedStudySequence
+    beside = Dataset()
+    beside.SeriesInstanceUID, beside.ContourImageSequence = f"{STUDY}.4", []
+    listed.RTReferencedSeriesSequence.append(beside)
+    arrive(desk, [*other, drawn], tmp_path / "first")
+    assert (start_studies(desk, ORDERS), state_of(desk, STUDY)) == (0, StudyState.HELD)
+    arrive(desk, IMAGES, tmp_path / "second")
+    assert start_studies(desk, ORDERS) == 1
+    only_job(desk)

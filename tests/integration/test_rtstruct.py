@@ -5,16 +5,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
 from pydicom.uid import UltrasoundImageStorage
 
+from dicomnode.dicom.prompts.rtstruct import regions_of_rtstruct
 from dicomnode.domain import JobOptions, Prompt, Stack
 from dicomnode.errors import Reason, Refused
 from tests.builders import Contour, ct_series, rtstruct, square
 from tests.folders import prompts_of
 from tests.multiframe import enhanced
+from tests.values import FRAME_OF_REFERENCE, annotation, stack_at
 
 OBLIQUE = (0.8660254037844387, 0.0, -0.5, 0.0, 1.0, 0.0)  # 30 degrees about the y axis
 
@@ -284,7 +289,7 @@ def test_images_that_state_no_frame_of_reference_are_meant_where_a_contour_names
     assert "the images state none" in found.prompts[0].notes[0]
 
 
-@pytest.mark.parametrize(("frame", "meant"), [(None, True), (2, True), (7, False)])
+@pytest.mark.parametrize(("frame", "meant"), [(None, True), (3, True), (2, False), (7, False)])
 def test_contours_on_an_enhanced_image_name_its_frames(tmp_path: Path, frame: int | None, meant: bool) -> None:  # noqa: FBT001
     source = enhanced(ct_series())
     drawn = rtstruct(ct_series(), {"A": [square(5, 5, 9, 9, 5.0)]}, frame_of_reference="1.2.99")
@@ -295,3 +300,109 @@ def test_contours_on_an_enhanced_image_name_its_frames(tmp_path: Path, frame: in
     found, stack = prompts_of([source], drawn, tmp_path)
     assert [boxes_of(prompt, stack) for prompt in found.prompts] == [{2: (5, 5, 9, 9)}] * meant
     assert [one.reason for one in found.exclusions] == [Reason.FOR_MISMATCH] * (not meant)
+
+
+def test_frame_seven_of_an_enhanced_image_has_what_is_drawn_on_it(tmp_path: Path) -> None:
+    source = enhanced(ct_series(planes=9))
+    drawn = rtstruct(ct_series(planes=9), {"A": [square(5, 5, 9, 9, 15.0)]})
+    listed = drawn.ReferencedFrameOfReferenceSequence[0].RTReferencedStudySequence[0].RTReferencedSeriesSequence[0]
+    listed.ContourImageSequence = [reference(source)]
+    contour(drawn).ContourImageSequence = [reference(source, 7)]
+    found, stack = prompts_of([source], drawn, tmp_path)
+    (prompt,) = found.prompts
+    assert ([key.frame for key in prompt.boxes], boxes_of(prompt, stack)) == ([7], {6: (5, 5, 9, 9)})
+    assert prompt.notes == ()
+
+
+def test_another_frame_of_an_enhanced_image_than_a_contour_lies_on_is_noted(tmp_path: Path) -> None:
+    source = enhanced(ct_series())
+    drawn = rtstruct(ct_series(), {"A": [square(5, 5, 9, 9, 5.0)]})
+    contour(drawn).ContourImageSequence = [reference(source, 5)]
+    found, stack = prompts_of([source], drawn, tmp_path)
+    assert boxes_of(found.prompts[0], stack) == {2: (5, 5, 9, 9)}
+    assert found.prompts[0].notes == ("contour 1 names another image than the one it lies on: its place counts",)
+
+
+def test_another_frame_of_reference_is_refused_where_a_contour_lies_on_another_image_than_it_names(
+    tmp_path: Path,
+) -> None:
+    images = ct_series()
+    heights = (0.0, 2.5, 5.0)
+    drawn = rtstruct(
+        images, {"A": [square(5, 5, 9, 9, z) for z in heights]}, references=False, frame_of_reference="1.2.99"
+    )
+    contour(drawn).ContourImageSequence = [reference(images[4])]
+    found, _ = prompts_of(images, drawn, tmp_path)
+    assert [one.reason for one in found.exclusions] == [Reason.FOR_MISMATCH]
+    assert "1 of the 1 contours that name an image" in found.exclusions[0].detail
+
+
+def test_a_frame_of_reference_overridden_by_some_contours_says_how_many(tmp_path: Path) -> None:
+    images = ct_series()
+    drawn = rtstruct(
+        images, {"A": [square(5, 5, 9, 9, z) for z in (0.0, 2.5)]}, references=False, frame_of_reference="1.2.99"
+    )
+    contour(drawn).ContourImageSequence = [reference(images[0])]
+    found, stack = prompts_of(images, drawn, tmp_path)
+    assert sorted(boxes_of(found.prompts[0], stack)) == [0, 1]
+    assert "1 of its 2 contours name the images" in found.prompts[0].notes[0]
+
+
+def test_commas_for_decimal_points_are_read(tmp_path: Path) -> None:
+    images = ct_series()
+    drawn = rtstruct(images, {"A": [square(5, 5, 9, 9, 5.0)]})
+    data, tag = b"5,5\\5\\5,0\\9\\5\\5\\9\\9,25\\5 ", Tag("ContourData")
+    contour(drawn)[tag] = RawDataElement(tag, "DS", len(data), data, 0, is_implicit_VR=False, is_little_endian=True)
+    found, stack = prompts_of(images, drawn, tmp_path)
+    assert boxes_of(found.prompts[0], stack) == {2: (5.5, 5, 9, 9.25)}
+
+
+ANGLES = st.tuples(*[st.floats(-3.14, 3.14)] * 3)
+
+
+@settings(max_examples=100)
+@given(
+    angles=ANGLES,
+    spacing=st.tuples(*[st.floats(0.3, 3.0)] * 2),
+    step=st.floats(0.5, 6.0),
+    plane=st.integers(0, 4),
+    corner=st.tuples(*[st.floats(0, 140)] * 2),
+    side=st.tuples(*[st.floats(3, 140)] * 2),
+)
+def test_a_box_drawn_as_a_contour_on_any_plane_is_the_box_that_is_read(
+    angles: tuple[float, float, float],
+    spacing: tuple[float, float],
+    step: float,
+    plane: int,
+    corner: tuple[float, float],
+    side: tuple[float, float],
+) -> None:
+    matrix = turned(angles)
+    orientation = (*map(float, matrix[:, 0]), *map(float, matrix[:, 1]))
+    heights = [step * index for index in range(5)]
+    stack = stack_at(*heights, orientation=orientation, spacing=spacing, stored=np.zeros((300, 300), dtype=np.int16))  # type: ignore[arg-type]
+    (x0, y0), (x1, y1) = corner, np.add(corner, side)
+    corners = [(x * spacing[1], y * spacing[0]) for x, y in ((x0, y0), (x1, y0), (x1, y1), (x0, y1))]
+    drawn = rtstruct(
+        [ct_series(planes=1)[0]],
+        {"A": [on_oblique(orientation, corners, heights[plane])]},
+        references=False,
+        frame_of_reference=FRAME_OF_REFERENCE,
+    )
+    found = regions_of_rtstruct(drawn, annotation(), stack, JobOptions())
+    assert found.exclusions == ()
+    ((index, (box,)),) = found.regions[0].extents.items()
+    assert index == plane
+    assert np.allclose((box.x0, box.y0, box.x1, box.y1), (x0, y0, x1, y1), atol=1e-3)
+
+
+def turned(angles: tuple[float, float, float]) -> NDArray[np.float64]:
+    """Return the rotation about the three axes in turn, (3, 3)."""
+    matrix = np.eye(3)
+    for axis, angle in enumerate(angles):
+        one, other = (axis + 1) % 3, (axis + 2) % 3
+        turn = np.eye(3)
+        turn[one, one] = turn[other, other] = np.cos(angle)
+        turn[other, one], turn[one, other] = np.sin(angle), -np.sin(angle)
+        matrix = turn @ matrix
+    return matrix

@@ -18,7 +18,8 @@ from dicomnode.dicom.pixels.decoders import Decoders
 from dicomnode.dicom.pixels.pixel_file import open_pixels
 from dicomnode.dicom.prompts.islands import islands
 from dicomnode.dicom.prompts.region import Region, Regions
-from dicomnode.dicom.prompts.seg import references_of_seg, region_of_segment, regions_of_seg
+from dicomnode.dicom.prompts.seg import region_of_segment, regions_of_seg
+from dicomnode.dicom.prompts.seg_references import references_of_seg
 from dicomnode.domain import Box, Code, JobOptions, Orientation, PlaneKey, Stack, Uid, Vector
 from dicomnode.errors import Reason, Refused
 from tests.builders import ct_series, rtstruct, square
@@ -168,14 +169,73 @@ def test_a_cropped_and_resampled_grid_is_mapped_through_the_patient() -> None:
     assert on_planes(region) == {1: [(5.0, 3.25, 9.0, 4.75)]}
 
 
-def test_thin_frames_join_on_the_plane_that_is_nearest_and_thick_ones_leave_planes_out() -> None:
+def test_thin_frames_join_on_the_plane_that_is_nearest() -> None:
     thin = np.stack([mask((2, 2, 3, 3)), mask((5, 5, 6, 6))])
     frames = [frame(at=grid((0, 0, height))) for height in (2.0, 3.0)]
     (region,) = read(seg(thin, frames), thin, placed()).regions
     assert {index: len(boxes) for index, boxes in region.extents.items()} == {1: 2}
-    frames = [frame(at=grid((0, 0, height))) for height in (0.0, 5.0)]
-    (region,) = read(seg(thin, frames), thin, placed()).regions
-    assert sorted(region.extents) == [0, 2]
+
+
+def test_a_thick_frame_covers_all_planes_within_its_depth_and_the_upper_one_of_two_has_a_border() -> None:
+    values = np.stack([mask((2, 2, 3, 3)), mask((5, 5, 6, 6))])
+    fine = placed(range(11), thickness=1.0)
+    frames = [frame(at=grid((0, 0, height), depth=5.0)) for height in (2.0, 7.0)]
+    (region,) = read(seg(values, frames), values, fine).regions
+    first, second = [(1.5, 1.5, 3.5, 3.5)], [(4.5, 4.5, 6.5, 6.5)]
+    assert on_planes(region) == dict.fromkeys(range(5), first) | dict.fromkeys(range(5, 10), second)
+    frames = [frame(at=grid((0, 0, height), depth=4.0)) for height in (2.0, 6.0)]
+    (region,) = read(seg(values, frames), values, fine).regions
+    assert on_planes(region) == dict.fromkeys(range(4), first) | dict.fromkeys(range(4, 8), second)
+
+
+def test_frames_as_thick_as_the_planes_that_overlap_leave_planes_between_out() -> None:
+    values = np.stack([mask((2, 2, 3, 3))] * 2)
+    frames = [frame(at=grid((0, 0, height), depth=5.0)) for height in (0.0, 10.0)]
+    overlapping = placed([2.5 * number for number in range(5)], thickness=5.0)
+    (region,) = read(seg(values, frames), values, overlapping).regions
+    assert sorted(region.extents) == [0, 4]
+
+
+def test_a_thick_frame_that_names_its_plane_is_on_that_alone() -> None:
+    inside = mask((2, 2, 3, 3))
+    ds = one_frame(inside, grid((0, 0, 5.0), depth=5.0), source="1.3.6")
+    (region,) = read(ds, inside[None], placed(range(11), thickness=1.0)).regions
+    assert (list(region.extents), region.notes) == ([5], ())
+
+
+def test_frames_in_another_frame_of_reference_lie_on_the_images_that_they_name() -> None:
+    inside = mask((3, 2, 7, 4))
+    ds = one_frame(inside, grid((0, 0, 5.0)), source="1.3.1")
+    ds.FrameOfReferenceUID = "1.9.99"
+    (region,) = read(ds, inside[None], placed()).regions
+    assert on_planes(region) == {0: [(2.5, 1.5, 7.5, 4.5)]}
+    assert [note.split(":")[0] for note in region.notes] == ["FOR_OVERRIDDEN"]
+
+
+def test_a_cropped_frame_in_another_frame_of_reference_is_used_only_where_its_place_is_that_of_its_image() -> None:
+    inside = mask((1, 1, 2, 2), shape=(5, 4))
+    for height, wanted in ((5.0, []), (0.0, [0])):
+        ds = one_frame(inside, grid((4.0, 3.0, height)), source="1.3.1")
+        ds.FrameOfReferenceUID = "1.9.99"
+        found = read(ds, inside[None], placed())
+        assert [index for region in found.regions for index in region.extents] == wanted
+        assert [one.reason for one in found.exclusions] == [Reason.CONTOUR_OFF_STACK] * (not wanted)
+    assert read(ds, inside[None], placed()).exclusions == ()
+
+
+def test_a_frame_that_names_another_image_than_it_lies_on_is_noted() -> None:
+    inside = mask((3, 2, 7, 4))
+    (region,) = read(one_frame(inside, grid((0, 0, 5.0)), source="1.3.1"), inside[None], placed()).regions
+    assert list(region.extents) == [2]
+    assert region.notes == ("1 frames name other images than those that they lie on: their place counts",)
+
+
+def test_a_segment_made_from_images_that_are_not_here_is_told_and_not_called_empty() -> None:
+    values = np.stack([mask((2, 2, 3, 3))] * 2)
+    frames = [frame(1, source="1.3.1", at=grid((0, 0, 0))), frame(2, source="1.8.1", at=grid((0, 0, 2.5)))]
+    found = read(seg(values, frames, segments=[segment(1), segment(2)]), values, placed())
+    assert [one.item for one in found.regions] == ["1"]
+    assert [(one.reason, one.what) for one in found.exclusions] == [(Reason.NO_IMAGES, "seg.dcm segment 2 'segment 2'")]
 
 
 def test_frames_off_the_stack_are_told_and_the_others_used() -> None:

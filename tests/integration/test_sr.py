@@ -1,7 +1,9 @@
 """Structured reports of many makers become regions on planes, and what becomes none is told."""
 
 import struct
-from collections.abc import Callable, Mapping
+import time
+import tracemalloc
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from io import BytesIO
@@ -25,7 +27,8 @@ from pydicom.uid import (
 
 from dicomnode.dicom.codes import LESION, MORPHOLOGICALLY_ABNORMAL, TISSUE
 from dicomnode.dicom.prompts.region import Codes, Drawn, References, Region, Regions
-from dicomnode.dicom.prompts.sr import references_of_sr, regions_of_sr
+from dicomnode.dicom.prompts.sr import Way, regions_of_sr
+from dicomnode.dicom.prompts.sr_references import references_of_sr
 from dicomnode.dicom.reading import read_dataset
 from dicomnode.dicom.scan import scan
 from dicomnode.domain import AnnotationKind, Box, Code, JobOptions, PlaneKey, Stack, Uid
@@ -58,12 +61,12 @@ def read(
     stack: Stack | None = None,
     options: JobOptions | None = None,
     segments: Mapping[Uid, Callable[[int], Region]] | None = None,
+    elsewhere: Sequence[str] = (),
 ) -> Regions:
     """Return the regions of `ds`, by way of a file, on `stack` or one of three planes."""
     made = annotation(path=Path("report.dcm"), kind=AnnotationKind.SR)
-    return regions_of_sr(
-        srs.through_a_file(ds), made, stack or stack_of(0, 5, 10), options or JobOptions(), segments or {}
-    )
+    way = Way(options=options or JobOptions(), segments=segments or {}, elsewhere=elsewhere)
+    return regions_of_sr(srs.through_a_file(ds), made, stack or stack_of(0, 5, 10), way)
 
 
 def boxes(region: Region) -> dict[int, tuple[float, ...]]:
@@ -255,17 +258,19 @@ def test_a_frame_number_says_which_plane_is_meant_and_without_one_nothing_is_gue
     assert [list(region.extents) for region in only.regions] == [[0]]
 
 
-def test_regions_on_images_of_another_stack_are_silently_its_own() -> None:
+def test_a_region_on_images_of_another_stack_is_its_own_or_told_by_name() -> None:
     here, there = (srs.group(srs.scoord("POLYLINE", rectangle(1, 1, 5, 5), srs.image(uid))) for uid in (FIRST, "1.8.1"))
-    found = read(srs.report(here, there))
+    found = read(srs.report(here, there), elsewhere=["1.2"])
     assert (len(found.regions), found.exclusions) == (1, ())
+    (told,) = read(srs.report(here, there)).exclusions
+    assert (told.what, told.reason) == ("report.dcm item 1.2 ''", Reason.NO_IMAGES)
     assert references_of_sr(srs.report(here, there), "x").planes == {
         PlaneKey(Uid(FIRST)): 1,
         PlaneKey(Uid("1.8.1")): 1,
     }
     ((reason, detail),) = reasons(read(srs.report(there)))
     assert reason is Reason.NO_IMAGES
-    assert "none of its 1 regions" in detail
+    assert "none of the images that it is drawn on" in detail
 
 
 def test_a_report_on_two_series_is_two_jobs(tmp_path: Path) -> None:
@@ -534,9 +539,18 @@ def test_a_report_of_too_many_items_is_refused_before_they_are_parsed(count: int
     sequence = b"\x40\x00\x30\xa7SQ\x00\x00" + struct.pack("<L", count * len(one)) + count * one
     buffer = BytesIO()
     srs.report().save_as(buffer, enforce_file_format=True)
-    with pytest.raises(Refused, match=why) as error:
-        references_in(buffer.getvalue() + sequence)
+    content = buffer.getvalue() + sequence
+    begun = time.process_time()
+    tracemalloc.start()
+    try:
+        with pytest.raises(Refused, match=why) as error:
+            references_in(content)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
     assert error.value.reason is Reason.LIMIT
+    assert most < 20 * len(content)
+    assert time.process_time() - begun < 30
 
 
 def test_a_report_of_too_many_items_is_refused_when_they_are_parsed_already() -> None:
@@ -561,7 +575,9 @@ def test_a_tracking_uid_that_is_none_is_noted() -> None:
     tracked[1]["UID"].value = "not a uid"
     drawn = srs.scoord("POLYLINE", rectangle(1, 1, 5, 5), srs.image(FIRST))
     made = annotation(path=Path("report.dcm"), kind=AnnotationKind.SR)
-    (region,) = regions_of_sr(srs.report(srs.group(*tracked, drawn)), made, stack_of(0), JobOptions(), {}).regions
+    (region,) = regions_of_sr(
+        srs.report(srs.group(*tracked, drawn)), made, stack_of(0), Way(options=JobOptions())
+    ).regions
     assert region.tracking_uid is None
     assert "Tracking Unique Identifier" in region.notes[0]
 
@@ -599,15 +615,20 @@ def test_a_box_drawn_in_any_way_on_any_plane_is_the_box_that_is_read(
     drawn = [
         srs.scoord("POLYLINE", flat + 0.5, at),
         srs.scoord("ELLIPSE", ends + 0.5, at),
+        srs.scoord("MULTIPOINT", flat[:4] + 0.5, at),
         srs.scoord3d("POLYGON", in_patient(flat, stack, plane), FRAME_OF_REFERENCE),
         srs.scoord3d("ELLIPSE", in_patient(ends, stack, plane), FRAME_OF_REFERENCE),
         srs.scoord3d("ELLIPSOID", [*in_patient(ends, stack, plane), *poles], FRAME_OF_REFERENCE),
     ]
+    radius = np.array([(middle_x, middle_y), (middle_x + 0.6 * x[1], middle_y - 0.8 * x[1])])
+    drawn.append(srs.scoord("CIRCLE", radius + 0.5, at))
     found = read(srs.report(*map(srs.group, drawn), sop_class=ComprehensiveSRStorage), stack)
     assert found.exclusions == ()
-    for region in found.regions:
+    circle = boxes(found.regions[-1])[plane]
+    assert np.allclose(circle, (middle_x - x[1], middle_y - x[1], middle_x + x[1], middle_y + x[1]), atol=1e-3)
+    for region in found.regions[:-1]:
         assert np.allclose(boxes(region)[plane], (x0, y0, x1, y1), atol=1e-3), region.item
-    assert [len(region.extents) for region in found.regions[:4]] == [1, 1, 1, 1]
+    assert [len(region.extents) for region in found.regions[:5]] == [1, 1, 1, 1, 1]
 
 
 def turned(turns: tuple[float, float, float]) -> tuple[float, ...]:

@@ -93,15 +93,15 @@ def test_the_prompts_that_inspect_prints_are_read_as_they_are(tmp_path: Path, do
             colour=(255, 0, 10),
             tracking_id="GTV",
             tracking_uid=Uid("1.2.3.4"),
-            margin_included=True,
+            settled=True,
         ),
     )
 
 
-def test_only_the_prompts_that_inspect_prints_have_their_margin(tmp_path: Path) -> None:
-    stated = [PROMPT, {**PROMPT, "margin_included": False}]
+def test_only_the_prompts_that_inspect_prints_are_settled(tmp_path: Path) -> None:
+    stated = [PROMPT, {**PROMPT, "settled": False}]
     found = parsed({"boxes": [without()], "prompts": stated}, tmp_path)
-    assert [one.margin_included for one in found] == [False, True, False]
+    assert [one.settled for one in found] == [False, True, False]
 
 
 @pytest.mark.parametrize("end", [{}, {"frame": 1}])
@@ -165,7 +165,7 @@ def test_an_entry_that_is_no_box_is_refused_and_named(tmp_path: Path, entry: dic
         {"colour": [1, 2, 256]},
         {"colour": [-1, 2, 3]},
         {"colour": "red"},
-        {"margin_included": "no"},
+        {"settled": "no"},
         {"tracking_uid": "abc"},
         {"boxes": [{"planes": [0, 0], "box": [1, 2, 3, float("inf")]}]},
         {"points": [{"planes": [0, 0], "point": [float("nan"), 1]}]},

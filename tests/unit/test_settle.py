@@ -136,10 +136,30 @@ def test_planes_between_drawn_ones_are_filled_and_a_note_says_so() -> None:
     assert len(only(settled(drawn, interpolate=False)).boxes) == 2
 
 
+def test_planes_between_drawn_ones_that_get_no_boxes_are_named() -> None:
+    planes = stack_at(*range(30))
+    drawn = region(extents={index: (box(1, 1, 5, 5),) for index in (0, 1, 2, 4, 5, 9, 10, 12, 13, 20)})
+    prompt = only(settled(drawn, stack=planes))
+    assert len(prompt.boxes) == 10
+    assert prompt.notes == ("no boxes on planes 3, 6-8, 11 and in 1 more gaps between drawn ones",)
+    assert only(settled(drawn, stack=planes, interpolate=False)).notes == ()
+
+
+def test_a_region_with_more_outlines_on_a_plane_than_anybody_draws_is_refused_and_the_others_are_used() -> None:
+    many = region(extents={0: (box(1, 1, 5, 5),) * 20_001})
+    found = settled(many, region(extents={0: (box(1, 1, 5, 5),)}))
+    assert (len(found.prompts), [one.reason for one in found.exclusions]) == (1, [Reason.LIMIT])
+
+
 def test_between_the_planes_of_a_mask_nothing_is_filled() -> None:
     drawn = region(extents={0: (box(1, 1, 5, 5),), 2: (box(3, 1, 7, 5),)})
     prompt = only(settled(drawn, kind=AnnotationKind.SEG))
     assert list(prompt.boxes) == [STACK.planes[0].key, STACK.planes[2].key]
+
+
+def test_between_boxes_that_are_settled_nothing_is_filled() -> None:
+    drawn = region(extents={0: (box(1, 1, 5, 5),), 2: (box(3, 1, 7, 5),)}, settled=True)
+    assert list(only(settled(drawn)).boxes) == [STACK.planes[0].key, STACK.planes[2].key]
 
 
 def test_a_box_of_one_pixel_is_grown_to_three_and_a_note_says_so() -> None:
@@ -162,7 +182,7 @@ def test_measurement_lines_are_given_room_and_outlines_are_not() -> None:
 
 
 def test_boxes_that_have_their_margin_are_not_widened() -> None:
-    prompt = only(settled(region(margin_included=True, drawn=Drawn.LINE), margin_mm=3.0))
+    prompt = only(settled(region(settled=True, drawn=Drawn.LINE), margin_mm=3.0))
     assert (prompt.margin_mm, list(prompt.boxes.values())) == (0.0, [box(2, 2, 6, 6)])
 
 

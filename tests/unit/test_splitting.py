@@ -46,6 +46,8 @@ def test_positions_that_are_unique_are_not_split_whatever_the_tags_say() -> None
         ("NominalPercentageOfCardiacPhase", 0.0, 40.0),
         ("ImageType", "DIXON\\FAT", "DIXON\\WATER"),
         ("ConvolutionKernel", "B30f", "B70f"),
+        ("SliceThickness", 1.25, 5.0),
+        ("ImageType values 1-2", "DERIVED\\SECONDARY", "ORIGINAL\\PRIMARY"),
         ("MRTimingIndex", 1.0, 2.0),
     ],
 )
@@ -118,7 +120,7 @@ def test_phases_of_fat_and_water_are_ordered_in_time_each_for_itself() -> None:
         for kind in ("FAT", "WATER")
         for one in volume(
             f"1.{phase}.{len(kind)}",
-            [{"ImageType": kind, "ContentTime": f"12{phase:02d}{number:02d}{kind}"} for number in range(5)],
+            [{"ImageType": kind, "ContentTime": f"12{phase:02d}{number:02d}.{len(kind)}"} for number in range(5)],
         )
     ]
     assert parts_of(images) == {
@@ -185,6 +187,15 @@ def test_two_scans_between_each_others_planes_are_split(offset: float) -> None:
         (("AcquisitionNumber", "1"),): ["1.3"],
         (("AcquisitionNumber", "2"),): ["1.4"],
     }
+
+
+@pytest.mark.parametrize("heights", [(0.0, 2.5, 6.0, 8.5), (0.0, 2.5, 6.0, 8.5, 12.0)])
+def test_two_planes_do_not_say_that_they_are_even(heights: tuple[float, ...]) -> None:
+    images = [
+        image(f"1.3.{number}", (0.0, 0.0, height), tags={"AcquisitionNumber": 1.0 + number % 2})
+        for number, height in enumerate(heights)
+    ]
+    assert parts_of(images) == {(): ["1.3"]}
 
 
 def test_a_scan_that_goes_on_in_wider_steps_stays_one() -> None:
@@ -276,13 +287,6 @@ def test_phases_whose_positions_differ_by_a_rounding_are_split() -> None:
 
 def test_planes_a_rounding_apart_that_nothing_tells_apart_stay_one_stack() -> None:
     assert parts_of([*volume("1.3", {}), image("1.4.1", (0.0, 0.0, 5.04))]) == {(): ["1.3", "1.4"]}
-
-
-def test_planes_of_a_fine_scan_are_not_taken_for_one_place() -> None:
-    images = [
-        image(f"1.3.{number}", (0.0, 0.0, 0.05 * number), tags={"AcquisitionNumber": number % 2}) for number in range(9)
-    ]
-    assert parts_of(images) == {(): ["1.3"]}
 
 
 def test_nothing_is_guessed_from_the_names_of_single_frame_images() -> None:

@@ -1,7 +1,7 @@
 """Place the contours of a region of interest on the planes of a stack (PS3.3 C.8.8.6)."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,8 +11,9 @@ from pydicom import Dataset
 from dicomnode.dicom.prompts.boxes import to_pixels
 from dicomnode.dicom.prompts.matching import Match, match_planes
 from dicomnode.dicom.prompts.region import Point
+from dicomnode.dicom.prompts.seg_planes import SourceIndex
 from dicomnode.dicom.reading import items, text
-from dicomnode.domain import Exclusion, Stack
+from dicomnode.domain import Exclusion, PlaneKey, Stack, Uid
 from dicomnode.errors import Reason
 
 _LEAST_POINTS = 3  # fewer enclose nothing: they are points
@@ -22,12 +23,16 @@ _EXAMPLES = 3  # of what was left out, in one sentence
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Contours:
-    """Contours by plane index: `outlines` are (point, 2) float64 x, y in pixel-centre coordinates, `points` single."""
+    """Contours by plane index: `outlines` are (point, 2) float64 x, y in pixel-centre coordinates, `points` single.
+
+    `contrary` counts the contours that lie on another plane than those of the stack that they name.
+    """
 
     outlines: Mapping[int, tuple[NDArray[np.float64], ...]]
     points: Mapping[int, tuple[Point, ...]]
     notes: tuple[str, ...]
     exclusions: tuple[Exclusion, ...]
+    contrary: int
 
 
 @dataclass(slots=True)
@@ -53,13 +58,23 @@ def place_contours(contours: Sequence[Dataset], stack: Stack, what: str) -> Cont
             continue
         match = match_planes(points, stack)
         _place(placing, (f"contour {number}", points), match, stack)
-        named.compare(contour, match, f"contour {number}", placing.notes)
+        named.compare(contour, match, f"contour {number}", placing)
     return Contours(
         outlines={index: tuple(drawn) for index, drawn in placing.outlines.items()},
         points={index: tuple(points) for index, points in placing.points.items()},
         notes=(*placing.notes, *named.notes()),
         exclusions=_left_out(placing, len(contours), what),
+        contrary=named.contrary,
     )
+
+
+def planes_drawn_on(holders: Iterable[Dataset]) -> Iterator[PlaneKey]:
+    """Yield the images that `holders` name in a ContourImageSequence; frame None is all of an image."""
+    for holder in holders:
+        for image in items(holder, "ContourImageSequence"):
+            uid = Uid(text(image, "ReferencedSOPInstanceUID"))
+            for number in text(image, "ReferencedFrameNumber").split("\\"):
+                yield PlaneKey(uid, int(number) if number.isdigit() else None)
 
 
 def points_of(contour: Dataset) -> NDArray[np.float64]:
@@ -71,11 +86,16 @@ def points_of(contour: Dataset) -> NDArray[np.float64]:
     value = raw.value if raw is not None else None
     if not value:
         raise ValueError("no ContourData")
-    numbers = value.decode("ascii", "replace").strip("\0 ").split("\\") if isinstance(value, bytes) else value
+    numbers = _split(value) if isinstance(value, bytes) else value
     values = np.array(numbers, dtype=np.float64).reshape(-1)
     if len(values) % 3 or not np.isfinite(values).all():
         raise ValueError(f"{len(values)} numbers: finite triplets are wanted")
     return values.reshape(-1, 3)
+
+
+def _split(value: bytes) -> list[str]:
+    """Return the numbers in `value`; some programs write commas for decimal points, which DS does not allow (6.2)."""
+    return value.decode("ascii", "replace").strip("\0 ").replace(",", ".").split("\\")
 
 
 def _place(placing: _Placing, contour: tuple[str, NDArray[np.float64]], match: Match, stack: Stack) -> None:
@@ -96,23 +116,25 @@ def _place(placing: _Placing, contour: tuple[str, NDArray[np.float64]], match: M
 
 
 class _Named:
-    """Compares the images that contours name with those that they lie on."""
+    """Compares the planes that contours name with those that they lie on."""
 
     def __init__(self, stack: Stack) -> None:
-        self._stack = stack
-        self._index = {plane.key.sop_instance_uid: index for index, plane in enumerate(stack.planes)}
+        self._index = SourceIndex(stack)
         self._elsewhere = 0
+        self.contrary = 0
 
-    def compare(self, contour: Dataset, match: Match, what: str, notes: list[str]) -> None:
-        """Note a contour that names another image of the stack than it lies on; count those that name none of it."""
-        named = {text(image, "ReferencedSOPInstanceUID") for image in items(contour, "ContourImageSequence")}
-        here = {uid for uid in named if uid in self._index}
+    def compare(self, contour: Dataset, match: Match, what: str, placing: _Placing) -> None:
+        """Note a contour that names another plane of the stack than it lies on; count those that name none of it."""
+        named = list(planes_drawn_on([contour]))
+        here = self._index.planes(named)
         if named and not here:
             self._elsewhere += 1
-        elif here and match.planes and not match.oblique:
-            lies_on = self._stack.planes[match.planes[0]].key.sop_instance_uid
-            if lies_on not in here:
-                notes.append(f"{what} names another image than the one it lies on: its place counts")
+            if not match.planes:
+                placing.off[-1] += ", and the image that it names is not here"
+        elif here and not match.oblique and set(here).isdisjoint((*match.planes, *match.alike)):
+            self.contrary += 1
+            if match.planes:
+                placing.notes.append(f"{what} names another image than the one it lies on: its place counts")
 
     def notes(self) -> tuple[str, ...]:
         """Return what is to be said of all contours."""

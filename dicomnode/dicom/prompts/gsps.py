@@ -1,7 +1,7 @@
 """Read the graphics of a presentation state: what is drawn on the images that it names (PS3.3 C.10.5)."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ from dicomnode.dicom.prompts.region import References, Region, Regions
 from dicomnode.dicom.prompts.seg_frames import planes_named
 from dicomnode.dicom.prompts.seg_planes import SourceIndex
 from dicomnode.dicom.reading import PARSER_ERRORS, items, numbers, text
-from dicomnode.domain import Annotation, Exclusion, JobOptions, Plane, PlaneKey, Stack, Uid
+from dicomnode.domain import Annotation, Exclusion, JobOptions, Plane, PlaneKey, Reference, RegionFacts, Stack, Uid
 from dicomnode.errors import Reason, Refused
 
 _MOST_DRAWN = 100_000  # graphics, each counted on every image that it is drawn on
@@ -49,24 +49,38 @@ def references_of_gsps(ds: Dataset, what: str) -> References:
     graphics = _graphics(ds, what)
     if not graphics:
         raise Refused(Reason.NOT_A_PROMPT, what, "a presentation state without graphics")
-    series = (text(one, "SeriesInstanceUID") for one in items(ds, "ReferencedSeriesSequence"))
+    stated = (text(one, "SeriesInstanceUID") for one in items(ds, "ReferencedSeriesSequence"))
+    series = tuple(dict.fromkeys(Uid(uid) for uid in stated if uid))
     return References(
         planes=dict(Counter(plane for graphic in graphics for plane in graphic.planes)),
-        series=tuple(dict.fromkeys(Uid(uid) for uid in series if uid)),
+        series=series,
+        regions=tuple(
+            RegionFacts(
+                item=graphic.item,
+                what=graphic.what.removeprefix(f"{what} "),
+                references=tuple(Reference(*one) for one in Counter(graphic.planes).items()),
+                series=series,
+            )
+            for graphic in graphics
+        ),
     )
 
 
-def regions_of_gsps(ds: Dataset, annotation: Annotation, stack: Stack, options: JobOptions) -> Regions:
+def regions_of_gsps(
+    ds: Dataset, annotation: Annotation, stack: Stack, options: JobOptions, elsewhere: Collection[str] = ()
+) -> Regions:
     """Return the graphics of `ds` that are drawn on planes of `stack`, and those that show no region and why.
 
-    Graphics on other images are another stack's and left out silently. Refuses what `references_of_gsps` refuses.
+    Those whose items are `elsewhere` are another stack's. Refuses what `references_of_gsps` refuses.
     """
     index = SourceIndex(stack)
     regions: list[Region] = []
     exclusions: list[Exclusion] = []
-    for graphic in _graphics(ds, str(annotation.path)):
+    for graphic in (one for one in _graphics(ds, str(annotation.path)) if one.item not in elsewhere):
         planes = index.planes(graphic.planes)
         if not planes:
+            detail = f"none of the images that it is drawn on is a plane of stack {stack.key}"
+            exclusions.append(Exclusion(what=graphic.what, reason=Reason.NO_IMAGES, detail=detail))
             continue
         try:
             regions.append(_region(graphic, planes, ds, (stack, options)))

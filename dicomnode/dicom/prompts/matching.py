@@ -13,11 +13,15 @@ _ROUNDING_MM = 1e-6  # so that exactly half a gap is accepted, whatever the last
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Match:
-    """The planes a contour lies on, its distance in mm to the only one, and whether it runs across planes."""
+    """The planes a contour lies on, its distance in mm to the only one, and whether it runs across planes.
+
+    `alike` are those that it lies as near to.
+    """
 
     planes: tuple[int, ...]
     distance: float
     oblique: bool
+    alike: tuple[int, ...] = ()
 
 
 def match_planes(points: NDArray[np.float64], stack: Stack) -> Match:
@@ -31,7 +35,8 @@ def match_planes(points: NDArray[np.float64], stack: Stack) -> Match:
     along = points @ stack.normal
     gaps = local_gaps(heights, stack.thicknesses())
     middle = float(along.mean())
-    nearest = int(np.argmin(np.round(np.abs(heights - middle), 6)))
+    away = np.round(np.abs(heights - middle), 6)
+    nearest = int(np.argmin(away))
     if along.max() - along.min() > gaps[nearest].min() / 2:
         crossed = np.flatnonzero((heights >= along.min() - _ROUNDING_MM) & (heights <= along.max() + _ROUNDING_MM))
         if len(crossed):
@@ -39,7 +44,8 @@ def match_planes(points: NDArray[np.float64], stack: Stack) -> Match:
     distance = abs(float(heights[nearest]) - middle)
     reach = gaps[nearest, 1 if middle > heights[nearest] else 0] / 2
     near = distance <= reach + _ROUNDING_MM and not _is_nearer_to_a_lost_plane(middle, distance, stack)
-    return Match(planes=(nearest,) if near else (), distance=distance, oblique=False)
+    alike = tuple(int(index) for index in np.flatnonzero(away == away[nearest])) if near else ()
+    return Match(planes=(nearest,) if near else (), distance=distance, oblique=False, alike=alike)
 
 
 def _is_nearer_to_a_lost_plane(height: float, distance: float, stack: Stack) -> bool:

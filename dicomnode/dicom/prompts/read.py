@@ -15,7 +15,7 @@ from dicomnode.dicom.prompts.region import Region, Regions
 from dicomnode.dicom.prompts.rtstruct import regions_of_rtstruct
 from dicomnode.dicom.prompts.seg import region_of_segment, regions_of_seg
 from dicomnode.dicom.prompts.settle import Surroundings, settle
-from dicomnode.dicom.prompts.sr import ReadSegment, regions_of_sr
+from dicomnode.dicom.prompts.sr import ReadSegment, Way, regions_of_sr
 from dicomnode.dicom.prompts.written import regions_of_written
 from dicomnode.dicom.prompts.written_files import parse_boxes_file
 from dicomnode.dicom.reading import noted, read_dataset
@@ -24,11 +24,15 @@ from dicomnode.domain import Annotation, AnnotationKind, JobOptions, Prompts, St
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Asked:
-    """What is asked for: an annotation, the others that it needs (the SEG that an SR measures), and how to read it."""
+    """What is asked for: an annotation, the others that it needs (the SEG that an SR measures), and how to read it.
+
+    `elsewhere` are the items of its regions that are not looked for on this stack.
+    """
 
     annotation: Annotation
     companions: tuple[Annotation, ...]
     options: JobOptions
+    elsewhere: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,18 +59,20 @@ def read_prompts(asked: Asked, stack: Stack, means: Means) -> Prompts:
 
 
 def _regions(asked: Asked, stack: Stack, decoders: Decoders) -> Regions:
-    annotation, options = asked.annotation, asked.options
+    annotation, options, elsewhere = asked.annotation, asked.options, asked.elsewhere
     match annotation.kind:
         case AnnotationKind.RTSTRUCT:
-            return regions_of_rtstruct(_header(annotation), annotation, stack, options)
+            return regions_of_rtstruct(_header(annotation), annotation, stack, options, elsewhere)
         case AnnotationKind.SEG:
             stored = open_pixels(annotation.path, decoders).stored
-            return regions_of_seg(_header(annotation), stored, annotation, stack, options)
+            return regions_of_seg(_header(annotation), stored, annotation, stack, options, elsewhere)
         case AnnotationKind.SR:
             segments = _segments(asked.companions, stack, decoders)
-            return regions_of_sr(_header(annotation), annotation, stack, options, segments)
+            return regions_of_sr(
+                _header(annotation), annotation, stack, Way(options=options, segments=segments, elsewhere=elsewhere)
+            )
         case AnnotationKind.PR:
-            return regions_of_gsps(_header(annotation), annotation, stack, options)
+            return regions_of_gsps(_header(annotation), annotation, stack, options, elsewhere)
         case AnnotationKind.BOXES:
             return regions_of_written(parse_boxes_file(annotation.path), stack)
 

@@ -23,8 +23,8 @@ from dicomnode.dicom.obstacles import LabelMapSegmentationStorage
 from dicomnode.dicom.prompts.gsps import references_of_gsps
 from dicomnode.dicom.prompts.region import References
 from dicomnode.dicom.prompts.rtstruct import references_of_rtstruct
-from dicomnode.dicom.prompts.seg import references_of_seg
-from dicomnode.dicom.prompts.sr import references_of_sr
+from dicomnode.dicom.prompts.seg_references import references_of_seg
+from dicomnode.dicom.prompts.sr_references import references_of_sr
 from dicomnode.domain import AnnotationKind
 
 ReferencesOf = Callable[[Dataset, str], References]

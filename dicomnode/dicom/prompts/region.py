@@ -7,7 +7,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from dicomnode.domain import Box, Code, Exclusion, PlaneKey, Uid, Vector
+from dicomnode.domain import Box, Code, Exclusion, PlaneKey, RegionFacts, Uid, Vector
 
 Point = tuple[float, float]
 
@@ -37,7 +37,8 @@ class Region:
     `extents` are plane index -> the extents of its parts there, `points` plane index -> single points (x, y), and
     `outlines` plane index -> what was drawn, (point, 2) float64 x, y, for pictures. `name` is '' where it has none.
     `is_target` tells that it is a lesion or tumour by the rules of its kind of object: a GTV, a measurement;
-    `margin_included` that its extents have their margin already, `solid` that they are one box for a range of planes.
+    `settled` that its extents are boxes already: their margin is in them, and no plane between them is left out;
+    `solid` that they are one box for a range of planes.
     """
 
     what: str
@@ -52,7 +53,7 @@ class Region:
     tracking_id: str | None = None
     tracking_uid: Uid | None = None
     is_target: bool = False
-    margin_included: bool = False
+    settled: bool = False
     solid: bool = False
     notes: tuple[str, ...] = ()
 
@@ -71,7 +72,7 @@ class References:
 
     `planes` count how often each image, or frame of one (None: all of it), is named by something drawn.
     `samples` are points of what is drawn in patient mm, some of many. `objects` are other annotations it needs, such
-    as the SEG that an SR measures.
+    as the SEG that an SR measures. `regions` have the evidence of each by itself.
     """
 
     planes: Mapping[PlaneKey, int] = field(default_factory=dict)
@@ -79,3 +80,4 @@ class References:
     frames_of_reference: tuple[Uid, ...] = ()
     samples: tuple[Vector, ...] = ()
     objects: tuple[Uid, ...] = ()
+    regions: tuple[RegionFacts, ...] = ()

@@ -1,7 +1,7 @@
 """Read the regions of interest of an RTSTRUCT (PS3.3 A.19.3)."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -9,11 +9,12 @@ from pydicom import Dataset
 
 from dicomnode.dicom.prompts.boxes import extent
 from dicomnode.dicom.prompts.codes import code_in
-from dicomnode.dicom.prompts.contours import Contours, place_contours, points_of
+from dicomnode.dicom.prompts.contours import Contours, place_contours, planes_drawn_on, points_of
 from dicomnode.dicom.prompts.region import Codes, References, Region, Regions
+from dicomnode.dicom.prompts.seg_planes import SourceIndex
 from dicomnode.dicom.reading import PARSER_ERRORS, items, text
 from dicomnode.dicom.uids import derived_frame_of_reference
-from dicomnode.domain import Annotation, Exclusion, JobOptions, PlaneKey, Stack, Uid, Vector
+from dicomnode.domain import Annotation, Exclusion, JobOptions, PlaneKey, Reference, RegionFacts, Stack, Uid, Vector
 from dicomnode.errors import Reason, Refused
 
 # what a planning system draws that is no organ or target to segment (PS3.3 C.8.8.8.1)
@@ -45,29 +46,38 @@ def references_of_rtstruct(ds: Dataset, what: str) -> References:
     """
     if "ROIContourSequence" not in ds:
         raise Refused(Reason.INVALID_HEADER, what, "a structure set without ROIContourSequence")
-    contours = [contour for roi in items(ds, "ROIContourSequence") for contour in items(roi, "ContourSequence")]
-    drawn = Counter(_planes(contours))
-    listed = Counter(plane for series in _series(ds) for plane in _planes([series]))
-    frames = dict.fromkeys(text(roi, "ReferencedFrameOfReferenceUID") for roi in items(ds, "StructureSetROISequence"))
+    listed: dict[Uid, list[PlaneKey]] = defaultdict(list)
+    for series in _series(ds):
+        listed[Uid(text(series, "SeriesInstanceUID"))].extend(planes_drawn_on([series]))
+    regions = tuple(_facts(ds, listed))
+    drawn: Counter[PlaneKey] = Counter()
+    for region in regions:
+        drawn.update(dict(region.references))
+    points = [point for region in regions for point in region.samples]
+    every = Counter(plane for planes in listed.values() for plane in planes)
     return References(
-        planes=dict(drawn or listed),
-        series=tuple(dict.fromkeys(Uid(text(series, "SeriesInstanceUID")) for series in _series(ds))),
-        frames_of_reference=tuple(Uid(uid) for uid in frames if uid),
-        samples=_samples(contours),
+        planes=dict(drawn or every),
+        series=tuple(listed),
+        frames_of_reference=tuple(dict.fromkeys(one.frame_of_reference for one in regions if one.frame_of_reference)),
+        samples=tuple(points[:: max(1, -(-len(points) // _MOST_SAMPLES))]),
+        regions=regions,
     )
 
 
-def regions_of_rtstruct(ds: Dataset, annotation: Annotation, stack: Stack, options: JobOptions) -> Regions:
+def regions_of_rtstruct(
+    ds: Dataset, annotation: Annotation, stack: Stack, options: JobOptions, elsewhere: Collection[str] = ()
+) -> Regions:
     """Return the regions of interest in `ds` that have contours on `stack`, and what gave none and why.
 
-    Refuses with NO_GEOMETRY an annotation of a stack without frame of reference: contours are places in the patient.
+    Those whose ROI Number is among `elsewhere` are another stack's. Refuses with NO_GEOMETRY an annotation of a stack
+    without frame of reference: contours are places in the patient.
     """
     if not stack.frame_of_reference_uid:
         detail = f"its contours are places in the patient in mm, and the images of stack {stack.key} have no place"
         raise Refused(Reason.NO_GEOMETRY, str(annotation.path), detail)
     regions: list[Region] = []
     rois, exclusions = _rois(ds, annotation)
-    for roi in rois:
+    for roi in (roi for roi in rois if roi.number not in elsewhere):
         try:
             region, left_out = _region(roi, stack, options)
             regions.append(region)
@@ -136,8 +146,8 @@ def _colour(drawn: Sequence[Dataset]) -> tuple[int, int, int] | None:
 
 def _region(roi: _Roi, stack: Stack, options: JobOptions) -> tuple[Region, list[Exclusion]]:
     _check_wanted(roi, options)
-    notes = _check_frame_of_reference(roi, stack)
     found: Contours = place_contours(roi.contours, stack, roi.what)
+    notes = _check_frame_of_reference(roi, stack, found)
     if not found.outlines and not found.points:
         first = found.exclusions[0]
         raise Refused(first.reason, first.what, first.detail)
@@ -164,34 +174,52 @@ def _check_wanted(roi: _Roi, options: JobOptions) -> None:
         raise Refused(Reason.NOT_A_PROMPT, roi.what, "it has no contours")
 
 
-def _check_frame_of_reference(roi: _Roi, stack: Stack) -> list[str]:
-    """Refuse another frame of reference than the stack's, unless a contour names an image of the stack."""
+def _check_frame_of_reference(roi: _Roi, stack: Stack, found: Contours) -> list[str]:
+    """Refuse another frame of reference than the stack's, unless contours name images of the stack that they lie on."""
     if roi.frame_of_reference == stack.frame_of_reference_uid:
         return []
     derived = stack.frame_of_reference_uid == derived_frame_of_reference(stack.series_uid)
     images = "the images state none" if derived else f"the images' is {stack.frame_of_reference_uid}"
     detail = f"frame of reference {roi.frame_of_reference or 'absent'}, {images}"
-    members = {plane.key for plane in stack.planes}
-    members |= {PlaneKey(key.sop_instance_uid) for key in members}
-    members |= {PlaneKey(key.sop_instance_uid, 1) for key in members if key.frame is None}
-    if members.isdisjoint(_planes(roi.contours)):
+    index = SourceIndex(stack)
+    naming = sum(bool(index.planes(planes_drawn_on([contour]))) for contour in roi.contours)
+    if not naming:
         raise Refused(Reason.FOR_MISMATCH, roi.what, f"{detail}, and no contour names an image of the stack")
-    return [f"FOR_OVERRIDDEN: {detail}; its contours name the images"]
+    if found.contrary:
+        contrary = f"{found.contrary} of the {naming} contours that name an image of the stack lie elsewhere"
+        raise Refused(Reason.FOR_MISMATCH, roi.what, f"{detail}, and {contrary}")
+    every = "its contours name" if naming == len(roi.contours) else f"{naming} of its {len(roi.contours)} contours name"
+    return [f"FOR_OVERRIDDEN: {detail}; {every} the images"]
+
+
+def _facts(ds: Dataset, listed: Mapping[Uid, Collection[PlaneKey]]) -> Iterator[RegionFacts]:
+    """Yield what each region of interest refers to; `listed` are the images of each series that the object lists.
+
+    Where a listed series holds an image that a contour names, the region lies in none of those that hold none.
+    """
+    drawn: dict[str, list[Dataset]] = defaultdict(list)
+    for item in items(ds, "ROIContourSequence"):
+        drawn[text(item, "ReferencedROINumber")].extend(items(item, "ContourSequence"))
+    holders = {uid: {plane.sop_instance_uid for plane in planes} for uid, planes in listed.items()}
+    for item in items(ds, "StructureSetROISequence"):
+        number = text(item, "ROINumber")
+        named = Counter(planes_drawn_on(drawn[number]))
+        images = {plane.sop_instance_uid for plane in named}
+        holding = tuple(uid for uid, members in holders.items() if images & members)
+        yield RegionFacts(
+            item=number,
+            what=f"ROI {number} {text(item, 'ROIName')!r}",
+            references=tuple(Reference(plane, count) for plane, count in named.items()),
+            series=holding or tuple(listed),
+            frame_of_reference=Uid(text(item, "ReferencedFrameOfReferenceUID")) or None,
+            samples=_samples(drawn[number]),
+        )
 
 
 def _series(ds: Dataset) -> Iterator[Dataset]:
     for frame in items(ds, "ReferencedFrameOfReferenceSequence"):
         for study in items(frame, "RTReferencedStudySequence"):
             yield from items(study, "RTReferencedSeriesSequence")
-
-
-def _planes(holders: Sequence[Dataset]) -> Iterator[PlaneKey]:
-    """Yield the images that `holders` name in a ContourImageSequence; frame None is all of an image."""
-    for holder in holders:
-        for image in items(holder, "ContourImageSequence"):
-            uid = Uid(text(image, "ReferencedSOPInstanceUID"))
-            for number in text(image, "ReferencedFrameNumber").split("\\"):
-                yield PlaneKey(uid, int(number) if number.isdigit() else None)
 
 
 def _samples(contours: Sequence[Dataset]) -> tuple[Vector, ...]:

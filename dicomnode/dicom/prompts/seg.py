@@ -1,7 +1,7 @@
 """Read the segments of a segmentation: the extents of their masks on the planes of a stack (PS3.3 A.51)."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,62 +10,41 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from dicomnode.dicom.prompts.islands import islands
-from dicomnode.dicom.prompts.region import References, Region, Regions
-from dicomnode.dicom.prompts.seg_descriptions import codes_of, colour_of, tracking_uid_of
-from dicomnode.dicom.prompts.seg_frames import SegFrame, frames_of, is_label_map, planes_named
-from dicomnode.dicom.prompts.seg_planes import SourceIndex, place
-from dicomnode.dicom.reading import PARSER_ERRORS, items, numbers, text
-from dicomnode.domain import Annotation, Box, Exclusion, JobOptions, Stack, Uid, Vector
+from dicomnode.dicom.prompts.region import Region, Regions
+from dicomnode.dicom.prompts.seg_descriptions import codes_of, colour_of, segments_of, tracking_uid_of
+from dicomnode.dicom.prompts.seg_frames import SegFrame, frames_of, is_label_map
+from dicomnode.dicom.prompts.seg_planes import Ground, SourceIndex
+from dicomnode.dicom.reading import numbers, text
+from dicomnode.domain import Annotation, Box, Exclusion, JobOptions, Stack
 from dicomnode.errors import Reason, Refused
 
 #: returns the stored values of a frame, counted from 1: (row, column) integers
 StoredFrame = Callable[[int], NDArray[np.integer[Any]]]
 
-_MOST_SAMPLES = 200
 _EXAMPLES = 3  # of what was left out, in one sentence
 
 
-def references_of_seg(ds: Dataset, what: str) -> References:
-    """Return which images the segmentation `ds` was made from, its series and frame of reference, and places in it.
-
-    Where no frame names an image, those that the object lists count once each. Refuses with NOT_A_PROMPT the
-    segmentation of a whole slide, INVALID_HEADER and LIMIT.
-    """
-    frames, _ = frames_of(ds, what)
-    try:
-        return _references(ds, frames, what)
-    except PARSER_ERRORS as error:
-        raise Refused(Reason.INVALID_HEADER, what, f"{type(error).__name__}: {error}") from error
-
-
-def _references(ds: Dataset, frames: Sequence[SegFrame], what: str) -> References:
-    series = items(ds, "ReferencedSeriesSequence")
-    named = Counter(source for frame in frames for source in frame.sources)
-    listed = Counter(plane for one in series for plane in planes_named(items(one, "ReferencedInstanceSequence")))
-    made_from = Counter(planes_named(items(ds, "SourceImageSequence")))
-    frame_of_reference = text(ds, "FrameOfReferenceUID")
-    return References(
-        planes=dict(named or listed or made_from),
-        series=tuple(dict.fromkeys(Uid(uid) for one in series if (uid := text(one, "SeriesInstanceUID")))),
-        frames_of_reference=(Uid(frame_of_reference),) if frame_of_reference else (),
-        samples=tuple(_samples(ds, frames, what)),
-    )
-
-
 def regions_of_seg(
-    ds: Dataset, stored: StoredFrame, annotation: Annotation, stack: Stack, options: JobOptions
+    ds: Dataset,
+    stored: StoredFrame,
+    annotation: Annotation,
+    stack: Stack,
+    options: JobOptions,
+    elsewhere: Collection[str] = (),
 ) -> Regions:
     """Return the segments of `ds` whose masks lie on `stack`, and what gave none and why; `stored` has its pixels.
 
-    The islands of a mask have extents of their own where components are to be split. Refuses with FOR_MISMATCH, and
-    with what `references_of_seg` refuses.
+    Those whose numbers are `elsewhere` are another stack's. The islands of a mask have extents of their own where
+    components are to be split. Refuses with FOR_MISMATCH, and with what `references_of_seg` refuses.
     """
     what = str(annotation.path)
     found = _Reading(ds, stack, what)
-    found.read(stored, found.frames, split=options.split_components)
+    wanted = [number for number in found.segments if str(number) not in elsewhere]
+    frames = [one for one in found.frames if one.segment is None or str(one.segment) not in elsewhere]
+    found.read(stored, frames, split=options.split_components)
     regions: list[Region] = []
     exclusions = [*found.broken, *found.unreadable()]
-    for number in found.segments:
+    for number in wanted:
         try:
             regions.append(found.region(number))
             exclusions.extend(found.left_out(number))
@@ -90,16 +69,6 @@ def region_of_segment(ds: Dataset, stored: StoredFrame, number: int, stack: Stac
     return replace(region, notes=(*region.notes, *notes))
 
 
-def _samples(ds: Dataset, frames: Sequence[SegFrame], what: str) -> Iterator[Vector]:
-    """Yield the middles of some frames, in patient mm."""
-    rows, columns = ((numbers(ds, keyword, 1, what) or (1.0,))[0] for keyword in ("Rows", "Columns"))
-    middle = np.array([[(columns - 1) / 2, (rows - 1) / 2]])
-    grids = [frame.grid for frame in frames if frame.grid]
-    for grid in grids[:: max(1, -(-len(grids) // _MOST_SAMPLES))]:
-        x, y, z = (float(value) for value in grid.to_patient(middle)[0])
-        yield x, y, z
-
-
 @dataclass(slots=True)
 class _Found:
     """What the frames of one segment gave so far."""
@@ -107,7 +76,15 @@ class _Found:
     extents: dict[int, list[Box]] = field(default_factory=lambda: defaultdict(list))
     drawn: int = 0
     oblique: int = 0
+    contrary: int = 0
     off: list[str] = field(default_factory=list)
+
+    def notes(self) -> Iterator[str]:
+        """Yield what is to be said of how the frames were placed."""
+        if self.oblique:
+            yield f"{self.oblique} frames run across the planes: the extent of the voxels that each plane crosses"
+        if self.contrary:
+            yield f"{self.contrary} frames name other images than those that they lie on: their place counts"
 
 
 class _Reading:
@@ -115,16 +92,18 @@ class _Reading:
 
     def __init__(self, ds: Dataset, stack: Stack, what: str) -> None:
         every, self.broken = frames_of(ds, what)
-        self.segments = dict(_segments(ds, what))
+        self.segments = dict(segments_of(ds, what))
         self._what = what
         self._stack = stack
         self._index = SourceIndex(stack)
         named = [bool(self._index.planes(frame.sources)) for frame in every]
         self._notes = _check_frame_of_reference(ds, stack, what, names_a_plane=any(named))
+        self._ground = Ground(stack, every, is_foreign=bool(self._notes))
         # a frame made from other images, among some made from these, is another stack's
         self.frames = [one for one, here in zip(every, named, strict=True) if here or not (any(named) and one.sources)]
         if len(self.frames) < len(every):
             self._notes.append(f"{len(every) - len(self.frames)} of {len(every)} frames are made from other images")
+        self._elsewhere = Counter(one.segment for one in every) - Counter(one.segment for one in self.frames)
         self._masks = _masks_by(ds, what)
         self._found: dict[int, _Found] = defaultdict(_Found)
         self._unreadable: list[Refused] = []
@@ -147,11 +126,15 @@ class _Reading:
         """Return segment `number`, or refuse it."""
         item, found = self.segments[number], self._found[number]
         title = self._title(number)
+        if not found.drawn and self._elsewhere[number]:
+            detail = (
+                f"its {self._elsewhere[number]} frames are made from images that are not of stack {self._stack.key}"
+            )
+            raise Refused(Reason.NO_IMAGES, title, detail)
         if not found.drawn:
             raise Refused(Reason.NOT_A_PROMPT, title, "its mask is empty")
         if not found.extents:
             raise Refused(Reason.CONTOUR_OFF_STACK, title, self.left_out(number)[0].detail)
-        oblique = f"{found.oblique} frames run across the planes: the extent of the voxels that each plane crosses"
         return Region(
             what=title,
             item=str(number),
@@ -161,7 +144,7 @@ class _Reading:
             colour=colour_of(item),
             tracking_id=text(item, "TrackingID") or None,
             tracking_uid=tracking_uid_of(item, title),
-            notes=(*self._notes, *((oblique,) if found.oblique else ())),
+            notes=(*self._notes, *found.notes()),
         )
 
     def left_out(self, number: int) -> tuple[Exclusion, ...]:
@@ -191,24 +174,13 @@ class _Reading:
         found = self._found[number]
         found.drawn += 1
         named = self._index.planes(frame.sources)
-        placed = [place(mask, frame, self._stack, named) for mask in masks]
+        placed = [self._ground.place(mask, frame, named) for mask in masks]
         found.oblique += placed[0].oblique
+        found.contrary += bool(named and placed[0].extents) and placed[0].extents.keys().isdisjoint(named)
         for index, box in (pair for one in placed for pair in one.extents.items()):
             found.extents[index].append(box)
         if placed[0].trouble:
             found.off.append(f"frame {frame.number}: {placed[0].trouble}")
-
-
-def _segments(ds: Dataset, what: str) -> Iterator[tuple[int, Dataset]]:
-    """Yield the number and description of each segment; in a label map, 0 is the background (PS3.3 C.8.20.4)."""
-    try:
-        described = items(ds, "SegmentSequence")
-    except PARSER_ERRORS as error:
-        raise Refused(Reason.INVALID_HEADER, what, f"SegmentSequence: {type(error).__name__}: {error}") from error
-    for item in described:
-        number = numbers(item, "SegmentNumber", 1, f"{what}, SegmentSequence")
-        if number is not None and not (is_label_map(ds) and number[0] == 0):
-            yield int(number[0]), item
 
 
 def _check_frame_of_reference(ds: Dataset, stack: Stack, what: str, *, names_a_plane: bool) -> list[str]:

@@ -1,13 +1,16 @@
 """Read what a segmentation says of a segment: codes, colour, tracking identifiers (PS3.3 C.8.20.4)."""
 
+from collections.abc import Iterator
+
 from highdicom.color import CIELabColor
 from pydicom import Dataset
 
 from dicomnode.dicom.prompts.codes import code_in
 from dicomnode.dicom.prompts.region import Codes
-from dicomnode.dicom.reading import PARSER_ERRORS, first_item, items, text
+from dicomnode.dicom.prompts.seg_frames import is_label_map
+from dicomnode.dicom.reading import PARSER_ERRORS, first_item, items, numbers, text
 from dicomnode.domain import Code, Uid, parse_uid
-from dicomnode.errors import Refused
+from dicomnode.errors import Reason, Refused
 
 
 def codes_of(item: Dataset) -> Codes:
@@ -52,3 +55,15 @@ def tracking_uid_of(item: Dataset, what: str) -> Uid | None:
 
 def _codes_in(holder: Dataset, keyword: str) -> tuple[Code, ...]:
     return tuple(code for item in items(holder, keyword) if (code := code_in(item)))
+
+
+def segments_of(ds: Dataset, what: str) -> Iterator[tuple[int, Dataset]]:
+    """Yield the number and description of each segment; in a label map, 0 is the background (PS3.3 C.8.20.4)."""
+    try:
+        described = items(ds, "SegmentSequence")
+    except PARSER_ERRORS as error:
+        raise Refused(Reason.INVALID_HEADER, what, f"SegmentSequence: {type(error).__name__}: {error}") from error
+    for item in described:
+        number = numbers(item, "SegmentNumber", 1, f"{what}, SegmentSequence")
+        if number is not None and not (is_label_map(ds) and number[0] == 0):
+            yield int(number[0]), item

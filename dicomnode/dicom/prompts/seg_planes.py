@@ -1,7 +1,7 @@
 """Find the planes of a stack that the mask in a frame of a segmentation lies on, and its extent on each."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ from dicomnode.domain import Box, Plane, PlaneKey, Stack
 
 _PARALLEL = 1e-3  # of the unit normals: one orientation stands for all planes of a stack, which drift by at most this
 _ROUNDING_MM = 1e-6  # so that a voxel that ends on a plane crosses it, whatever the last bit says
+_SAME_DEPTH = 0.01  # relative
 _HALF = 0.5  # pixel
 
 
@@ -39,21 +40,81 @@ class SourceIndex:
         return sorted({index for source in sources for index in self._planes.get(source, ())})
 
 
-def place(mask: NDArray[np.bool_], frame: SegFrame, stack: Stack, named: list[int]) -> Placed:
-    """Return the extents of `mask`, (row, column) bool with at least one pixel inside, on the planes of `stack`.
+class Ground:
+    """A stack to place the frames of a segmentation on.
 
-    Where both frame and stack have a place, that decides; else the only plane that `named`, by the frame's sources.
+    `frames` are all of the segmentation; `is_foreign` tells that its frame of reference is not the stack's, and only
+    the images that it names prove that it belongs here.
     """
-    if frame.grid is None or stack.frame_of_reference_uid is None:
-        return _by_source(mask, stack, named)
-    normal = frame.grid.normal
-    if min(np.linalg.norm(normal - stack.normal), np.linalg.norm(normal + stack.normal)) > _PARALLEL:
-        return _across(mask, frame.grid, stack)
-    outline = frame.grid.to_patient(_outline(mask))
-    match = match_planes(outline.mean(axis=0, keepdims=True), stack)
-    if not match.planes:
-        return Placed({}, f"it lies {match.distance:.2f} mm from the nearest plane")
-    return Placed({index: extent(to_pixels(outline, stack.planes[index])) for index in match.planes})
+
+    def __init__(self, stack: Stack, frames: Iterable[SegFrame], *, is_foreign: bool) -> None:
+        self._stack = stack
+        self._is_foreign = is_foreign
+        self._least_gap = _least_gap([frame.grid for frame in frames if frame.grid], stack)
+
+    def place(self, mask: NDArray[np.bool_], frame: SegFrame, named: list[int]) -> Placed:
+        """Return the extents of `mask`, (row, column) bool with at least one pixel inside, on the planes of the stack.
+
+        Where both frame and stack have a place, that decides; else the only plane that is `named`, by the frame's
+        sources. In another frame of reference places prove nothing, and must not contradict the images named.
+        """
+        if frame.grid is None or self._stack.frame_of_reference_uid is None:
+            return _by_source(mask, self._stack, named)
+        if not self._is_foreign:
+            return self._by_place(mask, frame.grid, named)
+        if len(named) == 1 and _is_grid_of(frame.grid, mask, self._stack.planes[named[0]]):
+            return _by_source(mask, self._stack, named)
+        placed = self._by_place(mask, frame.grid, named)
+        if placed.extents and not placed.extents.keys() <= set(named):
+            detail = f"in another frame of reference it lies on planes {sorted(placed.extents)} and names {named}"
+            return Placed({}, detail)
+        return placed
+
+    def _by_place(self, mask: NDArray[np.bool_], grid: Grid, named: list[int]) -> Placed:
+        """Return the extents on the planes whose middles lie in the frame's voxels, at least that on the nearest.
+
+        A frame that names planes covers no others between, however thick it is said to be.
+        """
+        stack = self._stack
+        if min(np.linalg.norm(grid.normal - stack.normal), np.linalg.norm(grid.normal + stack.normal)) > _PARALLEL:
+            return _across(mask, grid, stack)
+        outline = grid.to_patient(_outline(mask))
+        middle = outline.mean(axis=0, keepdims=True)
+        match = match_planes(middle, stack)
+        inside = self._inside(float(middle[0] @ stack.normal), grid)
+        planes = set(match.planes) | (inside & set(named) if named else inside)
+        if not planes:
+            return Placed({}, f"it lies {match.distance:.2f} mm from the nearest plane")
+        return Placed({index: extent(to_pixels(outline, stack.planes[index])) for index in sorted(planes)})
+
+    def _inside(self, middle: float, grid: Grid) -> set[int]:
+        """Return the planes whose height lies in the slab of a frame's voxels round `middle`, in mm along the normal.
+
+        Of a plane on the border of two slabs the upper one is taken. A thickness that is as that of the stack's own
+        planes is theirs, which may overlap, and says nothing of the others; nor do frames overlap each other.
+        """
+        stack = self._stack
+        nearest = int(np.argmin(np.abs(stack.heights() - middle)))
+        own = stack.planes[nearest].thickness or 0.0
+        if abs(grid.depth - own) <= _SAME_DEPTH * own and self._least_gap > grid.depth * (1 + _SAME_DEPTH):
+            return set()
+        half = min(grid.depth, self._least_gap) / 2
+        away = stack.heights() - middle
+        return {int(index) for index in np.flatnonzero((away >= -half - _ROUNDING_MM) & (away < half - _ROUNDING_MM))}
+
+
+def _least_gap(grids: Sequence[Grid], stack: Stack) -> float:
+    """Return the least distance in mm between two frames along the normal of `stack`, infinity where there is none."""
+    heights = np.array([grid.position for grid in grids]).reshape(-1, 3) @ stack.normal
+    gaps = np.diff(np.unique(np.round(heights, 3)))
+    return float(gaps.min(initial=np.inf))
+
+
+def _is_grid_of(grid: Grid, mask: NDArray[np.bool_], plane: Plane) -> bool:
+    """Return whether the frame's pixels are as many, as large and turned as those of `plane`."""
+    turned = max(np.abs(np.concatenate([grid.row, grid.column]) - np.array(plane.orientation)))
+    alike = np.allclose(grid.spacing, plane.spacing, rtol=_PARALLEL)
+    return mask.shape == plane.stored.shape[:2] and bool(turned <= _PARALLEL) and alike
 
 
 def _by_source(mask: NDArray[np.bool_], stack: Stack, named: list[int]) -> Placed:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dicomnode.dicom.naming import Tables, codes_for
 from dicomnode.dicom.prompts.boxes import EDGE, extent, fit, union
-from dicomnode.dicom.prompts.parts import between, components, owner_among, step_of
+from dicomnode.dicom.prompts.parts import between, components, left_open, owner_among, widest_gap
 from dicomnode.dicom.prompts.region import Drawn, Point, Region, Regions
 from dicomnode.dicom.uids import uid_of
 from dicomnode.domain import (
@@ -31,6 +31,7 @@ LINE_MARGIN_MM, LINE_MARGIN_SHARE = 2.0, 0.2  # how much wider than measurement 
 _LABEL_LENGTH = 64  # characters of a Segment Label (LO)
 _UNPRINTABLE = re.compile(r"[\\\x00-\x1f\x7f]")
 _NAMED = 3  # points that are named of those that are left out
+_MOST_PARTS = 20_000  # outlines of a region on one plane
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,7 +47,7 @@ class Surroundings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Part:
-    """A region or an island of it: `whole` is what it is of, `suffix` its label's end, `step` how it is drawn."""
+    """A region or an island of it: `whole` is what it is of, `suffix` its label's end, `step` the widest gap filled."""
 
     region: Region
     whole: Region
@@ -58,7 +59,12 @@ def settle(found: Regions, around: Surroundings) -> Prompts:
     """Return the prompts that the regions `found` make, and what gave none and why."""
     prompts: list[Prompt] = []
     exclusions = list(found.exclusions)
-    parts = [part for region in found.regions for part in _parts(region, around.options)]
+    parts: list[_Part] = []
+    for region in found.regions:
+        try:
+            parts.extend(_parts(region, around))
+        except Refused as error:
+            exclusions.append(Exclusion.of(error))
     names = Counter(_label(part, part.suffix) for part in parts)
     for part in parts:
         shared = names[_label(part, part.suffix)] > 1
@@ -87,10 +93,12 @@ def _told_apart(prompts: Iterable[Prompt]) -> Iterator[Prompt]:
         yield replace(prompt, tracking_uid=fresh, notes=(*prompt.notes, note))
 
 
-def _parts(region: Region, options: JobOptions) -> list[_Part]:
+def _parts(region: Region, around: Surroundings) -> list[_Part]:
     """Return the islands of `region`, or it whole where they are not to be split or there is one."""
-    step = step_of(region.extents)
-    found = components(region.extents, step) if options.split_components else []
+    if (most := max(map(len, region.extents.values()), default=0)) > _MOST_PARTS:
+        raise Refused(Reason.LIMIT, region.what, f"{most} outlines on one plane: at most {_MOST_PARTS} are read")
+    step = widest_gap(region.extents, _heights(around.stack))
+    found = components(region.extents, step) if around.options.split_components else []
     if len(found) < 2:  # noqa: PLR2004
         return [_Part(region=region, whole=region, suffix="", step=step)]
     islands = _islands(region, found)
@@ -154,9 +162,11 @@ def _prompt(part: _Part, label: str, around: Surroundings) -> tuple[Prompt, list
     notes = list(region.notes)
     margin = _margin(region, around)
     drawn = {index: union(parts) for index, parts in region.extents.items()}
-    filled = between(region.extents, _heights(around.stack), part.step) if _leaves_planes_out(around) else {}
+    filled = between(region.extents, _heights(around.stack), part.step) if _leaves_planes_out(region, around) else {}
     if filled:
         notes.append(f"boxes interpolated between drawn planes: {len(filled)}")
+    if _leaves_planes_out(region, around) and (gaps := left_open({*drawn, *filled})):
+        notes.append(f"no boxes on planes {gaps} between drawn ones")
     boxes, exclusions = _fitted({**drawn, **filled}, margin, region.what, around, notes)
     points, outside = _points_inside(region, around.stack)
     exclusions.extend(outside)
@@ -208,17 +218,18 @@ def _points_inside(region: Region, stack: Stack) -> tuple[dict[PlaneKey, tuple[P
     return found, exclusions
 
 
-def _leaves_planes_out(around: Surroundings) -> bool:
+def _leaves_planes_out(region: Region, around: Surroundings) -> bool:
     """Return whether planes may have been left out that are meant: a mask says of each plane what is meant there."""
-    return around.options.interpolate and around.annotation.kind is not AnnotationKind.SEG
+    said = region.settled or around.annotation.kind is AnnotationKind.SEG
+    return around.options.interpolate and not said
 
 
 def _margin(region: Region, around: Surroundings) -> float:
     """Return the margin in mm: what is asked for, and for measurement lines no less than they need.
 
-    None is added to boxes that have theirs already.
+    None is added to boxes that are settled.
     """
-    if region.margin_included:
+    if region.settled:
         return 0.0
     asked = around.options.margin_mm
     if region.drawn is not Drawn.LINE:

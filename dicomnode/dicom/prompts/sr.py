@@ -1,9 +1,8 @@
 """Read what a structured report shows on a stack: regions drawn on images or in the patient, or kept in a SEG."""
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import replace
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import numpy as np
@@ -11,106 +10,53 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from dicomnode.dicom.prompts.boxes import extent, square_on
-from dicomnode.dicom.prompts.graphics import points_in
-from dicomnode.dicom.prompts.region import Codes, Drawn, Point, References, Region, Regions
-from dicomnode.dicom.prompts.sr_evidence import evidence_of, what_it_is
-from dicomnode.dicom.prompts.sr_groups import Group, groups_of
+from dicomnode.dicom.prompts.region import Codes, Drawn, Point, Region, Regions
+from dicomnode.dicom.prompts.sr_groups import Group
 from dicomnode.dicom.prompts.sr_placing import Ground, Placed
-from dicomnode.dicom.reading import PARSER_ERRORS, noted, text
-from dicomnode.domain import Annotation, Box, Exclusion, JobOptions, PlaneKey, Stack, Uid, Vector
+from dicomnode.dicom.prompts.sr_references import parsing, shown_groups, title_of
+from dicomnode.domain import Annotation, Box, Exclusion, JobOptions, Stack, Uid
 from dicomnode.errors import Reason, Refused
 
 #: returns a segment of a SEG, by its number, as a region on the stack in question
 ReadSegment = Callable[[int], Region]
 
 _Drawing = TypeVar("_Drawing")
-_MOST_SAMPLES = 200
 _BOTH = 2  # lines: the long and the short axis
 
 
-def references_of_sr(ds: Dataset, what: str) -> References:
-    """Return which images, places and segmentations the regions of the report `ds` name.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Way:
+    """How a report is read: the options, what reads a segment of each SEG that is here, by its SOP Instance UID.
 
-    Refuses with NOT_A_PROMPT, saying what it is, a report that describes no region; with LIMIT one that is too large.
+    `elsewhere` are the items of the regions that are another stack's.
     """
-    with _parsing(what):
-        groups = _groups(ds, what)
-        if not groups:
-            raise Refused(Reason.NOT_A_PROMPT, what, f"{what_it_is(ds)}: it describes no region")
-        planes = Counter(key for group in groups for key in _planes_of(group))
-        solid = [item for group in groups for item, _ in group.graphics if item.value_type == "SCOORD3D"]
-        objects = tuple(dict.fromkeys(one.sop_instance_uid for group in groups for one in group.segments))
-        if not planes and not solid and not objects:
-            raise Refused(Reason.NOT_A_PROMPT, what, f"{what_it_is(ds)}: its coordinates name no image")
-        frames = dict.fromkeys(text(item.ds, "ReferencedFrameOfReferenceUID") for item in solid)
-        named = [uid for group in groups for uid in group.source_series]
-        return References(
-            planes=dict(planes),
-            series=tuple(dict.fromkeys([*named, *evidence_of(ds, {key.sop_instance_uid for key in planes})])),
-            frames_of_reference=tuple(Uid(uid) for uid in frames if uid),
-            samples=tuple(_samples(item.ds for item in solid)),
-            objects=objects,
-        )
+
+    options: JobOptions
+    segments: Mapping[Uid, ReadSegment] = field(default_factory=dict)
+    elsewhere: Collection[str] = ()
 
 
-def regions_of_sr(
-    ds: Dataset, annotation: Annotation, stack: Stack, options: JobOptions, segments: Mapping[Uid, ReadSegment]
-) -> Regions:
-    """Return the regions that the report `ds` describes on `stack`, and what of it gave none and why.
-
-    `segments` has what reads a segment of each SEG that is here, by its SOP Instance UID. Regions on other images are
-    those of another job; only where none is on this stack, that is said.
-    """
+def regions_of_sr(ds: Dataset, annotation: Annotation, stack: Stack, way: Way) -> Regions:
+    """Return the regions that the report `ds` describes on `stack`, and what of it gave none and why."""
     what = str(annotation.path)
-    with _parsing(what):
-        ground = Ground(stack, what, swap_spacing=options.swap_spacing)
-        found = [(group, ground.place(group)) for group in _groups(ds, what)]
+    with parsing(what):
+        ground = Ground(stack, what, swap_spacing=way.options.swap_spacing)
+        groups = [group for group in shown_groups(ds, what) if group.item not in way.elsewhere]
+        found = [(group, ground.place(group)) for group in groups]
     regions: list[Region] = []
     exclusions: list[Exclusion] = []
     for group, placed in found:
-        maker = _Maker(group, placed, ground, options)
+        maker = _Maker(group, placed, ground, way.options)
         try:
-            regions.extend(maker.drawn() or maker.segmented(segments))
+            made = maker.drawn() or maker.segmented(way.segments)
+            if not made and not placed.exclusions:
+                detail = f"none of the images that it is drawn on is a plane of stack {stack.key}"
+                raise Refused(Reason.NO_IMAGES, title_of(group, what), detail)  # noqa: TRY301
+            regions.extend(made)
         except Refused as error:
             placed.exclusions.append(Exclusion.of(error))
         exclusions.extend(placed.exclusions)
-    if not regions and not exclusions:
-        detail = f"none of its {len(found)} regions was drawn on an image of stack {stack.key}"
-        exclusions.append(Exclusion(what=what, reason=Reason.NO_IMAGES, detail=detail))
     return Regions(regions=tuple(regions), exclusions=tuple(exclusions))
-
-
-@contextmanager
-def _parsing(what: str) -> Iterator[None]:
-    """Refuse `what` with UNREADABLE where an element of it, which is parsed when it is asked for, cannot be."""
-    try:
-        with noted([]):
-            yield
-    except PARSER_ERRORS as error:
-        raise Refused(Reason.UNREADABLE, what, f"{type(error).__name__}: {error}") from error
-
-
-def _groups(ds: Dataset, what: str) -> list[Group]:
-    """Return the groups that are meant to be seen."""
-    return [group for group in groups_of(ds, what) if not group.hidden]
-
-
-def _planes_of(group: Group) -> tuple[PlaneKey, ...]:
-    """Return the planes it was drawn on, or where none is named, those that it is said to be measured in."""
-    return tuple(key for _, keys in group.graphics for key in keys) or group.sources
-
-
-def _samples(drawn: Iterable[Dataset]) -> Iterator[Vector]:
-    """Yield some of the points, in patient mm."""
-    found: list[NDArray[np.float64]] = []
-    for ds in drawn:
-        try:
-            found.append(points_in(ds, 3))
-        except ValueError:  # told where it is placed
-            continue
-    points = np.concatenate(found) if found else np.empty((0, 3))
-    for x, y, z in points[:: max(1, -(-len(points) // _MOST_SAMPLES))]:
-        yield float(x), float(y), float(z)
 
 
 class _Maker:
@@ -121,7 +67,7 @@ class _Maker:
         self._placed = placed
         self._ground = ground
         self._options = options
-        self._what = f"{ground.what} item {group.item} {group.name!r}"
+        self._what = title_of(group, ground.what)
 
     def drawn(self) -> list[Region]:
         """Return the region that coordinates draw, none where there are none on the stack; refuse what is no region."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dicomnode.dicom.prompts.region import Codes, Point, Region, Regions
-from dicomnode.domain import Box, Exclusion, PlaneKey, Stack, StackImages, Uid
+from dicomnode.domain import Box, Exclusion, ImageInstance, PlaneKey, Stack, StackImages, Uid
 from dicomnode.errors import Reason, Refused
 
 #: a plane's index in its stack, from 0, or the image, or frame of one, that it is
@@ -42,8 +42,8 @@ class WrittenBox:
     """What a user wrote of one thing to segment, in continuous pixel-centre coordinates.
 
     `what` is the text, or says where in a file it stands, and `item` its number there. `target` is a stack's key, a
-    series UID, the unique ending of one or a file; '' is the stack that has the images named. `margin_included` tells
-    that the boxes have their margin already.
+    series UID, the unique ending of one or a file; '' is the stack that has the images named. `settled` tells
+    that the boxes have their margin already, and that no plane between them is left out.
     """
 
     what: str
@@ -56,7 +56,7 @@ class WrittenBox:
     colour: tuple[int, int, int] | None = None
     tracking_id: str | None = None
     tracking_uid: Uid | None = None
-    margin_included: bool = False
+    settled: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,7 +86,21 @@ def parse_box(text: str, item: str = "1") -> WrittenBox:
     if len(ends) > 2:  # noqa: PLR2004 - a range has two ends
         raise Refused(Reason.NO_BOX, text, f"{found['planes']!r} are {len(ends)} planes: one or two are wanted")
     part = WrittenPart(first=ends[0], last=ends[-1], box=Box(x0=sides[0], y0=sides[1], x1=sides[2], y1=sides[3]))
-    return WrittenBox(what=text, item=item, target=found["target"], parts=(part,))
+    return checked(WrittenBox(what=text, item=item, target=found["target"], parts=(part,)))
+
+
+def checked(written: WrittenBox) -> WrittenBox:
+    """Return `written`; refuse with NO_BOX sides of wrong order, and numbers that are not finite."""
+    for part in written.parts:
+        sides = (part.box.x0, part.box.y0, part.box.x1, part.box.y1)
+        if not all(map(math.isfinite, sides)):
+            raise Refused(Reason.NO_BOX, written.what, f"{sides}: four finite numbers x0, y0, x1, y1 are wanted")
+        if part.box.x0 >= part.box.x1 or part.box.y0 >= part.box.y1:
+            raise Refused(Reason.NO_BOX, written.what, f"{sides}: x0 must be less than x1, and y0 less than y1")
+    for one in written.points:
+        if not all(map(math.isfinite, one.point)):
+            raise Refused(Reason.NO_BOX, written.what, f"{one.point}: two finite numbers x, y are wanted")
+    return written
 
 
 def plane_name(name: str, what: str) -> PlaneName:
@@ -107,15 +121,16 @@ def resolve(boxes: Iterable[WrittenBox], stacks: Sequence[StackImages]) -> Resol
     """Return which of `stacks` each of `boxes` means, its target replaced by the stack's key, and which mean none.
 
     Left out with NO_IMAGES is a target that is not here, AMBIGUOUS_SERIES one that means several, BOX_OUTSIDE a plane
-    that the stack does not have, NO_BOX a box of wrong order or without finite numbers.
+    that the stack does not have, or that is not of the image which the target names.
     """
     found: dict[str, list[WrittenBox]] = defaultdict(list)
     exclusions: list[Exclusion] = []
     for written in boxes:
         try:
-            _check_numbers(written)
-            stack = _meant(written, stacks)
-            _planes_of(written, [plane.key for plane in stack.planes])
+            stack, images = _meant(written, stacks)
+            keys = [plane.key for plane in stack.planes]
+            extents, points = _planes_of(written, keys)
+            _check_images({*extents, *points}, images, keys, written)
             found[stack.key].append(replace(written, target=stack.key))
         except Refused as error:
             exclusions.append(Exclusion.of(error))
@@ -144,28 +159,30 @@ def regions_of_written(boxes: Iterable[WrittenBox], stack: Stack) -> Regions:
                 colour=written.colour,
                 tracking_id=written.tracking_id,
                 tracking_uid=written.tracking_uid,
-                margin_included=written.margin_included,
+                settled=written.settled,
                 solid=len(written.parts) == 1 and len(extents) > 1,
             )
         )
     return Regions(regions=tuple(regions), exclusions=tuple(exclusions))
 
 
-def _check_numbers(written: WrittenBox) -> None:
-    for part in written.parts:
-        sides = (part.box.x0, part.box.y0, part.box.x1, part.box.y1)
-        if not all(map(math.isfinite, sides)):
-            raise Refused(Reason.NO_BOX, written.what, f"{sides}: four finite numbers x0, y0, x1, y1 are wanted")
-        if part.box.x0 >= part.box.x1 or part.box.y0 >= part.box.y1:
-            raise Refused(Reason.NO_BOX, written.what, f"{sides}: x0 must be less than x1, and y0 less than y1")
-    for one in written.points:
-        if not all(map(math.isfinite, one.point)):
-            raise Refused(Reason.NO_BOX, written.what, f"{one.point}: two finite numbers x, y are wanted")
+def _check_images(
+    indices: Iterable[int], images: frozenset[Uid], keys: Sequence[PlaneKey], written: WrittenBox
+) -> None:
+    """Refuse with BOX_OUTSIDE planes, by their indices, that are none of the `images` which the target names."""
+    if other := sorted(index for index in indices if keys[index].sop_instance_uid not in images):
+        own = ", ".join(str(index) for index, key in enumerate(keys) if key.sop_instance_uid in images)
+        detail = f"plane {other[0]} is another image than {written.target}, which is plane {own}"
+        raise Refused(Reason.BOX_OUTSIDE, written.what, detail)
 
 
-def _meant(written: WrittenBox, stacks: Sequence[StackImages]) -> StackImages:
-    """Return the stack that `written` means: by its target, and of several the only one with the images named."""
-    there = _targets(written.target, stacks) if written.target else list(stacks)
+def _meant(written: WrittenBox, stacks: Sequence[StackImages]) -> tuple[StackImages, frozenset[Uid]]:
+    """Return the stack that `written` means, by its target, and of several the only one with the images named.
+
+    Beside it are its images that the target names: all, or one.
+    """
+    meant = _targets(written.target, stacks) if written.target else [(stack, _images_of(stack)) for stack in stacks]
+    there = [stack for stack, _ in meant]
     if not there:
         detail = f"{written.target!r} is none of the {len(stacks)} stacks here, nor a series, image or file of one"
         raise Refused(Reason.NO_IMAGES, written.what, detail)
@@ -177,7 +194,7 @@ def _meant(written: WrittenBox, stacks: Sequence[StackImages]) -> StackImages:
     if len(holding) > 1:
         keys = ", ".join(stack.key for stack in holding)
         raise Refused(Reason.AMBIGUOUS_SERIES, written.what, f"it may mean {len(holding)} stacks alike: {keys}")
-    return holding[0]
+    return next((stack, images) for stack, images in meant if stack is holding[0])
 
 
 def _names(written: WrittenBox) -> list[PlaneName]:
@@ -185,18 +202,22 @@ def _names(written: WrittenBox) -> list[PlaneName]:
     return [*ends, *(one.plane for one in written.points)]
 
 
-def _targets(target: str, stacks: Sequence[StackImages]) -> list[StackImages]:
-    """Return the stacks that `target` may mean: the first way to read it that finds any decides."""
-    path, ending = Path(target).absolute(), target.lstrip(".")
-    ways: tuple[Callable[[StackImages], bool], ...] = (
-        lambda stack: stack.key == target,
-        lambda stack: stack.series_uid == target,
-        lambda stack: any(image.path.absolute() == path for image in stack.images),
-        lambda stack: any(image.sop_instance_uid == target for image in stack.images),
-        lambda stack: stack.key.endswith(ending) or stack.series_uid.endswith(ending),
-        lambda stack: any(image.sop_instance_uid.endswith(ending) for image in stack.images),
+def _images_of(stack: StackImages, which: Callable[[ImageInstance], bool] | None = None) -> frozenset[Uid]:
+    return frozenset(image.sop_instance_uid for image in stack.images if which is None or which(image))
+
+
+def _targets(target: str, stacks: Sequence[StackImages]) -> list[tuple[StackImages, frozenset[Uid]]]:
+    """Return the stacks that `target` may mean, and which of their images: the first way that finds any decides."""
+    path, ending, none = Path(target).absolute(), target.lstrip("."), frozenset[Uid]()
+    ways: tuple[Callable[[StackImages], frozenset[Uid]], ...] = (
+        lambda stack: _images_of(stack) if stack.key == target else none,
+        lambda stack: _images_of(stack) if stack.series_uid == target else none,
+        lambda stack: _images_of(stack, lambda image: image.path.absolute() == path),
+        lambda stack: _images_of(stack, lambda image: image.sop_instance_uid == target),
+        lambda stack: _images_of(stack) if stack.key.endswith(ending) or stack.series_uid.endswith(ending) else none,
+        lambda stack: _images_of(stack, lambda image: image.sop_instance_uid.endswith(ending)),
     )
-    found = ([stack for stack in stacks if way(stack)] for way in ways)
+    found = ([(stack, images) for stack in stacks if (images := way(stack))] for way in ways)
     return next((some for some in found if some), [])
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from dicomnode.dicom.prompts.codes import MEANING_LENGTH, SCHEME_LENGTH
 from dicomnode.dicom.prompts.region import Codes
-from dicomnode.dicom.prompts.written import PlaneName, WrittenBox, WrittenPart, WrittenPoint, plane_name
+from dicomnode.dicom.prompts.written import PlaneName, WrittenBox, WrittenPart, WrittenPoint, checked, plane_name
 from dicomnode.domain import Box, Code, PlaneKey, parse_uid
 from dicomnode.errors import Reason, Refused
 
@@ -26,7 +26,7 @@ def parse_boxes_file(path: Path) -> tuple[WrittenBox, ...]:
 
     An entry of `boxes` has `stack` and `planes` [first, last], or `sop_instance_uid` and, in an image of several,
     `frame`; and `box` [x0, y0, x1, y1] and perhaps `label`. An entry of `prompts` has several boxes and points;
-    its boxes have their margin already, unless `margin_included` is false.
+    its boxes have their margin already and leave no plane out, unless `settled` is false.
     Refuses with UNREADABLE, LIMIT, and NO_BOX naming the entry that is none.
     """
     document = _load(path)
@@ -35,8 +35,8 @@ def parse_boxes_file(path: Path) -> tuple[WrittenBox, ...]:
     if not boxes and not prompts:
         raise Refused(Reason.NO_BOX, str(path), "it has neither boxes nor prompts")
     return (
-        *(_box(entry, f"{path} boxes[{number}]", str(number)) for number, entry in enumerate(boxes)),
-        *(_prompt(entry, f"{path} prompts[{number}]", str(number)) for number, entry in enumerate(prompts)),
+        *(checked(_box(entry, f"{path} boxes[{number}]", str(number))) for number, entry in enumerate(boxes)),
+        *(checked(_prompt(entry, f"{path} prompts[{number}]", str(number))) for number, entry in enumerate(prompts)),
     )
 
 
@@ -92,14 +92,14 @@ def _prompt(entry: Entry, what: str, item: str) -> WrittenBox:
         colour=_colour(entry, what),
         tracking_id=_text(entry, "tracking_id", what) or None,
         tracking_uid=parse_uid(uid, what) if uid else None,
-        margin_included=_margin_included(entry, what),
+        settled=_settled(entry, what),
     )
 
 
-def _margin_included(entry: Entry, what: str) -> bool:
-    stated = entry.get("margin_included", True)
+def _settled(entry: Entry, what: str) -> bool:
+    stated = entry.get("settled", True)
     if not isinstance(stated, bool):
-        raise Refused(Reason.NO_BOX, what, f"margin_included is {stated!r}: true or false is wanted")
+        raise Refused(Reason.NO_BOX, what, f"settled is {stated!r}: true or false is wanted")
     return stated
 
 
@@ -220,7 +220,7 @@ def _as_prompt(written: WrittenBox) -> dict[str, Any]:
         "colour": written.colour,
         "tracking_id": written.tracking_id,
         "tracking_uid": written.tracking_uid,
-        "margin_included": written.margin_included,
+        "settled": written.settled,
     }
 
 
