@@ -28,6 +28,7 @@ RUN mkdir -p /etc/dicomnode /data /models \
     && dicomnode config init "$DICOMNODE_CONFIG" \
     && dicomnode config set node.data_dir /data \
     && dicomnode config set model.folder /models \
+    && dicomnode config set model.engine torch \
     && dicomnode config set log.format json \
     && useradd --system --uid 10001 --home-dir /data --shell /usr/sbin/nologin dicomnode \
     && chown dicomnode /data /models \
