@@ -90,7 +90,7 @@ def rtstruct(
 ) -> Dataset:
     """Return an RTSTRUCT with a ROI a name; contours are points in patient mm.
 
-    With `references` each contour names the image whose height is nearest, in axial series.
+    With `references` each contour names the image whose plane is nearest.
     """
     ds = _object(RTStructureSetStorage, f"{STUDY}.3.1", f"{STUDY}.3")
     ds.Modality = "RTSTRUCT"
@@ -185,10 +185,16 @@ def _contour(points: Contour, images: Sequence[Dataset]) -> Dataset:
         ContourData=[round(float(value), 6) for point in points for value in point],
     )
     if images:
-        height = np.mean([point[2] for point in points])
-        nearest = min(images, key=lambda image: abs(float(image.ImagePositionPatient[2]) - float(height)))
-        contour.ContourImageSequence = [_reference(nearest)]
+        middle = np.mean(np.array(points, dtype=np.float64), axis=0)
+        contour.ContourImageSequence = [_reference(min(images, key=lambda image: _distance(middle, image)))]
     return contour
+
+
+def _distance(point: NDArray[np.float64], image: Dataset) -> float:
+    """Return how far `point`, (3,) in patient mm, lies from the plane of `image`, in mm."""
+    direction = np.array(image.ImageOrientationPatient, dtype=np.float64)
+    offset = point - np.array(image.ImagePositionPatient, dtype=np.float64)
+    return abs(float(offset @ np.cross(direction[:3], direction[3:])))
 
 
 def _reference(image: Dataset) -> Dataset:
