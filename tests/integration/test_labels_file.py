@@ -157,8 +157,8 @@ def test_settings_that_name_a_wrong_table_are_wrong(tmp_path: Path, settings: Pa
     ("value", "says"),
     [
         ('"site.toml"', "line 2: prompts.labels: found 'site.toml'; allowed: a list of paths of files"),
-        ("[3]", "line 2: prompts.labels.0: found 3; allowed: a list of paths of files"),
-        ('[""]', "line 2: prompts.labels.0: found ''; allowed: a list of paths of files"),
+        ("[3]", "line 2: prompts.labels.#1: found 3; allowed: a list of paths of files"),
+        ('[""]', "line 2: prompts.labels.#1: found ''; allowed: a list of paths of files"),
         ('["~sam/x.toml"]', "found '~sam/x.toml'; allowed: a list of paths of files"),
     ],
 )

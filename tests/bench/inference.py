@@ -1,0 +1,194 @@
+"""Measure the engines on LiteMedSAM: a plane, a further box, a whole study, and the memory that `segment` needs.
+
+`make bench` runs it with random weights, on which no time depends. `python tests/bench/inference.py CHECKPOINT` takes
+others and compares the masks too; tests/bench/training.py makes some. Ratios are to torch's fp32 in the same turns.
+"""
+
+import sys
+import time
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dicomnode.domain import Box, JobOptions, Mask, Stack
+from dicomnode.inference.benching import Timing, Timings, bench
+from dicomnode.inference.engines import Device, EngineName, EngineWish, Precision, open_engine
+from dicomnode.inference.feature_cache import FeatureCache
+from dicomnode.inference.importing import ImportTools, import_model
+from dicomnode.inference.library import ImportedModel
+from dicomnode.inference.lite_medsam import LiteMedSamRuntime
+from dicomnode.inference.probing import probe_model
+from dicomnode.inference.quantizing import quantize_model
+from dicomnode.inference.safetensors_file import write_weights
+from dicomnode.inference.segmenter import segment
+from tests.bench.memory import print_memory
+from tests.bench.scenes import drawn
+from tests.values import prompt, stack_of
+from tests.weights import GRAPHS, lite_medsam_layout, random_weights
+
+ROUNDS = 5
+ENCODE_OPERATIONS = 2 * 37.5e9  # multiplications and additions of one encode
+STUDY_PLANES, OBJECTS, OBJECT_PLANES, SIDE = 40, 6, 30, 512
+CALIBRATION = 32  # planes
+TORCH = EngineWish(engine=EngineName.TORCH, device=Device.CPU, precision=Precision.FP32)
+FAST = (
+    EngineWish(engine=EngineName.ONNX),
+    EngineWish(engine=EngineName.OPENVINO, precision=Precision.BF16),
+    EngineWish(engine=EngineName.OPENVINO, precision=Precision.INT8),
+)
+
+
+def main(checkpoint: Path | None) -> None:
+    """Print the tables."""
+    with TemporaryDirectory() as folder:
+        model = _model(Path(folder), checkpoint)
+        _print_engines(bench(model.folder, ROUNDS, _say_round))
+        _print_study(model, compare=checkpoint is not None)
+        print_memory(model, Path(folder))
+
+
+def _model(folder: Path, checkpoint: Path | None) -> ImportedModel:
+    """Import `checkpoint`, or random weights, as the model `bench`, and make its int8 form where that can be made."""
+    if checkpoint is None:
+        checkpoint = folder / "random.safetensors"
+        write_weights(checkpoint, lite_medsam_layout(), random_weights(1))
+    tools = ImportTools(models=folder / "models", catalog={}, probe=probe_model, shipped=GRAPHS)
+    model = import_model([checkpoint], "bench", tools).model
+    return quantize_model(model, _squares()) if find_spec("nncf") else model
+
+
+def _squares() -> list[NDArray[np.float32]]:
+    generator = np.random.default_rng(0)
+    scenes = (drawn(generator, OBJECTS) for _ in range(CALIBRATION))
+    return [np.repeat(scene.image[np.newaxis], 3, axis=0) for scene in scenes]
+
+
+# --- a plane and a box ----------------------------------------------------------------------------------------------
+
+
+def _say_round(done: int, total: int) -> None:
+    sys.stderr.write(f"\rengines: round {done}/{total} ")
+
+
+def _print_engines(found: Timings) -> None:
+    """Print a line for each engine and precision."""
+    eager = next((one for one in found.timings if _is_eager(one)), None)
+    rate = found.rate
+    sys.stdout.write(
+        f"one plane, one box; the best of {ROUNDS} turns; a matrix product runs at {rate:.0f} GFLOP/s in fp32\n\n"
+    )
+    for one in found.timings:
+        share = ENCODE_OPERATIONS / one.encode / 1e9
+        ratio = f"{eager.encode / one.encode:5.2f} x torch fp32" if eager else ""
+        name = f"{one.identity.engine} {one.identity.precision} {one.identity.device}"
+        sys.stdout.write(
+            f"{name:<24}{1000 * one.encode:8.1f} ms a plane {share:6.0f} GFLOP/s   {ratio}"
+            f"   a further box {1000 * one.box:6.1f} ms\n"
+        )
+    sys.stdout.writelines(f"left out: {sentence}\n" for sentence in found.left_out)
+
+
+def _is_eager(one: Timing) -> bool:
+    identity = one.identity
+    return (identity.engine, identity.precision, identity.device) == (TORCH.engine, TORCH.precision, TORCH.device)
+
+
+# --- a study --------------------------------------------------------------------------------------------------------
+
+
+class Study(NamedTuple):
+    """A stack and the boxes of the objects on it, (object, plane, 4), from plane `first` on."""
+
+    stack: Stack
+    boxes: NDArray[np.float32]
+    first: int
+
+
+def _print_study(model: ImportedModel, *, compare: bool) -> None:
+    """Print how long a study takes on each engine, and by the published algorithm, which encodes for each object."""
+    if find_spec("torch") is None:
+        sys.stdout.write("\nno study: it is compared with torch, which is not installed\n")
+        return
+    study = _study()
+    started = time.perf_counter()
+    expected = _by_object(study, _runtime(model, TORCH))
+    published = time.perf_counter() - started
+    sys.stdout.write(
+        f"\n{STUDY_PLANES} planes of {SIDE} x {SIDE}, {OBJECTS} objects on {OBJECT_PLANES} of them\n\n"
+        f"{'an encode for each object, torch':<34}{published:8.1f} s\n"
+    )
+    for wish in FAST:
+        if wish.engine is EngineName.OPENVINO and find_spec("openvino") is None:
+            continue
+        runtime = _runtime(model, wish)
+        seconds, masks = min((_timed(study, runtime) for _ in range(2)), key=lambda one: one[0])
+        overlaps = [_dice(mask.planes, planes) for mask, planes in zip(masks, expected, strict=True)]
+        same = f"   the same masks to Dice {min(overlaps):.4f} at the least" if compare else ""
+        name = f"{runtime.identity.parameters[0][1]} {wish.precision}"
+        sys.stdout.write(f"{name:<34}{seconds:8.1f} s   {published / seconds:6.1f} x faster{same}\n")
+
+
+def _study() -> Study:
+    """Return a stack of a scene that drifts from plane to plane, and its objects' boxes."""
+    generator = np.random.default_rng(1)
+    scene = drawn(generator, OBJECTS, SIDE)
+    first = (STUDY_PLANES - OBJECT_PLANES) // 2
+    shifts = [number // 3 for number in range(STUDY_PLANES)]
+    noise = (generator.normal(0, 8, scene.image.shape) for _ in shifts)
+    planes = [
+        np.roll(400 * scene.image - 160 + one, shift, axis=1).astype(np.int16)  # what the window 40/400 shows
+        for shift, one in zip(shifts, noise, strict=True)
+    ]
+    drifted = [scene.boxes + np.array([shift, 0, shift, 0], np.float32) for shift in shifts]
+    boxes = np.stack(drifted, axis=1).clip(0, SIDE - 1)
+    return Study(stack_of(*planes, slope=1.0, intercept=0.0), boxes[:, first : first + OBJECT_PLANES], first)
+
+
+def _by_object(study: Study, runtime: LiteMedSamRuntime) -> list[dict[int, NDArray[np.bool_]]]:
+    """Return the masks, encoding each plane anew for each object, as the reference implementation does."""
+    look = runtime.look(study.stack, "auto", reference=False)
+    found: list[dict[int, NDArray[np.bool_]]] = []
+    for boxes in study.boxes:
+        masks = {}
+        for index, box in enumerate(boxes, study.first):
+            (features,) = runtime.encode([look.image(study.stack.planes[index])], (1.0, 1.0))
+            masks[index] = runtime.decode(features, box[np.newaxis].astype(np.float64)).logits[0] > 0
+        found.append(masks)
+    return found
+
+
+def _timed(study: Study, runtime: LiteMedSamRuntime) -> tuple[float, tuple[Mask, ...]]:
+    """Return how long `segment` takes with nothing in the cache, and its masks."""
+    planes = study.stack.planes[study.first : study.first + OBJECT_PLANES]
+    prompts = [
+        prompt({plane.key: _box(*box) for plane, box in zip(planes, boxes.tolist(), strict=True)})
+        for boxes in study.boxes
+    ]
+    started = time.perf_counter()
+    masks = segment(study.stack, prompts, runtime, JobOptions(), cache=FeatureCache(), progress=lambda *_: None)
+    return time.perf_counter() - started, masks
+
+
+def _box(x0: float, y0: float, x1: float, y1: float) -> Box:
+    return Box(x0=x0, y0=y0, x1=x1, y1=y1)
+
+
+def _runtime(model: ImportedModel, wish: EngineWish) -> LiteMedSamRuntime:
+    return LiteMedSamRuntime(model.name, model.lineage.weights_sha256, open_engine(wish, model.folder))
+
+
+def _dice(one: Mapping[int, NDArray[np.bool_]], other: Mapping[int, NDArray[np.bool_]]) -> float:
+    """Return the overlap of two masks by plane index."""
+    empty = np.zeros((SIDE, SIDE), np.bool_)
+    pairs = [(one.get(index, empty), other.get(index, empty)) for index in one.keys() | other.keys()]
+    both = sum(int((a & b).sum()) for a, b in pairs)
+    return 2 * both / sum(int(a.sum() + b.sum()) for a, b in pairs)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else None)
