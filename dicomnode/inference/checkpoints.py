@@ -18,6 +18,7 @@ from dicomnode.inference.words import few, shown
 WRAPPERS = ("model", "state_dict", "model_state_dict")  # what training programs keep a state dict under
 PREFIXES = ("module.", "sam.")  # what DistributedDataParallel and fine-tuning programs put before each name
 
+_MOST_PREFIXES = 4  # one within the other
 _LEGACY_BEGIN = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."  # the magic number of torch before 1.6
 _LARGEST_LEGACY = 2**30
 
@@ -53,6 +54,8 @@ def open_checkpoint(path: Path) -> Iterator[Checkpoint]:
         opened = open_safetensors(path)
     else:
         detail = "it is neither a PyTorch checkpoint nor safetensors" if begin else "it is empty"
+        if begin and path.suffix == ".onnx":
+            detail = "one ONNX file is no model: an encoder and a decoder are imported together"
         raise Refused(Reason.BAD_MODEL, str(path), detail)
     with opened as tensor_file:
         yield _unwrapped(tensor_file, str(path))
@@ -88,7 +91,10 @@ def _unwrapped(file: TensorFile, what: str) -> Checkpoint:
     beside += [shown(key) for key in content if key not in tensors]
     if not tensors:
         raise Refused(Reason.BAD_MODEL, what, f"it holds no tensors; its entries are {few(beside) or 'none'}")
-    while prefix := next((one for one in PREFIXES if all(name.startswith(one) for name in tensors)), None):
+    for _ in range(_MOST_PREFIXES):
+        prefix = next((one for one in PREFIXES if all(name.startswith(one) for name in tensors)), "")
+        if not prefix:
+            break
         tensors = {name.removeprefix(prefix): one for name, one in tensors.items()}
         wrapping.append(prefix)
     return Checkpoint(kind=file.kind, wrapping=tuple(wrapping), beside=tuple(beside), tensors=tensors, file=file)

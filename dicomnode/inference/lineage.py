@@ -82,7 +82,8 @@ def source_of(path: Path, form: str) -> Source:
         while block := file.read(_BLOCK):
             sha256.update(block)
             git_blob.update(block)
-    return Source(file=path.name, form=form, sha256=sha256.hexdigest(), git_blob=git_blob.hexdigest())
+    name = os.fsencode(path.name).decode(errors="replace")  # what is no text in a name cannot be written
+    return Source(file=name, form=form, sha256=sha256.hexdigest(), git_blob=git_blob.hexdigest())
 
 
 def sha256_of(path: Path) -> str:

@@ -12,14 +12,19 @@ from dicomnode.cpus import usable_cpus
 from dicomnode.errors import Reason, Refused, SettingsError
 from dicomnode.inference.engines import Device, EngineIdentity, EngineName, EngineWish, Precision, settle
 from dicomnode.inference.onnx_pairs import Port, Signature
+from dicomnode.inference.words import one_line
 
 _ONLY_ERRORS = 3  # of ONNX Runtime's levels of severity
 _FAILURES = (
+    failures.EPFail,
+    failures.EngineError,
     failures.Fail,
     failures.InvalidArgument,
     failures.InvalidGraph,
     failures.InvalidProtobuf,
+    failures.NoModel,
     failures.NoSuchFile,
+    failures.NotFound,
     failures.NotImplemented,
     failures.RuntimeException,
 )
@@ -88,12 +93,12 @@ def _session(graph: Path) -> ort.InferenceSession:
     try:
         return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except _FAILURES as error:
-        raise Refused(Reason.BAD_MODEL, str(graph), f"ONNX Runtime cannot load it: {error}") from error
+        raise Refused(Reason.BAD_MODEL, str(graph), f"ONNX Runtime cannot load it: {one_line(error)}") from error
 
 
 def _run(session: ort.InferenceSession, inputs: dict[str, NDArray[np.float32]]) -> list[NDArray[np.float32]]:
     try:
         found = cast("list[NDArray[np.float32]]", session.run(None, inputs))
     except _FAILURES as error:
-        raise Refused(Reason.BAD_MODEL, "ONNX Runtime", f"it failed on the model: {error}") from error
+        raise Refused(Reason.BAD_MODEL, "ONNX Runtime", f"it failed on the model: {one_line(error)}") from error
     return found

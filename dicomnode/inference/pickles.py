@@ -151,7 +151,9 @@ class _Machine:
 
     def _name_on_stack(self) -> None:
         name, module = self._stack.pop(), self._stack.pop()
-        self._push(self._named(str(module), str(name)))
+        if not isinstance(module, str) or not isinstance(name, str):
+            raise ValueError("a name is no text")  # noqa: TRY004 - the file's mistake
+        self._push(self._named(module, name))
 
     def _named(self, module: str, name: str) -> object:
         dotted = f"{module}.{name}"

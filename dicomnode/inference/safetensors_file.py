@@ -89,6 +89,8 @@ def _tensors(entries: Mapping[str, dict[str, Any]], size: int) -> tuple[dict[str
     for name, entry in sorted(entries.items(), key=lambda item: item[1]["data_offsets"]):
         tensors[name] = _tensor(name, entry)
         start, stop = entry["data_offsets"]
+        if type(start) is not int or type(stop) is not int:
+            raise ValueError(f"the place of {shown(name)} is no size")
         if start != end or stop - start != tensors[name].stored_size:
             raise ValueError(
                 f"{shown(name)} lies at {start} to {stop}, not at {end} to {end + tensors[name].stored_size}"

@@ -12,6 +12,11 @@ def shown(name: object) -> str:
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
+def one_line(error: Exception) -> str:
+    """Return what an engine says of its failure, in one line."""
+    return " ".join(str(error).split())
+
+
 def few(names: Iterable[str], most: int = 5) -> str:
     """Return the first `most` of `names`, and how many more there are."""
     listed = list(names)

@@ -96,6 +96,11 @@ def test_a_prefix_that_only_some_names_have_stays(path: Path) -> None:
     assert list(found) == ["module.a", "b"]
 
 
+def test_of_prefixes_without_end_a_few_are_taken_off(path: Path) -> None:
+    (name,) = arrays_of(path, torch_zip({"module." * 100_000 + "a": WEIGHTS[NAMES[0]]}))
+    assert name == "module." * 99_996 + "a"
+
+
 def test_what_lies_beside_tensors_is_named(path: Path) -> None:
     path.write_bytes(torch_zip({**WEIGHTS, "epoch": 4, "notes\n": "none"}))
     with open_checkpoint(path) as checkpoint:
@@ -179,6 +184,8 @@ ENTRY = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
         (safetensors({"a": {**ENTRY, "shape": [1] * 99}}, bytes(8)), "a tensor has 99 axes"),
         (safetensors({"a": {**ENTRY, "shape": 2}}, bytes(8)), "damaged"),
         (safetensors({"a": {"dtype": "F32", "shape": [2]}}, bytes(8)), "data_offsets"),
+        (safetensors({"a": {**ENTRY, "data_offsets": [0.0, 8]}}, bytes(8)), "the place of a is no size"),
+        (safetensors({"a": {**ENTRY, "data_offsets": [False, 8]}}, bytes(8)), "the place of a is no size"),
         (safetensors({"a": 3}), "damaged"),
         (safetensors({"a": {**ENTRY, "data_offsets": [0, "8"]}}, bytes(8)), "damaged"),
         (struct.pack("<Q", 30) + b'{"a":{},"a":{}}' + b" " * 15, "a name stands there twice"),

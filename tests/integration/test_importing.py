@@ -1,6 +1,7 @@
 """Models are imported whole or not at all, checked, and told by their hashes."""
 
 import hashlib
+import os
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
@@ -102,6 +103,13 @@ def test_a_published_file_is_known_by_its_hash_and_called_as_in_the_catalog(benc
     tools = replace(bench.tools, catalog={"none": ENTRY, "small": replace(ENTRY, git_blob=blob)})
     lineage = import_model([path], None, tools).model.lineage
     assert (lineage.name, lineage.origin, lineage.licence) == ("small", "a test", "CC0-1.0")
+
+
+def test_a_file_may_be_called_what_is_no_text(bench: Bench) -> None:
+    path = bench.file(name=os.fsdecode(b"weights-\xff.pth"))
+    model = import_model([path], "mine", bench.tools).model
+    assert find_model(bench.models, "mine").lineage.sources[0].file == "weights-\ufffd.pth"
+    assert model.lineage.sources[0].file == "weights-\ufffd.pth"
 
 
 def test_a_file_that_the_catalog_does_not_know_is_called_as_its_architecture(bench: Bench) -> None:

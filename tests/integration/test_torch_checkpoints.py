@@ -112,6 +112,12 @@ class TestWithTorch:
             with pytest.raises(Refused, match="PyTorch does not read it"), open_checkpoint(self.path):
                 pass
 
+    def test_an_old_file_whose_tensor_repeats_one_number_without_end_takes_no_memory(self) -> None:
+        huge = self.torch.zeros(1).expand(2**20, 2**20)
+        self.torch.save({"a": huge}, self.path, _use_new_zipfile_serialization=False)
+        with open_checkpoint(self.path) as checkpoint:
+            assert checkpoint.tensors["a"].shape == (2**20, 2**20)
+
     def test_the_layout_of_a_network_is_its_state_dict(self) -> None:
         layout = layout_of(self.network, used=["0.weight"])
         assert [(one.name, one.shape) for one in layout] == [(name, one.shape) for name, one in self.weights.items()]

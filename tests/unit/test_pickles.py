@@ -107,6 +107,8 @@ REBUILD = b"ctorch._utils\n_rebuild_tensor_v2\n"
         (REBUILD + b")R.", "something else than a storage"),
         (REBUILD + b"}b.", "no dict gets attributes"),
         (b"ctorch._utils\n_rebuild_parameter\n)R.", "no tensor"),
+        (b")" + b"\x85" * 100_000 + b"X\x01\x00\x00\x00a\x93.", "a name is no text"),
+        (b")" + b"q\x00h\x00\x86" * 60 + b"X\x01\x00\x00\x00a\x93.", "a name is no text"),
         (b"c" + b"a" * 300 + b"\nb\n.", "subsection not found"),
         (b"\x80\x09.", "protocol 9"),
     ],

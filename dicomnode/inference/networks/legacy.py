@@ -29,7 +29,13 @@ def open_legacy(path: Path) -> Iterator[TensorFile]:
         raise Refused(Reason.BAD_MODEL, str(path), f"PyTorch does not read it: {named}") from error
     tensors: list[torch.Tensor] = []
     stored = _stored(content, tensors, _LEVELS)
-    yield TensorFile(kind="PyTorch before 1.6", content=stored, read=lambda key, _: tensors[int(key)].numpy().tobytes())
+    yield TensorFile(kind="PyTorch before 1.6", content=stored, read=lambda key, _: _bytes_of(tensors[int(key)]))
+
+
+def _bytes_of(tensor: torch.Tensor) -> bytes:
+    """Return the numbers of `tensor` one after the other; only now is one that repeats few of them as large as it says."""
+    plain = tensor.detach().contiguous()
+    return (plain.view(torch.int16) if plain.dtype is torch.bfloat16 else plain).numpy().tobytes()
 
 
 def _stored(content: object, tensors: list[torch.Tensor], levels: int) -> object:
@@ -42,12 +48,11 @@ def _stored(content: object, tensors: list[torch.Tensor], levels: int) -> object
     shape = tuple(content.shape)
     if dtype not in CODES or content.layout is not torch.strided:
         return content  # named as something beside the weights
-    plain = content.detach().contiguous()
-    tensors.append(plain.view(torch.int16) if dtype == "bfloat16" else plain)
+    tensors.append(content)
     return StoredTensor(
         storage=str(len(tensors) - 1),
         dtype=dtype,
-        count=plain.numel(),
+        count=content.numel(),
         offset=0,
         shape=shape,
         strides=contiguous(shape),
