@@ -16,7 +16,7 @@ from dicomnode.inference.layouts import INT8_ENCODER_NAME, LAYOUT_NAME
 from dicomnode.inference.library import BUILT_IN, changes, export_weights, find_model, models_in, remove_model
 from dicomnode.inference.probing import probe_model
 from dicomnode.inference.pulling import pull
-from dicomnode.inference.quantizing import quantize_model
+from dicomnode.inference.quantizing import make_int8, quantize_model
 from dicomnode.settings import find, set_value
 from dicomnode.shared import shared_file
 from dicomnode_cli import models_showing, showing
@@ -133,7 +133,7 @@ def remove(
 ) -> None:
     """Delete the imported model NAME; one that the settings name stays."""
     settings = load_settings(config).settings
-    if name == settings.model.name and not force:
+    if name == settings.model.name and name not in BUILT_IN and not force:
         raise SettingsError(f"model {name!r}", "the settings name it as model.name; --force removes it all the same")
     remove_model(settings.models_folder, name)
     typer.echo(f"removed {settings.models_folder / name}")
@@ -194,7 +194,7 @@ def quantize(
     """
     model = find_model(load_settings(config).settings.models_folder, name)
     squares = squares_of([path.absolute() for path in paths], planes)
-    quantize_model(model, squares)
+    quantize_model(model, squares, make_int8)
     typer.echo(f"made {model.folder / INT8_ENCODER_NAME} with {showing.count(len(squares), 'plane')}")
 
 

@@ -123,6 +123,11 @@ def open_engine(wish: EngineWish, folder: Path) -> Engine:
     return opened
 
 
+def no_int8(name: str) -> SettingsError:
+    """Return the error that the model `name` has no int8 form."""
+    return SettingsError("precision 'int8'", f"model {name!r} has no int8 form: `dicomnode models quantize` makes it")
+
+
 def settle(wish: EngineWish, device: Device, allowed: Sequence[Precision], best: Precision) -> Precision:
     """Return the precision to use on `device`: the one wished, else `best`; one that is not `allowed` is refused."""
     if wish.precision is Precision.AUTO:

@@ -18,7 +18,7 @@ from dicomnode.inference.library import ImportedModel, check_name
 from dicomnode.inference.lineage import UNKNOWN, Lineage, source_of
 from dicomnode.inference.onnx_pairs import BOXES, Signature, check_pair, pair_in, signature_of
 from dicomnode.inference.probing import Probe, Probed
-from dicomnode.inference.publishing import IMPORTED_BY, files_of, publish, workplace
+from dicomnode.inference.publishing import IMPORTED_BY, draft, files_of, publish
 from dicomnode.inference.safetensors_file import write_weights
 from dicomnode.inference.words import few
 
@@ -76,7 +76,7 @@ def import_checkpoint(path: Path, name: str | None, tools: ImportTools) -> Impor
     """Import the weights in the file at `path`."""
     layout = read_layout(tools.shipped / LAYOUT_NAME)
     checkpoint, arrays = _read(path, layout)
-    with workplace(tools.models) as folder:
+    with draft(tools.models) as folder:
         write_weights(folder / WEIGHTS_NAME, layout, arrays)
         for graph in (ENCODER_NAME, DECODER_NAME):
             shutil.copyfile(tools.shipped / graph, folder / graph)
@@ -97,7 +97,7 @@ def import_pair(pair: tuple[Path, Path], name: str | None, tools: ImportTools) -
     """Import an encoder and a decoder, in any order, that hold their weights themselves."""
     if name is None:
         raise SettingsError("ONNX files", "give the model a name with --as")
-    with workplace(tools.models) as folder:
+    with draft(tools.models) as folder:
         encoder, decoder = sorted(pair, key=lambda path: BOXES in {one.name for one in tools.signature(path).inputs})
         for path, called in ((encoder, ENCODER_NAME), (decoder, DECODER_NAME)):
             shutil.copyfile(path, folder / called)

@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 WEIGHTS_NAME = "weights.safetensors"  # what the graphs beside it read
 ENCODER_NAME, DECODER_NAME = "encoder.onnx", "decoder.onnx"
 INT8_ENCODER_NAME, INT8_WEIGHTS_NAME = "int8/encoder.xml", "int8/encoder.bin"  # what quantising makes of the encoder
+INT8_FILES = (INT8_ENCODER_NAME, INT8_WEIGHTS_NAME)
 LAYOUT_NAME = "layout.json"
 
 _ITEM_SIZES = {"float32": 4, "int64": 8}

@@ -2,8 +2,8 @@
 
 import re
 import shutil
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,13 +11,12 @@ from dicomnode.errors import Reason, Refused, SettingsError
 from dicomnode.inference.layouts import WEIGHTS_NAME
 from dicomnode.inference.lineage import LINEAGE_NAME, Lineage, read_lineage, sha256_of
 from dicomnode.inference.runtime import RUNTIMES
+from dicomnode.inference.workplaces import workplace
 
 NAME_PATTERN = r"[a-z0-9][a-z0-9._-]{0,63}"
 NAME_RULE = "1 to 64 lower-case letters, digits, ., - and _, the first a letter or a digit"
 MODEL_RULE = f"classical, or the name of an imported model: {NAME_RULE}"
 BUILT_IN = tuple(RUNTIMES)  # models that come with the package, and have no folder
-
-_GRAVE = ".removed-"  # begins the name of a folder that is being deleted; no model's name begins with a dot
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,7 +36,7 @@ def models_in(models: Path) -> Iterator[ImportedModel | Refused]:
     """Yield each model in the folder `models` by name; for one whose lineage cannot be read, the error."""
     folders = sorted(path for path in models.iterdir() if path.is_dir()) if models.is_dir() else []
     for folder in folders:
-        if not folder.name.startswith("."):
+        if re.fullmatch(NAME_PATTERN, folder.name):
             try:
                 yield _model(folder)
             except Refused as error:
@@ -46,6 +45,8 @@ def models_in(models: Path) -> Iterator[ImportedModel | Refused]:
 
 def find_model(models: Path, name: str) -> ImportedModel:
     """Return the model `name` in the folder `models`; the error lists those there are."""
+    if name in BUILT_IN:
+        raise SettingsError(f"model {name!r}", "it comes with dicomnode, and has no files of its own")
     folder = models / name
     if folder.parent == models and (folder / LINEAGE_NAME).is_file():
         return _model(folder)
@@ -53,9 +54,11 @@ def find_model(models: Path, name: str) -> ImportedModel:
     raise SettingsError(f"model {name!r}", f"there is none in {models}; there are: {', '.join(there)}")
 
 
-def changes(model: ImportedModel) -> Iterator[str]:
-    """Yield a sentence on each file of `model` that is missing or not what was imported; every byte is read."""
+def changes(model: ImportedModel, without: Container[str] = ()) -> Iterator[str]:
+    """Yield a sentence on each file of `model`, `without` some, that is missing or not what was imported."""
     for name, sha256 in model.lineage.files.items():
+        if name in without:
+            continue
         path = model.folder / name
         try:
             found = sha256_of(path)
@@ -66,9 +69,12 @@ def changes(model: ImportedModel) -> Iterator[str]:
             yield f"{path} has changed: its sha256 is {found}, and was {sha256}"
 
 
-def check_files(model: ImportedModel) -> None:
-    """Refuse `model` if one of its files is missing or not what was imported; the error names it."""
-    for sentence in changes(model):
+def check_files(model: ImportedModel, without: Container[str] = ()) -> None:
+    """Refuse `model` if one of its files is missing or not what was imported; the error names it.
+
+    Files `without` which it can be used are not looked at.
+    """
+    for sentence in changes(model, without):
         raise Refused(Reason.BAD_MODEL, f"model {model.name!r}", f"{sentence}; import it again")
 
 
@@ -78,20 +84,21 @@ def export_weights(model: ImportedModel, file: Path) -> None:
     if WEIGHTS_NAME not in model.lineage.files:
         raise SettingsError(f"model {model.name!r}", "it has its weights in its graphs, and no file of weights")
     try:
-        with (model.folder / WEIGHTS_NAME).open("rb") as weights, file.open("xb") as copy:
+        with (model.folder / WEIGHTS_NAME).open("rb") as weights, file.open("xb") as copy, ExitStack() as undo:
+            undo.callback(file.unlink)
             shutil.copyfileobj(weights, copy)
+            copy.flush()
+            undo.pop_all()
     except FileExistsError as error:
         raise SettingsError(str(file), "is there already") from error
 
 
 def remove_model(models: Path, name: str) -> None:
     """Delete the model `name` in the folder `models`, also a damaged one; whoever looks sees it whole or not at all."""
-    folder = models / check_name(name)
-    if not folder.is_dir():
+    if name in BUILT_IN or not (models / check_name(name)).is_dir():
         find_model(models, name)
-    grave = Path(tempfile.mkdtemp(prefix=_GRAVE, dir=models))
-    folder.rename(grave / name)
-    shutil.rmtree(grave)
+    with workplace(models) as grave:
+        (models / name).rename(grave / name)
 
 
 def check_name(name: str) -> str:

@@ -14,15 +14,14 @@ from dicomnode.errors import Reason, Refused
 from dicomnode.inference.layouts import (
     DECODER_NAME,
     ENCODER_NAME,
-    INT8_ENCODER_NAME,
-    INT8_WEIGHTS_NAME,
+    INT8_FILES,
     WEIGHTS_NAME,
 )
 
 LINEAGE_NAME = "model.toml"
 UNKNOWN = "unknown"
 
-_FILES = frozenset({WEIGHTS_NAME, ENCODER_NAME, DECODER_NAME, INT8_ENCODER_NAME, INT8_WEIGHTS_NAME})
+_FILES = frozenset({WEIGHTS_NAME, ENCODER_NAME, DECODER_NAME, *INT8_FILES})
 _BLOCK = 2**20
 
 

@@ -8,13 +8,12 @@ from numpy.typing import NDArray
 
 from dicomnode.cpus import usable_cpus
 from dicomnode.errors import Reason, Refused, SettingsError
-from dicomnode.inference.engines import Device, EngineIdentity, EngineName, EngineWish, Precision, settle
+from dicomnode.inference.engines import Device, EngineIdentity, EngineName, EngineWish, Precision, no_int8, settle
 from dicomnode.inference.layouts import DECODER_NAME, ENCODER_NAME, INT8_ENCODER_NAME, INT8_WEIGHTS_NAME
 from dicomnode.inference.lineage import sha256_of
 from dicomnode.inference.words import one_line
 
 _SIDE = 256
-_HINTS = {Precision.FP32: "f32", Precision.BF16: "bf16", Precision.INT8: "bf16"}
 
 
 Features = tuple[ov.Tensor, ...]  # what the network knows of one plane: the decoder's inputs but for the boxes
@@ -25,10 +24,9 @@ class OpenVinoEngine:
 
     batch = 1  # more are no faster on a CPU
 
-    def __init__(self, encoder: Path, decoder: Path, identity: EngineIdentity) -> None:
+    def __init__(self, encoder: Path, decoder: Path, identity: EngineIdentity, hint: str) -> None:
         self.identity = identity
         core = ov.Core()
-        hint = _HINTS[identity.precision]
         # one plane at a time, and told so: with a free number of planes less can be settled beforehand
         self._encoder = _compiled(core, encoder, hint, [1, 3, _SIDE, _SIDE]).create_infer_request()
         self._features = len(self._encoder.model_outputs)
@@ -59,13 +57,14 @@ def open_engine(folder: Path, wish: EngineWish) -> OpenVinoEngine:
         raise SettingsError("device 'cuda'", "engine 'openvino' runs on the CPU; engine 'torch' runs on a GPU")
     fast = "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     best = Precision.BF16 if fast else Precision.FP32
-    precision = settle(wish, Device.CPU, tuple(_HINTS), best)
+    # where the CPU has no bf16, OpenVINO would compute in something else and not say so
+    allowed = tuple(dict.fromkeys((Precision.FP32, best, Precision.INT8)))
+    precision = settle(wish, Device.CPU, allowed, best)
     encoder, decoder, derived = folder / ENCODER_NAME, folder / DECODER_NAME, ""
     if precision is Precision.INT8:
         encoder = folder / INT8_ENCODER_NAME
         if not encoder.exists():
-            detail = f"{encoder} is missing: `dicomnode models quantize {folder.name}` makes it"
-            raise SettingsError("precision 'int8'", detail)
+            raise no_int8(folder.name)
         derived = sha256_of(folder / INT8_WEIGHTS_NAME)
     why = "the CPU computes in bf16" if fast else "the CPU does not compute in bf16"
     identity = EngineIdentity(
@@ -76,7 +75,7 @@ def open_engine(folder: Path, wish: EngineWish) -> OpenVinoEngine:
         reason=why if wish.precision is Precision.AUTO else "as set",
         derived=derived,
     )
-    return OpenVinoEngine(encoder, decoder, identity)
+    return OpenVinoEngine(encoder, decoder, identity, "bf16" if fast and precision is not Precision.FP32 else "f32")
 
 
 def _compiled(core: ov.Core, graph: Path, hint: str, shape: list[int] | None) -> ov.CompiledModel:

@@ -1,22 +1,20 @@
 """Put a finished model into the models folder, whole or not at all."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from dicomnode import __version__
 from dicomnode.errors import Reason, Refused
+from dicomnode.inference.layouts import ENCODER_NAME, INT8_FILES
 from dicomnode.inference.library import ImportedModel, find_model
 from dicomnode.inference.lineage import LINEAGE_NAME, UNKNOWN, Lineage, lineage_text, sha256_of
 from dicomnode.inference.probing import Probe, Probed
+from dicomnode.inference.workplaces import sync, workplace
 
 IMPORTED_BY = f"dicomnode {__version__}"
-
-_WORKPLACE = ".importing-"  # begins the name of a folder that is being filled; no model's name begins with a dot
 
 
 class Published(NamedTuple):
@@ -28,11 +26,10 @@ class Published(NamedTuple):
 
 
 @contextmanager
-def workplace(models: Path) -> Iterator[Path]:
+def draft(models: Path) -> Iterator[Path]:
     """Make a folder to be filled with the files of a model; what is not published is deleted."""
-    models.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=_WORKPLACE, dir=models) as scratch:
-        folder = Path(scratch) / "model"
+    with workplace(models) as scratch:
+        folder = scratch / "model"
         folder.mkdir()
         yield folder
 
@@ -53,17 +50,19 @@ def publish(folder: Path, models: Path, lineage: Lineage, probe: Probe) -> Publi
     if not probed.finite:
         detail = f"its output for a test image is not finite: {probed.lowest} to {probed.highest}"
         raise Refused(Reason.BAD_MODEL, lineage.sources[0].file, detail)
-    if before is not None and lineage.origin == UNKNOWN:
-        lineage = replace(before.lineage, files=lineage.files, imported_by=lineage.imported_by)
+    if before is not None:
+        lineage = _with_int8(lineage, before)
+        if lineage.origin == UNKNOWN:
+            lineage = replace(before.lineage, files=lineage.files, imported_by=lineage.imported_by)
     (folder / LINEAGE_NAME).write_text(lineage_text(lineage), encoding="utf-8")
     for path in (*folder.iterdir(), folder):
-        _sync(path)
+        sync(path)
     target = models / lineage.name
     if before is None:
         _move(folder, target)
     else:
         _restore(folder, target)
-    _sync(models)
+    sync(models)
     return Published(ImportedModel(folder=target, lineage=lineage), probed, before is None)
 
 
@@ -82,6 +81,16 @@ def _same_model(models: Path, lineage: Lineage) -> ImportedModel | None:
     return before
 
 
+def _with_int8(lineage: Lineage, before: ImportedModel) -> Lineage:
+    """Return `lineage` with the int8 form that `before` has, if it is whole and of the same encoder."""
+    old = before.lineage.files
+    made = {name: old[name] for name in INT8_FILES if name in old}
+    whole = all((before.folder / name).is_file() and sha256_of(before.folder / name) == made[name] for name in made)
+    if old.get(ENCODER_NAME) != lineage.files.get(ENCODER_NAME) or not whole:
+        return lineage
+    return replace(lineage, files={**lineage.files, **made})
+
+
 def _move(folder: Path, target: Path) -> None:
     try:
         folder.rename(target)
@@ -95,13 +104,4 @@ def _restore(folder: Path, target: Path) -> None:
         there = target / path.name
         if not there.is_file() or sha256_of(there) != sha256_of(path):
             path.replace(there)
-    _sync(target)
-
-
-def _sync(path: Path) -> None:
-    """Have the file or folder at `path` kept over a power loss."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(target)

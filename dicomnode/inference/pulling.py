@@ -48,7 +48,11 @@ class _Part:
         return self._file.seek(0, 2)
 
     def append(self, block: bytes) -> None:
-        self._file.write(block)
+        try:
+            while block:
+                block = block[self._file.write(block) :]  # a disk that is nearly full takes a part of it
+        except OSError as error:
+            raise Unavailable(f"{self.path}: {error.strerror}") from error
 
     def cut(self, size: int) -> None:
         self._file.truncate(size)
@@ -64,9 +68,10 @@ def pull(entry: CatalogEntry, origins: Sequence[str], folder: Path, progress: Pr
     path = folder / entry.weights
     with _opened(folder / f"{entry.weights}.part") as part:
         if path.is_file() and _is_published(entry, path):
-            part.path.unlink()
+            part.path.unlink(missing_ok=True)
         else:
-            _fetch_from_any(entry, origins, part, progress)
+            if not _is_published(entry, part.path):  # an earlier fetch may have ended with its last byte
+                _fetch_from_any(entry, origins, part, progress)
             part.path.replace(path)
     return path
 
@@ -77,8 +82,16 @@ def _check(entry: CatalogEntry, origins: Sequence[str]) -> None:
     if not origins:
         raise SettingsError(entry.weights, "the catalog has no address that it can be fetched from")
     for url in origins:
-        if urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).hostname:
+        if not _is_of_web(url):
             raise SettingsError(f"origin {url!r}", "it must begin with http:// or https:// and a host")
+
+
+def _is_of_web(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.hostname)
 
 
 @contextmanager

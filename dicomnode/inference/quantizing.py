@@ -1,44 +1,57 @@
 """Make the int8 form of an imported model for the engine openvino, by post-training quantisation with NNCF."""
 
-import os
-import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dicomnode.errors import SettingsError
-from dicomnode.inference.layouts import ENCODER_NAME, INT8_ENCODER_NAME
-from dicomnode.inference.library import ImportedModel
-from dicomnode.inference.lineage import LINEAGE_NAME, lineage_text, sha256_of
+from dicomnode.inference.layouts import ENCODER_NAME, INT8_ENCODER_NAME, INT8_FILES
+from dicomnode.inference.library import ImportedModel, check_files, find_model
+from dicomnode.inference.lineage import LINEAGE_NAME, Lineage, lineage_text, sha256_of
+from dicomnode.inference.workplaces import sync, workplace
 
-_WORKPLACE = ".quantizing-"  # begins the name of a folder that is being filled; no model's name begins with a dot
+Make = Callable[[Path, Sequence[NDArray[np.float32]], Path], None]  # an encoder, what it is calibrated with, the result
 
 
-def quantize_model(model: ImportedModel, squares: Sequence[NDArray[np.float32]]) -> ImportedModel:
-    """Return `model` with an encoder in int8 beside its own, in place of one that was made before.
+def quantize_model(model: ImportedModel, squares: Sequence[NDArray[np.float32]], make: Make) -> ImportedModel:
+    """Return `model` with an encoder in int8 beside its own, which `make` makes, in place of one that was made before.
 
     `squares` are what it is calibrated with: (3, 256, 256) float32 in 0..1 each, planes as the network sees them.
     """
-    with TemporaryDirectory(prefix=_WORKPLACE, dir=model.folder.parent) as scratch:
-        made = (Path(scratch) / INT8_ENCODER_NAME).parent
+    with workplace(model.folder.parent) as scratch:
+        model = find_model(model.folder.parent, model.name)
+        check_files(model, without=INT8_FILES)
+        made = (scratch / INT8_ENCODER_NAME).parent
         made.mkdir()
-        _quantize(model.folder / ENCODER_NAME, squares, Path(scratch) / INT8_ENCODER_NAME)
+        make(model.folder / ENCODER_NAME, squares, scratch / INT8_ENCODER_NAME)
         files = {f"{made.name}/{path.name}": sha256_of(path) for path in sorted(made.iterdir())}
+        for path in (*made.iterdir(), made):
+            sync(path)
+        plain = {name: sha256 for name, sha256 in model.lineage.files.items() if name not in INT8_FILES}
+        # whoever breaks off between these steps leaves a model without an int8 form, and never one of two halves
+        _say(replace(model.lineage, files=plain), model.folder, scratch)
         target = model.folder / made.name
-        shutil.rmtree(target, ignore_errors=True)
+        if target.exists():
+            target.rename(scratch / "before")
         made.rename(target)
-    lineage = replace(model.lineage, files={**model.lineage.files, **files})
-    part = model.folder / f"{LINEAGE_NAME}.part"
-    part.write_text(lineage_text(lineage), encoding="utf-8")
-    os.replace(part, model.folder / LINEAGE_NAME)  # noqa: PTH105 - atomic, and says so
+        lineage = replace(model.lineage, files={**plain, **files})
+        _say(lineage, model.folder, scratch)
     return replace(model, lineage=lineage)
 
 
-def _quantize(encoder: Path, squares: Sequence[NDArray[np.float32]], target: Path) -> None:
+def _say(lineage: Lineage, folder: Path, scratch: Path) -> None:
+    """Have the model in `folder` say `lineage`, at once."""
+    part = scratch / LINEAGE_NAME
+    part.write_text(lineage_text(lineage), encoding="utf-8")
+    sync(part)
+    part.replace(folder / LINEAGE_NAME)
+    sync(folder)
+
+
+def make_int8(encoder: Path, squares: Sequence[NDArray[np.float32]], target: Path) -> None:
     """Write to `target` the graph `encoder` in int8: weights by channel, activations by tensor, the rest as it was."""
     try:
         import nncf  # noqa: PLC0415 - heavy, and wanted here alone

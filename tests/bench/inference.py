@@ -23,7 +23,7 @@ from dicomnode.inference.importing import ImportTools, import_model
 from dicomnode.inference.library import ImportedModel
 from dicomnode.inference.lite_medsam import LiteMedSamRuntime
 from dicomnode.inference.probing import probe_model
-from dicomnode.inference.quantizing import quantize_model
+from dicomnode.inference.quantizing import make_int8, quantize_model
 from dicomnode.inference.safetensors_file import write_weights
 from dicomnode.inference.segmenter import segment
 from tests.bench.memory import print_memory
@@ -59,7 +59,7 @@ def _model(folder: Path, checkpoint: Path | None) -> ImportedModel:
         write_weights(checkpoint, lite_medsam_layout(), random_weights(1))
     tools = ImportTools(models=folder / "models", catalog={}, probe=probe_model, shipped=GRAPHS)
     model = import_model([checkpoint], "bench", tools).model
-    return quantize_model(model, _squares()) if find_spec("nncf") else model
+    return quantize_model(model, _squares(), make_int8) if find_spec("nncf") else model
 
 
 def _squares() -> list[NDArray[np.float32]]:

@@ -14,10 +14,12 @@ from dicomnode.errors import Reason, Refused, SettingsError
 from dicomnode.inference.benching import bench
 from dicomnode.inference.engines import Device, EngineIdentity, EngineName, EngineWish, Precision, open_engine
 from dicomnode.inference.importing import ImportTools, import_model
+from dicomnode.inference.layouts import INT8_FILES
 from dicomnode.inference.library import find_model
 from dicomnode.inference.lite_medsam import LiteMedSamRuntime
 from dicomnode.inference.loading import ModelWish
 from dicomnode.inference.probing import Probed
+from dicomnode.inference.quantizing import quantize_model
 from tests.values import stack_of
 from tests.weights import GRAPHS, lite_medsam_layout, model_folder, random_weights
 
@@ -51,7 +53,7 @@ def test_the_graphs_have_no_weights_in_them() -> None:
         (EngineWish(device=Device.CUDA), "engine 'onnx' runs on the CPU"),
         (EngineWish(precision=Precision.BF16), "engine 'onnx' on 'cpu' has: fp32"),
         (EngineWish(engine=EngineName.OPENVINO, device=Device.CUDA), "engine 'openvino' runs on the CPU"),
-        (EngineWish(engine=EngineName.OPENVINO, precision=Precision.FP16), "has: fp32, bf16, int8"),
+        (EngineWish(engine=EngineName.OPENVINO, precision=Precision.FP16), "has: fp32, .*int8"),
         (EngineWish(engine=EngineName.OPENVINO, precision=Precision.INT8), "`dicomnode models quantize"),
         (EngineWish(engine=EngineName.TORCH, precision=Precision.INT8), "has: fp32, bf16"),
     ],
@@ -110,6 +112,39 @@ def test_a_weights_file_that_is_missing_or_has_changed_is_named_when_the_model_i
     weights.unlink()
     with pytest.raises(Refused, match=r"weights\.safetensors cannot be read"):
         ModelWish(name="ours", folder=imported)()
+
+
+def test_int8_is_run_if_the_lineage_has_it_alone(imported: Path) -> None:
+    pytest.importorskip("openvino")
+    (imported / "ours" / "int8").mkdir()
+    for name in INT8_FILES:
+        (imported / "ours" / name).write_bytes(b"from somewhere")
+    wish = EngineWish(engine=EngineName.OPENVINO, precision=Precision.INT8)
+    with pytest.raises(SettingsError, match="model 'ours' has no int8 form: `dicomnode models quantize` makes it"):
+        ModelWish(name="ours", folder=imported, engine=wish)()
+
+
+def test_a_damaged_int8_form_is_named_and_keeps_no_other_precision_from_running(imported: Path) -> None:
+    def make(_encoder: Path, _squares: object, target: Path) -> None:
+        target.write_bytes(b"<net/>")
+        target.with_suffix(".bin").write_bytes(b"")
+
+    model = quantize_model(find_model(imported, "ours"), (), make)
+    (model.folder / INT8_FILES[1]).write_bytes(b"changed")
+    assert ModelWish(name="ours", folder=imported)().identity.name == "ours"
+    wish = EngineWish(engine=EngineName.OPENVINO, precision=Precision.INT8)
+    with pytest.raises(Refused, match=r"int8/encoder\.bin has changed"):
+        ModelWish(name="ours", folder=imported, engine=wish)()
+
+
+def test_bf16_is_offered_where_the_cpu_computes_in_it_alone(folder: Path) -> None:
+    ov = pytest.importorskip("openvino")
+    wish = EngineWish(engine=EngineName.OPENVINO, precision=Precision.BF16)
+    if "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        assert open_engine(wish, folder).identity.precision is Precision.BF16
+    else:
+        with pytest.raises(SettingsError, match="has: fp32, int8"):
+            open_engine(wish, folder)
 
 
 def test_a_result_says_which_weights_and_engine_made_it_and_why(imported: Path) -> None:

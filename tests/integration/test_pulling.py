@@ -3,6 +3,7 @@
 import fcntl
 import hashlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from dicomnode.errors import Refused, SettingsError, Unavailable
 from dicomnode.inference.catalog import CatalogEntry
 from dicomnode.inference.pulling import pull
+from tests.disks import room_for
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
 ENTRY = CatalogEntry(
@@ -33,6 +35,8 @@ class Site:
     ranges: bool = True
     status: int = 200
     says_size: bool = True
+    says_range: str | None = None
+    goes_back: int = 0
     breaks: list[int] = field(default_factory=list)
     asked: list[str | None] = field(default_factory=list)
     url: str = ""
@@ -41,6 +45,7 @@ class Site:
         wanted = request.headers.get("Range")
         self.asked.append(wanted)
         start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted and self.ranges else 0
+        start = max(0, start - self.goes_back)
         if self.status != 200:
             request.send_error(self.status)
         elif start >= len(self.content):
@@ -52,11 +57,13 @@ class Site:
         part = self.content[start:]
         request.send_response(206 if start else 200)
         if start:
-            request.send_header("Content-Range", f"bytes {start}-{len(self.content) - 1}/{len(self.content)}")
+            said = f"bytes {start}-{len(self.content) - 1}/{len(self.content)}"
+            request.send_header("Content-Range", said if self.says_range is None else self.says_range)
         if self.says_size:
             request.send_header("Content-Length", str(len(part)))
         request.end_headers()
-        request.wfile.write(part[: self.breaks.pop(0)] if self.breaks else part)
+        with suppress(ConnectionError):  # who asked may have hung up
+            request.wfile.write(part[: self.breaks.pop(0)] if self.breaks else part)
         request.close_connection = True
 
 
@@ -122,6 +129,50 @@ def test_a_fetch_goes_on_where_an_earlier_one_was_ended(site: Site, tmp_path: Pa
     (tmp_path / "weights.pth.part").write_bytes(CONTENT[:5000])
     assert fetched(site, tmp_path).read_bytes() == CONTENT
     assert site.asked == ["bytes=5000-"]
+
+
+def test_a_fetch_that_was_ended_after_its_last_byte_is_whole(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "weights.pth.part").write_bytes(CONTENT)
+    assert fetched(site, tmp_path).read_bytes() == CONTENT
+    assert site.asked == []
+
+
+def test_a_full_disk_is_named_and_what_came_is_kept(site: Site, tmp_path: Path) -> None:
+    with room_for(500_000), pytest.raises(Unavailable, match=rf"^{tmp_path}/weights\.pth\.part: File too large"):
+        fetched(site, tmp_path)
+    assert (tmp_path / "weights.pth.part").read_bytes() == CONTENT[:500_000]
+    assert fetched(site, tmp_path).read_bytes() == CONTENT
+    assert site.asked == [None, "bytes=500000-"]
+
+
+@pytest.mark.parametrize("says", ["bytes 9000-1048575/1048576", "bytes 5000-1048575/*", "pages 1-2/3", ""])
+def test_a_part_that_was_not_asked_for_is_told_and_what_is_there_stays(site: Site, tmp_path: Path, says: str) -> None:
+    (tmp_path / "weights.pth.part").write_bytes(CONTENT[:5000])
+    site.says_range = says
+    with pytest.raises(Unavailable, match=r"it answers (from byte 9000 on|with a part of the file and does not say)"):
+        fetched(site, tmp_path)
+    assert (tmp_path / "weights.pth.part").read_bytes() == CONTENT[:5000]
+
+
+def test_a_server_that_goes_on_from_before_what_was_asked_is_followed(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "weights.pth.part").write_bytes(CONTENT[:5000])
+    site.goes_back = 1000
+    assert fetched(site, tmp_path).read_bytes() == CONTENT
+
+
+def test_a_server_that_sends_another_file_from_there_on_is_asked_for_all(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "weights.pth.part").write_bytes(CONTENT[:5000])
+    site.content = CONTENT[:-1] + b"x"
+    with pytest.raises(Refused, match="another file than the published one"):
+        fetched(site, tmp_path)
+    assert site.asked == ["bytes=5000-", None]
+
+
+def test_a_server_that_sends_more_than_it_said_is_left(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "weights.pth.part").write_bytes(CONTENT[:5000])
+    site.says_range, site.says_size = "bytes 5000-5009/5010", False
+    with pytest.raises(Unavailable, match="it gives more than the 5010 bytes that it may"):
+        fetched(site, tmp_path)
 
 
 def test_a_server_that_breaks_off_again_and_again_is_left_with_what_came(site: Site, tmp_path: Path) -> None:
@@ -197,6 +248,7 @@ def test_the_next_origin_is_asked_where_one_fails(site: Site, tmp_path: Path) ->
         (ENTRY, lambda _: "file:///etc/passwd", "must begin with http"),
         (ENTRY, lambda _: "ftp://127.0.0.1/weights.pth", "must begin with http"),
         (ENTRY, lambda _: "http:///weights.pth", "must begin with http"),
+        (ENTRY, lambda _: "http://[", "must begin with http"),
         (replace(ENTRY, sha256=None), lambda url: url, "no hash of it"),
     ],
 )

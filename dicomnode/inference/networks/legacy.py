@@ -33,7 +33,7 @@ def open_legacy(path: Path) -> Iterator[TensorFile]:
 
 
 def _bytes_of(tensor: torch.Tensor) -> bytes:
-    """Return the numbers of `tensor` one after the other; only now is one that repeats few of them as large as it says."""
+    """Return the numbers of `tensor`, one after the other; one that repeats few of them is this large only now."""
     plain = tensor.detach().contiguous()
     return (plain.view(torch.int16) if plain.dtype is torch.bfloat16 else plain).numpy().tobytes()
 
