@@ -60,7 +60,9 @@ def read_lineage(path: Path) -> Lineage:
     except OSError as error:
         raise Refused(Reason.BAD_MODEL, str(path), f"it cannot be read: {error.strerror}") from error
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise Refused(Reason.BAD_MODEL, str(path), f"it is damaged: {error}") from error
+        raise Refused(
+            Reason.BAD_MODEL, str(path), f"it is damaged: {error}; remove the model, and import it again"
+        ) from error
 
 
 def lineage_text(lineage: Lineage) -> str:

@@ -36,6 +36,9 @@ def pair_in(paths: Sequence[Path]) -> tuple[Path, Path] | None:
     """Return the two graphs that `paths` are, or that lie in the folder that it is; None if it is something else."""
     match paths:
         case [folder] if folder.is_dir():
+            if missing := [name for name in (ENCODER_NAME, DECODER_NAME) if not (folder / name).is_file()]:
+                detail = f"the folder has no {' and no '.join(missing)}; a folder is imported with both, or a file"
+                raise Refused(Reason.BAD_MODEL, str(folder), detail)
             return folder / ENCODER_NAME, folder / DECODER_NAME
         case [first, second] if first.suffix == second.suffix == ".onnx":
             return first, second

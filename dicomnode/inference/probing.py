@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dicomnode.errors import Reason, Refused
 from dicomnode.inference.engines import Device, Engine, EngineName, EngineWish, Precision, open_engine
-from dicomnode.inference.layouts import WEIGHTS_NAME
+from dicomnode.inference.layouts import DECODER_NAME, WEIGHTS_NAME
 
 _SIDE = 256
 _BOXES = ((40.0, 48.0, 120.0, 140.0), (100.5, 20.25, 230.0, 90.75), (0.0, 0.0, 255.0, 255.0))
@@ -36,6 +37,10 @@ def probe_model(folder: Path) -> Probed:
     """Run the model in `folder` by the engine onnx, and by torch where it is installed, and compare the logits."""
     engine = open_engine(EngineWish(engine=EngineName.ONNX, device=Device.CPU), folder)
     logits, quality = _outputs(engine)
+    found, expected = (logits.shape, quality.shape), ((len(_BOXES), _SIDE, _SIDE), (len(_BOXES),))
+    if found != expected:
+        detail = f"for {len(_BOXES)} boxes it gives logits {found[0]} and qualities {found[1]}; expected are {expected}"
+        raise Refused(Reason.BAD_MODEL, str(folder / DECODER_NAME), detail)
     return Probed(
         engine=f"{engine.identity.engine.value} {engine.identity.version}",
         finite=bool(np.isfinite(logits).all() and np.isfinite(quality).all()),

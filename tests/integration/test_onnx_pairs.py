@@ -48,10 +48,33 @@ def test_graphs_without_their_weights_leave_nothing_behind(original: Path, tools
         import_model(pair, None, tools)
 
 
+def test_a_folder_without_graphs_is_refused_by_what_it_lacks(
+    original: Path, tools: ImportTools, tmp_path: Path
+) -> None:
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half" / "encoder.onnx").write_bytes((original / "encoder.onnx").read_bytes())
+    with pytest.raises(Refused, match=r"half: BAD_MODEL: the folder has no decoder\.onnx; a folder is"):
+        import_model([tmp_path / "half"], "half", tools)
+
+
 def test_a_folder_of_a_model_is_imported_by_its_weights(original: Path, tools: ImportTools) -> None:
     imported = import_model([original], "copy", replace(tools, probe=lambda _: FINITE))
     assert imported.tensors == 435
     assert imported.model.lineage.sources[0].sha256 == imported.model.lineage.weights_sha256
+
+
+def test_a_decoder_that_gives_what_it_does_not_say_is_refused(tmp_path: Path) -> None:
+    onnx: Any = pytest.importorskip("onnx", reason="the package onnx is not installed")
+    path = model_folder(tmp_path) / "decoder.onnx"
+    graph = onnx.load(path, load_external_data=False)
+    graph.graph.node.append(onnx.helper.make_node("IsNaN", ["quality"], ["bad"]))
+    graph.graph.node.append(onnx.helper.make_node("Compress", ["logits", "bad"], ["those"], axis=0))
+    graph.graph.output[0].name = "those"
+    path.write_bytes(graph.SerializeToString())
+    with pytest.raises(
+        Refused, match=r"for 3 boxes it gives logits \(0, 256, 256\) and qualities \(3,\); expected are"
+    ):
+        probe_model(tmp_path)
 
 
 def test_a_pair_gives_what_the_network_gives(original: Path, tools: ImportTools, tmp_path: Path) -> None:
