@@ -1,5 +1,7 @@
 """The engine `onnx`: ONNX Runtime on the CPU, in fp32."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
@@ -27,6 +29,7 @@ _FAILURES = (
     failures.NotFound,
     failures.NotImplemented,
     failures.RuntimeException,
+    UnicodeDecodeError,  # what it says quotes the file
 )
 
 
@@ -78,7 +81,9 @@ def open_engine(folder: Path, wish: EngineWish) -> OnnxEngine:
 def signature_of(graph: Path) -> Signature:
     """Return what the graph in the file at `graph` takes and gives."""
     session = _session(graph)
-    return Signature(inputs=tuple(map(_port, session.get_inputs())), outputs=tuple(map(_port, session.get_outputs())))
+    with _refusing(str(graph), "cannot load it"):
+        inputs, outputs = (tuple(map(_port, ports)) for ports in (session.get_inputs(), session.get_outputs()))
+    return Signature(inputs=inputs, outputs=outputs)
 
 
 def _port(tensor: ort.NodeArg) -> Port:
@@ -90,15 +95,19 @@ def _session(graph: Path) -> ort.InferenceSession:
     options.intra_op_num_threads = usable_cpus()
     options.log_severity_level = _ONLY_ERRORS
     options.use_deterministic_compute = True
-    try:
-        return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    except _FAILURES as error:
-        raise Refused(Reason.BAD_MODEL, str(graph), f"ONNX Runtime cannot load it: {one_line(error)}") from error
+    with _refusing(str(graph), "cannot load it"):
+        return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"], enable_fallback=0)
 
 
 def _run(session: ort.InferenceSession, inputs: dict[str, NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+    with _refusing("the model", "failed on it"):
+        return cast("list[NDArray[np.float32]]", session.run(None, inputs))
+
+
+@contextmanager
+def _refusing(what: str, failed: str) -> Iterator[None]:
+    """Refuse `what` as BAD_MODEL where ONNX Runtime fails."""
     try:
-        found = cast("list[NDArray[np.float32]]", session.run(None, inputs))
+        yield
     except _FAILURES as error:
-        raise Refused(Reason.BAD_MODEL, "ONNX Runtime", f"it failed on the model: {one_line(error)}") from error
-    return found
+        raise Refused(Reason.BAD_MODEL, what, f"ONNX Runtime {failed}: {one_line(error)}") from error

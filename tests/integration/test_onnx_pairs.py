@@ -39,6 +39,15 @@ def test_what_is_no_graph_is_refused(tmp_path: Path) -> None:
         signature_of(tmp_path / "encoder.onnx")
 
 
+def test_a_graph_that_is_damaged_is_refused_whatever_it_says(original: Path, tmp_path: Path) -> None:
+    model_folder(tmp_path)
+    content = (original / "decoder.onnx").read_bytes().replace(b"MatMul", b"\xffatMul")
+    (tmp_path / "decoder.onnx").write_bytes(content)
+    with pytest.raises(Refused, match=r"decoder\.onnx: BAD_MODEL: ONNX Runtime cannot load it") as refused:
+        signature_of(tmp_path / "decoder.onnx")
+    assert "\n" not in str(refused.value)
+
+
 def test_graphs_without_their_weights_leave_nothing_behind(original: Path, tools: ImportTools) -> None:
     pair = [original / "decoder.onnx", original / "encoder.onnx"]
     with pytest.raises(Refused, match="ONNX Runtime cannot load it"):
