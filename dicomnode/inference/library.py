@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from dicomnode.errors import Reason, Refused, SettingsError
+from dicomnode.errors import Reason, Refused, SettingsError, Unavailable
 from dicomnode.inference.layouts import WEIGHTS_NAME
 from dicomnode.inference.lineage import LINEAGE_NAME, Lineage, read_lineage, sha256_of
 from dicomnode.inference.runtime import RUNTIMES
@@ -91,6 +91,8 @@ def export_weights(model: ImportedModel, file: Path) -> None:
             undo.pop_all()
     except FileExistsError as error:
         raise SettingsError(str(file), "is there already") from error
+    except OSError as error:
+        raise Unavailable(f"{file}: {error.strerror}") from error
 
 
 def remove_model(models: Path, name: str) -> None:

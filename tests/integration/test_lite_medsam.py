@@ -54,12 +54,15 @@ class Bench:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.engine: Callable[[EngineName], Engine] = cache(self._opened)
+        self._open = cache(self._opened)
         self.features: Callable[[EngineName, int], Any] = cache(self._encoded)
 
-    def _opened(self, name: EngineName) -> Engine:
+    def engine(self, name: EngineName, precision: Precision = Precision.FP32) -> Engine:
+        return self._open(name, precision)
+
+    def _opened(self, name: EngineName, precision: Precision) -> Engine:
         pytest.importorskip(PACKAGES[name], reason=f"engine {name} is not installed")
-        return open_engine(EngineWish(engine=name, device=Device.CPU, precision=Precision.FP32), self._folder)
+        return open_engine(EngineWish(engine=name, device=Device.CPU, precision=precision), self._folder)
 
     def _encoded(self, name: EngineName, seed: int) -> Any:  # noqa: ANN401 - the engine's own
         (features,) = self.engine(name).encode(images_of([seed]))
@@ -80,7 +83,7 @@ def network() -> Any:  # noqa: ANN401 - torch may be missing
 
 
 @pytest.fixture(scope="session")
-def real_logits(data_dir: Path, bench: Bench) -> Callable[[EngineName], NDArray[np.float32]]:
+def real_logits(data_dir: Path, bench: Bench) -> Callable[[EngineName, Precision], NDArray[np.float32]]:
     """Return a function that says what an engine makes of BOXES on a CT slice, (box, 256, 256) float32."""
     path = sorted((data_dir / "ibsi_sts/dicom/STS_005/CT/image").iterdir())[30]
     (images,) = plan(scan([path])[0]).stacks
@@ -88,9 +91,10 @@ def real_logits(data_dir: Path, bench: Bench) -> Callable[[EngineName], NDArray[
     grey = ((plane.shown() + 160) / 400).clip(0, 1)  # the window 40/400
     square = np.pad(grey, [(0, 256 - size) for size in grey.shape]).astype(np.float32)
 
-    def logits(name: EngineName) -> NDArray[np.float32]:
-        (features,) = bench.engine(name).encode(np.repeat(square[np.newaxis, np.newaxis], 3, axis=1))
-        return bench.engine(name).decode(features, BOXES)[0]
+    def logits(name: EngineName, precision: Precision) -> NDArray[np.float32]:
+        engine = bench.engine(name, precision)
+        (features,) = engine.encode(np.repeat(square[np.newaxis, np.newaxis], 3, axis=1))
+        return engine.decode(features, BOXES)[0]
 
     return cache(logits)
 
@@ -198,9 +202,23 @@ def test_images_together_give_what_torch_gives_for_each(bench: Bench, name: Engi
 @pytest.mark.data
 @pytest.mark.parametrize(("name", "other"), list(combinations(ENGINES, 2)))
 def test_engines_agree_on_a_real_slice(
-    real_logits: Callable[[EngineName], NDArray[np.float32]], name: EngineName, other: EngineName
+    real_logits: Callable[[EngineName, Precision], NDArray[np.float32]], name: EngineName, other: EngineName
 ) -> None:
-    found, expected = real_logits(name), real_logits(other)
+    found, expected = (real_logits(one, Precision.FP32) for one in (name, other))
     assert_close(found, expected, 1e-3)
     for one, another in zip(found, expected, strict=True):
         assert dice(one > 0, another > 0) >= 0.999
+
+
+@pytest.mark.data
+def test_bf16_is_near_fp32_on_a_real_slice(
+    real_logits: Callable[[EngineName, Precision], NDArray[np.float32]],
+) -> None:
+    ov = pytest.importorskip("openvino", reason="OpenVINO is not installed")
+    if "BF16" not in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        pytest.skip("this CPU does not compute in bf16")
+    found, expected = (real_logits(EngineName.OPENVINO, one) for one in (Precision.BF16, Precision.FP32))
+    assert not np.array_equal(found, expected)
+    # weights drawn at random make masks that are all edge; what a trained network makes, `make bench` compares
+    for one, another in zip(found, expected, strict=True):
+        assert dice(one > 0, another > 0) >= 0.98
