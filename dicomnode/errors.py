@@ -4,6 +4,7 @@ DicomNodeError
 ├── Refused            this input will never work: say why, stop
 │   └── SettingsError  a settings file, key or value is wrong
 └── Unavailable        try again later
+    ├── EngineLost
     └── PeerUnreachable
 
 Everything else that is raised is a bug and fails loudly.
@@ -107,6 +108,10 @@ class SettingsError(Refused):
 
 class Unavailable(DicomNodeError):
     """Something needed is not there now; try again later."""
+
+
+class EngineLost(Unavailable):
+    """What runs the network broke down and may not be used again in this process."""
 
 
 class PeerUnreachable(Unavailable):

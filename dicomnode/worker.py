@@ -16,7 +16,7 @@ from typing import Any, ParamSpec, TypeVar
 from dicomnode import logs, pipeline
 from dicomnode.dicom.pixels.decoders import Decoders
 from dicomnode.domain import Job, ModelIdentity, Outcome
-from dicomnode.errors import Reason, Refused, Unavailable
+from dicomnode.errors import EngineLost, Reason, Refused, Unavailable
 from dicomnode.inference.feature_cache import FeatureCache
 from dicomnode.inference.runtime import Runtime
 
@@ -66,6 +66,8 @@ class Worker:
             return Unavailable(f"the job took longer than {self._limits.deadline:g} s")
         if isinstance(error, BrokenProcessPool):
             return None if self._stopping.is_set() else Unavailable("the job ended the process that ran it")
+        if isinstance(error, EngineLost):
+            self._child.kill()
         return error or future.result()
 
     def stop(self) -> None:

@@ -12,11 +12,12 @@ import torch
 from numpy.typing import NDArray
 
 from dicomnode.cpus import usable_cpus
-from dicomnode.errors import SettingsError
+from dicomnode.errors import EngineLost, SettingsError
 from dicomnode.inference.engines import Device, EngineIdentity, EngineName, EngineWish, Precision, settle
 from dicomnode.inference.networks.lite_medsam import LiteMedSam
 from dicomnode.inference.networks.loading import load_network
 from dicomnode.inference.networks.mask_decoder import PlaneFeatures
+from dicomnode.inference.words import one_line
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -87,8 +88,14 @@ class TorchEngine:
     def _computing(self, network: LiteMedSam) -> Iterator[None]:
         """Compute without gradients, in the engine's precision."""
         dtype = _DTYPES[self.identity.precision]
-        with torch.inference_mode(), torch.autocast(_device(network).type, dtype, enabled=dtype is not torch.float32):
-            yield
+        device = _device(network).type
+        try:
+            with torch.inference_mode(), torch.autocast(device, dtype, enabled=dtype is not torch.float32):
+                yield
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:  # after one of CUDA's errors all that follow in the process fail
+            raise EngineLost(f"engine 'torch' broke down on {device!r}: {one_line(error)}") from error
 
 
 def open_engine(folder: Path, wish: EngineWish) -> TorchEngine:

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from dicomnode.domain import Stack
-from dicomnode.errors import Reason, Refused, SettingsError
+from dicomnode.errors import EngineLost, Reason, Refused, SettingsError
 from dicomnode.inference.benching import bench
 from dicomnode.inference.engines import Device, EngineIdentity, EngineName, EngineWish, Precision, open_engine
 from dicomnode.inference.importing import ImportTools, import_model
@@ -231,6 +231,14 @@ def test_what_a_gpu_has_no_memory_for_at_all_is_done_on_the_cpu(folder: Path, ca
     (found,) = short.encode(SQUARES[:1])
     assert np.allclose(found.image, plain.encode(SQUARES[:1])[0].image, atol=1e-4)
     assert [record.action for record in caplog.records] == ["gpu_left"]  # type: ignore[attr-defined]
+
+
+def test_an_engine_that_breaks_down_is_an_error_that_names_it(folder: Path) -> None:
+    torch = pytest.importorskip("torch")
+    engine = open_engine(EngineWish(engine=EngineName.TORCH, precision=Precision.FP32, device=Device.CPU), folder)
+    with pytest.raises(EngineLost, match=r"^engine 'torch' broke down on 'cpu': .*shape"):
+        engine.encode(SQUARES[:1, :, :250])
+    assert not torch.is_inference_mode_enabled()
 
 
 def _colours() -> Stack:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dicomnode.dicom.instances import describe
 from dicomnode.domain import Job, JobOptions, Outcome
-from dicomnode.errors import Reason, Refused, Unavailable
+from dicomnode.errors import EngineLost, Reason, Refused, Unavailable
 from dicomnode.inference.loading import ModelWish
 from dicomnode.planning import job_of, plan
 from dicomnode.worker import LoadRuntime, Worker, WorkerLimits
@@ -75,6 +75,24 @@ class HasABug(FillsTheBox):
         raise ZeroDivisionError("a bug")
 
 
+@dataclass(frozen=True, slots=True)
+class LosesItsEngine(FillsTheBox):
+    """A model whose engine breaks down in the first process that runs it, and in it for good."""
+
+    flag: Path = Path()
+
+    def __call__(self) -> "LosesItsEngine":
+        return self
+
+    def encode(self, images: Sequence[NDArray[np.float32]], spacing: tuple[float, float]) -> list[Size]:
+        """Break down in the first process."""
+        if not self.flag.exists():
+            self.flag.write_text(str(os.getpid()))
+        if self.flag.read_text() == str(os.getpid()):
+            raise EngineLost("engine 'torch' broke down")
+        return FillsTheBox.encode(self, images, spacing)
+
+
 def end_the_process() -> FillsTheBox:
     """End the process instead of loading a model."""
     os.kill(os.getpid(), signal.SIGKILL)
@@ -100,6 +118,17 @@ def worker(request: pytest.FixtureRequest) -> Iterator[Worker]:
 @pytest.mark.parametrize("worker", [FillsTheBox], indirect=True)
 def test_the_model_says_who_it_is(worker: Worker) -> None:
     assert worker.identity() == FillsTheBox().identity
+
+
+def test_an_engine_that_broke_down_is_told_and_the_next_job_has_a_new_one(job: Job, tmp_path: Path) -> None:
+    worker = Worker(LosesItsEngine(flag=tmp_path / "flag"), WorkerLimits(deadline=60))
+    try:
+        lost = worker.run(job)
+        assert isinstance(lost, EngineLost)
+        assert str(lost) == "engine 'torch' broke down"
+        assert isinstance(worker.run(job), Outcome)
+    finally:
+        worker.stop()
 
 
 @pytest.mark.parametrize("worker", [ModelWish(name="none", folder=Path("/nowhere"))], indirect=True)
