@@ -10,6 +10,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from dicomnode.cpus import usable_cpus
 from dicomnode.errors import EngineLost, SettingsError
@@ -101,13 +102,27 @@ class TorchEngine:
 def open_engine(folder: Path, wish: EngineWish) -> TorchEngine:
     """Return the engine with the model in `folder`, on a GPU where there is one and no other wish."""
     torch.set_num_threads(usable_cpus())
-    device, found = _choose_device(wish.device)
+    network = load_network(folder)
+    device, found = place(network, *_choose_device(wish.device), wish.device)
     allowed, best = _precisions(device)
     precision = settle(wish, device, allowed, best)
     identity = EngineIdentity(
         engine=EngineName.TORCH, version=torch.__version__, device=device, precision=precision, reason=found
     )
-    return TorchEngine(load_network(folder), identity)
+    return TorchEngine(network, identity)
+
+
+def place(network: nn.Module, device: Device, why: str, wish: Device) -> tuple[Device, str]:
+    """Move `network` to `device`; return where it is, and why. Where no GPU is wished, the CPU stands in for one."""
+    try:
+        network.to(device.value)
+    except RuntimeError as error:  # no memory, above all: others may use the GPU
+        network.cpu()
+        if wish is Device.CUDA:
+            raise EngineLost(f"engine 'torch': the GPU does not take the network: {one_line(error)}") from error
+        log.warning("the GPU does not take the network: the CPU does it", extra={"action": "gpu_left"})
+        return Device.CPU, "the GPU does not take the network"
+    return device, why
 
 
 def _choose_device(wish: Device) -> tuple[Device, str]:

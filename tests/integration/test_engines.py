@@ -233,6 +233,22 @@ def test_what_a_gpu_has_no_memory_for_at_all_is_done_on_the_cpu(folder: Path, ca
     assert [record.action for record in caplog.records] == ["gpu_left"]  # type: ignore[attr-defined]
 
 
+def test_a_network_that_no_gpu_takes_is_on_the_cpu_unless_a_gpu_is_wished() -> None:
+    torch: Any = pytest.importorskip("torch")
+    from dicomnode.inference.torch_runtime import place  # noqa: PLC0415 - needs torch
+
+    class TooLarge(torch.nn.Linear):  # type: ignore[misc]
+        def to(self, device: str) -> None:
+            raise torch.OutOfMemoryError(f"{device} is full")
+
+    network = TooLarge(1, 1)
+    found = place(network, Device.CUDA, "PyTorch finds a GPU", Device.AUTO)
+    assert found == (Device.CPU, "the GPU does not take the network")
+    with pytest.raises(EngineLost, match="the GPU does not take the network: cuda is full"):
+        place(network, Device.CUDA, "PyTorch finds a GPU", Device.CUDA)
+    assert place(torch.nn.Linear(1, 1), Device.CPU, "as set", Device.CPU) == (Device.CPU, "as set")
+
+
 def test_an_engine_that_breaks_down_is_an_error_that_names_it(folder: Path) -> None:
     torch = pytest.importorskip("torch")
     engine = open_engine(EngineWish(engine=EngineName.TORCH, precision=Precision.FP32, device=Device.CPU), folder)
