@@ -22,7 +22,9 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_an_unknown_model_is_wrong_usage(tmp_path: Path) -> None:
     done = run(tmp_path, "segment", ".", "--model", "magic")
     assert done.returncode == 2
-    assert done.stderr == "dicomnode: model 'magic': BAD_SETTING: there is no such model; there are: classical\n"
+    folder = tmp_path / ".local/share/dicomnode/models"
+    expected = f"dicomnode: model 'magic': BAD_SETTING: there is none in {folder}; there are: classical\n"
+    assert done.stderr == expected
 
 
 def test_serving_with_wrong_settings_is_wrong_usage(tmp_path: Path) -> None:
