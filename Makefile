@@ -32,8 +32,9 @@ check: $(VENV)/.check ## Lint, check the format, the types, the layers and the D
 	$(BIN)/lint-imports
 	$(BIN)/hadolint Dockerfile Dockerfile.cpu
 
-bench: $(VENV)/.test ## Measure, as ratios within one run
+bench: $(VENV)/.test ## Measure, as ratios within one run; WEIGHTS=... compares the masks of engines, too
 	$(BIN)/python tests/bench/measure.py
+	$(BIN)/python tests/bench/inference.py $(WEIGHTS)
 
 graphs: $(VENV)/.test ## Make the graphs of the networks anew, without weights
 	$(BIN)/python -m dicomnode.inference.networks.graphs models/lite-medsam
