@@ -22,7 +22,7 @@ demo: $(VENV)/.product ## Show the whole way on a made-up study
 
 # The environment comes last on the PATH: pynetdicom brings programs called as DCMTK's are.
 test: $(VENV)/.test peers ## Run all tests; TESTS="..." narrows them
-	PATH="$$PATH:$(abspath $(BIN))" $(BIN)/pytest $(TESTS)
+	PATH="$$PATH:$(abspath $(BIN))" $(BIN)/pytest --numprocesses=2 --dist=loadfile $(TESTS)
 
 check: $(VENV)/.check ## Lint, check the format, the types, the layers and the Dockerfiles
 	$(BIN)/ruff check
