@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from dicomnode.domain import Box, PlaneKey, Prompt, Stack, Uid
 from dicomnode.errors import Reason
 from dicomnode.inference.runtime import AsShown, Decoded
-from dicomnode.inference.segmenter import nothing_found, summarise
+from dicomnode.inference.segmenter import MOST_BOXES, nothing_found, summarise
 from tests.fakes import FillsTheBox, Size
 from tests.values import mask, masks_of, plane, prompt, stack_at
 
@@ -57,6 +57,14 @@ def test_each_prompted_plane_is_encoded_once_and_its_boxes_are_one_batch() -> No
         {2: 80},
         {2: 2},
     ]
+
+
+def test_more_boxes_than_memory_is_sure_to_suffice_for_are_decoded_in_parts() -> None:
+    stack, model = stack_at(0), Counts()
+    boxes = [Box(x0=-0.5, y0=-0.5, x1=0.5 + number % 9, y1=0.5) for number in range(2 * MOST_BOXES + 1)]
+    masks = masks_of(stack, [on(stack, {0: box}) for box in boxes], model)
+    assert [len(boxes) for boxes in model.decoded] == [MOST_BOXES, MOST_BOXES, 1]
+    assert [one.voxels for one in masks] == [1 + number % 9 for number in range(2 * MOST_BOXES + 1)]
 
 
 def test_progress_counts_the_prompted_planes() -> None:
