@@ -48,13 +48,13 @@ def configure(level: LogLevel, layout: LogFormat, stream: IO[str] | None = None)
     threading.excepthook = _tell_of_a_thread
 
 
-def hand_over(send: Callable[[dict[str, object]], None]) -> None:
+def hand_over(send: Callable[[Mapping[str, object]], None]) -> None:
     """Write nothing, and `send` our warnings and errors as values: for a child process, whose parent writes them."""
     logging.captureWarnings(capture=True)
     logging.basicConfig(handlers=[_HandsOver(send)], force=True)
 
 
-def take_over(sent: dict[str, object]) -> None:
+def take_over(sent: Mapping[str, object]) -> None:
     """Write what a child process sent."""
     record = logging.makeLogRecord(sent)
     logger = logging.getLogger(record.name)
@@ -65,7 +65,7 @@ def take_over(sent: dict[str, object]) -> None:
 class _HandsOver(logging.Handler):
     """Sends the fields of our warnings and errors, without the exceptions and arguments that they were made with."""
 
-    def __init__(self, send: Callable[[dict[str, object]], None]) -> None:
+    def __init__(self, send: Callable[[Mapping[str, object]], None]) -> None:
         super().__init__(logging.WARNING)
         self.addFilter(_is_ours)
         self._send = send

@@ -6,7 +6,7 @@ import logging
 import pickle
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -134,7 +134,7 @@ def test_a_thread_that_dies_is_an_event_without_its_exceptions_message(stream: i
 def test_a_child_process_writes_nothing_and_hands_over_what_is_ours(
     capfd: pytest.CaptureFixture[str], stream: io.StringIO
 ) -> None:
-    sent: list[dict[str, object]] = []
+    sent: list[Mapping[str, object]] = []
     hand_over(sent.append)
     OURS.info("nothing to speak of")
     OURS.error("%d of %s", 3, Path("four"), extra={"action": "failed", "planes": 7})
@@ -149,7 +149,7 @@ def test_a_child_process_writes_nothing_and_hands_over_what_is_ours(
 
 
 def test_what_a_child_process_sends_is_as_serious_as_the_settings_ask_for(stream: io.StringIO) -> None:
-    sent: list[dict[str, object]] = []
+    sent: list[Mapping[str, object]] = []
     hand_over(sent.append)
     OURS.warning("a warning", extra={"action": "odd"})
     configure(LogLevel.ERROR, LogFormat.TEXT, stream)
