@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as failures  # pyright: ignore[reportAttributeAccessIssue]
 
 from dicomnode.cpus import usable_cpus
-from dicomnode.errors import Reason, Refused, SettingsError
-from dicomnode.inference.engines import Device, EngineIdentity, EngineName, EngineWish, Precision, settle
+from dicomnode.errors import SettingsError
+from dicomnode.inference.engines import Device, EngineIdentity, EngineName, EngineWish, Precision, refusal, settle
 from dicomnode.inference.onnx_pairs import Port, Signature
 
-_ONLY_ERRORS = 3  # of ONNX Runtime's levels of severity
+_ONLY_FATAL = 4  # of ONNX Runtime's levels of severity: errors are raised, and would be written to stderr as well
 _FAILURES = (
     failures.Fail,
     failures.InvalidArgument,
@@ -83,17 +83,17 @@ def _port(tensor: ort.NodeArg) -> Port:
 def _session(graph: Path) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = usable_cpus()
-    options.log_severity_level = _ONLY_ERRORS
+    options.log_severity_level = _ONLY_FATAL
     options.use_deterministic_compute = True
     try:
         return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except _FAILURES as error:
-        raise Refused(Reason.BAD_MODEL, str(graph), f"ONNX Runtime cannot load it: {error}") from error
+        raise refusal(str(graph), "ONNX Runtime cannot load it", error) from error
 
 
 def _run(session: ort.InferenceSession, inputs: dict[str, NDArray[np.float32]]) -> list[NDArray[np.float32]]:
     try:
         found = cast("list[NDArray[np.float32]]", session.run(None, inputs))
     except _FAILURES as error:
-        raise Refused(Reason.BAD_MODEL, "ONNX Runtime", f"it failed on the model: {error}") from error
+        raise refusal("ONNX Runtime", "it failed on the model", error) from error
     return found
