@@ -22,7 +22,7 @@ demo: $(VENV)/.product ## Show the whole way on a made-up study
 
 # The environment comes last on the PATH: pynetdicom brings programs called as DCMTK's are.
 test: $(VENV)/.test peers ## Run all tests; TESTS="..." narrows them
-	PATH="$$PATH:$(abspath $(BIN))" $(BIN)/pytest $(TESTS)
+	PATH="$$PATH:$(abspath $(BIN))" $(BIN)/pytest --numprocesses=2 --dist=loadfile $(TESTS)
 
 check: $(VENV)/.check ## Lint, check the format, the types, the layers and the Dockerfiles
 	$(BIN)/ruff check
@@ -32,8 +32,9 @@ check: $(VENV)/.check ## Lint, check the format, the types, the layers and the D
 	$(BIN)/lint-imports
 	$(BIN)/hadolint Dockerfile Dockerfile.cpu
 
-bench: $(VENV)/.test ## Measure, as ratios within one run
+bench: $(VENV)/.test ## Measure, as ratios within one run; WEIGHTS=... compares the masks of engines, too
 	$(BIN)/python tests/bench/measure.py
+	$(BIN)/python tests/bench/inference.py $(WEIGHTS)
 
 graphs: $(VENV)/.test ## Make the graphs of the networks anew, without weights
 	$(BIN)/python -m dicomnode.inference.networks.graphs models/lite-medsam

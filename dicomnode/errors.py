@@ -4,8 +4,9 @@ DicomNodeError
 ├── Refused            this input will never work: say why, stop
 │   └── SettingsError  a settings file, key or value is wrong
 └── Unavailable        try again later
-    ├── EngineLost
-    └── PeerUnreachable
+    ├── PeerUnreachable
+    ├── EngineFailed   again in another process: this one is of no use any more
+    └── ModelLost      again when the model is there: no job is to blame
 
 Everything else that is raised is a bug and fails loudly.
 """
@@ -110,9 +111,13 @@ class Unavailable(DicomNodeError):
     """Something needed is not there now; try again later."""
 
 
-class EngineLost(Unavailable):
-    """What runs the network broke down and may not be used again in this process."""
-
-
 class PeerUnreachable(Unavailable):
     """A DICOM peer did not answer, refused the association or broke it off."""
+
+
+class EngineFailed(Unavailable):
+    """What runs the model broke, and does not work again in this process."""
+
+
+class ModelLost(Unavailable):
+    """The model that was there when the node started cannot be loaded any more."""

@@ -10,7 +10,7 @@ import logging
 import sys
 import threading
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import IO
@@ -48,10 +48,32 @@ def configure(level: LogLevel, layout: LogFormat, stream: IO[str] | None = None)
     threading.excepthook = _tell_of_a_thread
 
 
-def silence() -> None:
-    """Write nothing at all: for a child process, whose news goes back to its parent as values."""
+def hand_over(send: Callable[[Mapping[str, object]], None]) -> None:
+    """Write nothing, and `send` our warnings and errors as values: for a child process, whose parent writes them."""
     logging.captureWarnings(capture=True)
-    logging.basicConfig(handlers=[logging.NullHandler()], force=True)
+    logging.basicConfig(handlers=[_HandsOver(send)], force=True)
+
+
+def take_over(sent: Mapping[str, object]) -> None:
+    """Write what a child process sent."""
+    record = logging.makeLogRecord(sent)
+    logger = logging.getLogger(record.name)
+    if logger.isEnabledFor(record.levelno):
+        logger.handle(record)
+
+
+class _HandsOver(logging.Handler):
+    """Sends the fields of our warnings and errors, without the exceptions and arguments that they were made with."""
+
+    def __init__(self, send: Callable[[Mapping[str, object]], None]) -> None:
+        super().__init__(logging.WARNING)
+        self.addFilter(_is_ours)
+        self._send = send
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send the fields of `record`."""
+        left = {"args": None, "exc_info": None, "exc_text": None, "stack_info": None}
+        self._send(vars(record) | left | {"msg": record.getMessage()})
 
 
 class TextLines(logging.Formatter):

@@ -20,6 +20,7 @@ from dicomnode.domain import (
     Job,
     JobOptions,
     LeftOut,
+    ModelIdentity,
     ObjectKind,
     Segment,
     StackImages,
@@ -48,7 +49,7 @@ class Result:
     """What one annotation on one stack gave, and how many seconds each step took."""
 
     job: Job
-    model: str
+    model: ModelIdentity
     objects: tuple[SavedObject, ...]
     preview: Path | None
     segments: tuple[Segment, ...]
@@ -163,7 +164,7 @@ def _segment(job: Job, tools: Tools, wishes: Wishes, place: tuple[Path, str], do
         return
     result = Result(
         job=job,
-        model=tools.runtime.identity.name,
+        model=tools.runtime.identity,
         objects=objects,
         preview=None,
         segments=outcome.segments,

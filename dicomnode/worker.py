@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from multiprocessing import active_children, connection, get_context, parent_process
@@ -16,7 +17,7 @@ from typing import Any, ParamSpec, TypeVar
 from dicomnode import logs, pipeline
 from dicomnode.dicom.pixels.decoders import Decoders
 from dicomnode.domain import Job, ModelIdentity, Outcome
-from dicomnode.errors import EngineLost, Reason, Refused, Unavailable
+from dicomnode.errors import EngineFailed, ModelLost, Reason, Refused, Unavailable
 from dicomnode.inference.feature_cache import FeatureCache
 from dicomnode.inference.runtime import Runtime
 
@@ -44,14 +45,19 @@ class Worker:
         self._limits = limits or WorkerLimits()
         self._stopping = Event()
         self._child = _Child(self._limits.memory_bytes)
+        self._model = ""  # in words, once it is known
 
     def identity(self) -> ModelIdentity:
         """Return which algorithm the model is, once it is loaded."""
         try:
-            return self._submit(_identity, self._load).result(timeout=self._limits.deadline)
+            found = self._submit(_identity, self._load).result(timeout=self._limits.deadline)
+        except TimeoutError as error:
+            raise Unavailable(f"the model was not ready within {self._limits.deadline:g} s") from error
         except BrokenProcessPool as error:
             hint = 'a script that starts a node does so under `if __name__ == "__main__"`'
             raise Unavailable(f"the process of the model ended before it was ready ({hint})") from error
+        self._model = _in_words(found)
+        return found
 
     def run(self, job: Job) -> Outcome | BaseException | None:
         """Return what `job` gave, or what it ended with, or None if the worker was stopped meanwhile.
@@ -63,10 +69,11 @@ class Worker:
             error = future.exception(timeout=self._limits.deadline)
         except TimeoutError:
             self._child.kill()
-            return Unavailable(f"the job took longer than {self._limits.deadline:g} s")
+            return Unavailable(f"the job took longer than {self._limits.deadline:g} s{self._model}")
         if isinstance(error, BrokenProcessPool):
-            return None if self._stopping.is_set() else Unavailable("the job ended the process that ran it")
-        if isinstance(error, EngineLost):
+            ended = Unavailable(f"the job ended the process that ran it{self._model}")
+            return None if self._stopping.is_set() else ended
+        if isinstance(error, EngineFailed):
             self._child.kill()
         return error or future.result()
 
@@ -87,6 +94,13 @@ class Worker:
         return self._child.pool.submit(function, *args, **kwargs)
 
 
+def _in_words(model: ModelIdentity) -> str:
+    """Return the end of a sentence that names `model` and what it runs on."""
+    known = dict(model.parameters)
+    on = ", ".join(known[name] for name in ("engine", "device", "precision") if name in known)
+    return f", with the model {model.name!r}" + (f" on {on}" if on else "")
+
+
 def _broken() -> Future[Any]:
     future: Future[Any] = Future()
     future.set_exception(BrokenProcessPool("the worker is stopped"))
@@ -99,8 +113,11 @@ class _Child:
     def __init__(self, memory_bytes: int | None) -> None:
         context = get_context("spawn")
         self._collar, self._leash = context.Pipe(duplex=False)
-        self.pool = ProcessPoolExecutor(1, context, initializer=_prepare, initargs=(self._collar, memory_bytes))
+        heard, told = context.Pipe(duplex=False)
+        self.pool = ProcessPoolExecutor(1, context, initializer=_prepare, initargs=(self._collar, told, memory_bytes))
         self._number = self.pool.submit(os.getpid)
+        told.close()  # it is the child's now
+        Thread(target=_log, args=(heard,), daemon=True).start()
 
     def kill(self) -> None:
         """Let go of the leash, so that the child ends; kill it where it is too busy to notice."""
@@ -113,16 +130,23 @@ class _Child:
         self._collar.close()
 
 
+def _log(heard: Connection) -> None:
+    """Log what the child tells until it ends."""
+    with heard, suppress(EOFError, OSError):
+        while True:
+            logs.take_over(heard.recv())
+
+
 # --- in the child ---------------------------------------------------------------------------------------------------
 
 
-def _prepare(collar: Connection, memory_bytes: int | None) -> None:
+def _prepare(collar: Connection, told: Connection, memory_bytes: int | None) -> None:
     """Leave stopping and logging to the parent, do not outlive it, and ask for no more memory than is allowed."""
     if memory_bytes is not None:
         resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    logs.silence()
+    logs.hand_over(told.send)
     Thread(target=_end_with_the_parent, args=(collar,), daemon=True).start()
 
 
@@ -154,10 +178,17 @@ def _identity(load: LoadRuntime) -> ModelIdentity:
 
 
 def _run(job: Job, load: LoadRuntime) -> Outcome:
-    tools = pipeline.Tools(runtime=_runtime(load), decoders=_decoders(), features=_features())
     try:
-        return pipeline.run(job, tools)
+        runtime = _runtime(load)
+    except Refused as error:
+        raise ModelLost(str(error)) from error
+    try:
+        return pipeline.run(job, pipeline.Tools(runtime=runtime, decoders=_decoders(), features=_features()))
     except MemoryError as error:
         _features().clear()
         detail = f"it needs more memory than the process may ask for: {error}"
         raise Refused(Reason.LIMIT, f"stack {job.images.key}", detail) from error
+    except Refused as error:
+        if error.reason is Reason.LIMIT:
+            _features().clear()
+        raise

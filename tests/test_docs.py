@@ -12,6 +12,7 @@ from typer.main import get_command
 
 from dicomnode.errors import Reason
 from dicomnode.inference.runtime import RUNTIMES
+from dicomnode.inference.windows import DEFAULT_PRESET, PRESET_OF_PART, PRESETS
 from dicomnode.settings import Destination, Settings, Surroundings, parse
 from dicomnode.settings.rules import ModelRule
 from dicomnode.settings.table import Table
@@ -115,6 +116,14 @@ def test_every_model_is_in_the_catalog_and_has_a_card() -> None:
     catalog = tomllib.loads((ROOT / "models" / "catalog.toml").read_text(encoding="utf-8"))
     assert set(catalog) >= set(RUNTIMES)
     assert [entry["card"] for entry in catalog.values() if not (ROOT / "models" / entry["card"]).is_file()] == []
+
+
+def test_every_window_is_listed_with_its_values_and_body_parts() -> None:
+    rows = rows_of(DOCS / "models.md")
+    for name, (level, width) in PRESETS.items():
+        parts = sorted(part for part, preset in PRESET_OF_PART.items() if preset == name)
+        listed = "anything else" if name == DEFAULT_PRESET else ", ".join(parts)
+        assert rows[name] == [f"{level:g}", f"{width:g}", listed]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

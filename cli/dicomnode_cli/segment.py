@@ -112,7 +112,8 @@ def _document(report: Report) -> dict[str, Any]:
                 "series_uid": result.job.images.series_uid,
                 "annotation_uid": result.job.annotation.sop_instance_uid,
                 "annotation_kind": result.job.annotation.kind.value,
-                "model": result.model,
+                "model": result.model.name,
+                "made_with": dict(result.model.parameters),
                 "objects": [
                     {"kind": one.kind.value, "path": str(one.path), "sop_instance_uid": one.sop_instance_uid}
                     for one in result.objects
@@ -125,6 +126,7 @@ def _document(report: Report) -> dict[str, Any]:
                         "volume_ml": one.volume_ml,
                         "planes": one.planes,
                         "quality": one.quality,
+                        "made_with": dict(one.parameters),
                     }
                     for one in result.segments
                 ],

@@ -140,7 +140,7 @@ class Prompts:
 class ModelIdentity:
     """Which algorithm made a mask, for the SEG's algorithm identification (PS3.3 10.16).
 
-    `source` is the weights' sha256 or, for a method without weights, its name and version.
+    `source` is the weights' sha256 in hex digits, or a method without weights in words: 64 characters at most.
     `parameters` are pairs of name and value.
     """
 
@@ -208,7 +208,7 @@ class Segment:
     """One segment of a result as the user's table shows it.
 
     `volume_ml` is None where planes have no spacing; `quality` is the mean over its planes of the overlap with the
-    truth that the model predicts (IoU), None where it predicts none.
+    truth that the model predicts (IoU), None where it predicts none; `parameters` are those of its mask.
     """
 
     number: int
@@ -217,6 +217,7 @@ class Segment:
     volume_ml: float | None
     planes: int
     quality: float | None = None
+    parameters: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

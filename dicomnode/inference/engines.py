@@ -1,5 +1,6 @@
 """What runs a network: the protocol of the engines, the table of those there are, and how one is chosen."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,7 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dicomnode.errors import SettingsError
+from dicomnode.errors import Reason, Refused, SettingsError
+from dicomnode.inference.words import one_line
 
 
 class EngineName(StrEnum):
@@ -138,3 +140,13 @@ def settle(wish: EngineWish, device: Device, allowed: Sequence[Precision], best:
             f"engine {wish.engine.value!r} on {device.value!r} has: {', '.join(one.value for one in allowed)}",
         )
     return wish.precision
+
+
+def refusal(what: str, failed: str, error: Exception) -> Refused:
+    """Return what an engine's `error` is to us: LIMIT where memory was short, else BAD_MODEL; `failed` is the sentence.
+
+    Engines tell of a want of memory in words alone.
+    """
+    short = re.search("allocat|bad_alloc", str(error), re.IGNORECASE)
+    detail = f"{'there is not enough memory' if short else failed}: {one_line(error)}"
+    return Refused(Reason.LIMIT if short else Reason.BAD_MODEL, what, detail)

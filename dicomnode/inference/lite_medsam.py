@@ -87,6 +87,7 @@ class LiteMedSamRuntime:
 def _identity(name: str, weights: str, engine: Engine, *, reference: bool) -> ModelIdentity:
     chosen = engine.identity
     parameters = (
+        ("weights", f"sha256:{weights}"),
         ("engine", f"{chosen.engine.value} {chosen.version}"),
         ("device", chosen.device.value),
         ("precision", chosen.precision.value),
@@ -95,5 +96,5 @@ def _identity(name: str, weights: str, engine: Engine, *, reference: bool) -> Mo
         *((("arithmetic", "reference"),) if reference else ()),
     )
     return ModelIdentity(
-        name=name, version=weights[:_VERSION_LENGTH], family=_FAMILY, source=f"sha256:{weights}", parameters=parameters
+        name=name, version=weights[:_VERSION_LENGTH], family=_FAMILY, source=weights, parameters=parameters
     )

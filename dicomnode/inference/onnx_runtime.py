@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as failures  # pyright: ignore[reportAttributeAccessIssue]
 
 from dicomnode.cpus import usable_cpus
-from dicomnode.errors import Reason, Refused, SettingsError
-from dicomnode.inference.engines import Device, EngineIdentity, EngineName, EngineWish, Precision, settle
+from dicomnode.errors import SettingsError
+from dicomnode.inference.engines import Device, EngineIdentity, EngineName, EngineWish, Precision, refusal, settle
 from dicomnode.inference.onnx_pairs import Port, Signature
-from dicomnode.inference.words import one_line
 
-_ONLY_ERRORS = 3  # of ONNX Runtime's levels of severity
+_ONLY_FATAL = 4  # of ONNX Runtime's levels of severity: errors are raised, and would be written to stderr as well
 _FAILURES = (
     failures.EPFail,
     failures.EngineError,
@@ -81,7 +80,7 @@ def open_engine(folder: Path, wish: EngineWish) -> OnnxEngine:
 def signature_of(graph: Path) -> Signature:
     """Return what the graph in the file at `graph` takes and gives."""
     session = _session(graph)
-    with _refusing(str(graph), "cannot load it"):
+    with _refusing(str(graph), "ONNX Runtime cannot load it"):
         inputs, outputs = (tuple(map(_port, ports)) for ports in (session.get_inputs(), session.get_outputs()))
     return Signature(inputs=inputs, outputs=outputs)
 
@@ -93,21 +92,21 @@ def _port(tensor: ort.NodeArg) -> Port:
 def _session(graph: Path) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = usable_cpus()
-    options.log_severity_level = _ONLY_ERRORS
+    options.log_severity_level = _ONLY_FATAL
     options.use_deterministic_compute = True
-    with _refusing(str(graph), "cannot load it"):
+    with _refusing(str(graph), "ONNX Runtime cannot load it"):
         return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"], enable_fallback=0)
 
 
 def _run(session: ort.InferenceSession, inputs: dict[str, NDArray[np.float32]]) -> list[NDArray[np.float32]]:
-    with _refusing("the model", "failed on it"):
+    with _refusing("ONNX Runtime", "it failed on the model"):
         return cast("list[NDArray[np.float32]]", session.run(None, inputs))
 
 
 @contextmanager
 def _refusing(what: str, failed: str) -> Iterator[None]:
-    """Refuse `what` as BAD_MODEL where ONNX Runtime fails."""
+    """Refuse `what` where ONNX Runtime fails; `failed` is the sentence."""
     try:
         yield
     except _FAILURES as error:
-        raise Refused(Reason.BAD_MODEL, what, f"ONNX Runtime {failed}: {one_line(error)}") from error
+        raise refusal(what, failed, error) from error

@@ -7,11 +7,19 @@ import openvino as ov
 from numpy.typing import NDArray
 
 from dicomnode.cpus import usable_cpus
-from dicomnode.errors import Reason, Refused, SettingsError
-from dicomnode.inference.engines import Device, EngineIdentity, EngineName, EngineWish, Precision, no_int8, settle
+from dicomnode.errors import SettingsError
+from dicomnode.inference.engines import (
+    Device,
+    EngineIdentity,
+    EngineName,
+    EngineWish,
+    Precision,
+    no_int8,
+    refusal,
+    settle,
+)
 from dicomnode.inference.layouts import DECODER_NAME, ENCODER_NAME, INT8_ENCODER_NAME, INT8_WEIGHTS_NAME
 from dicomnode.inference.lineage import sha256_of
-from dicomnode.inference.words import one_line
 
 _SIDE = 256
 
@@ -91,7 +99,7 @@ def _compiled(core: ov.Core, graph: Path, hint: str, shape: list[int] | None) ->
             model.reshape({model.inputs[0].get_any_name(): shape})
         return core.compile_model(model, "CPU", asked)
     except RuntimeError as error:
-        raise Refused(Reason.BAD_MODEL, str(graph), f"OpenVINO cannot load it: {one_line(error)}") from error
+        raise refusal(str(graph), "OpenVINO cannot load it", error) from error
 
 
 def _infer(request: ov.InferRequest, inputs: list[ov.Tensor]) -> None:
@@ -100,7 +108,7 @@ def _infer(request: ov.InferRequest, inputs: list[ov.Tensor]) -> None:
             request.set_input_tensor(number, tensor)
         request.infer()
     except RuntimeError as error:
-        raise Refused(Reason.BAD_MODEL, "OpenVINO", f"it failed on the model: {one_line(error)}") from error
+        raise refusal("OpenVINO", "it failed on the model", error) from error
 
 
 def _copied(tensor: ov.Tensor) -> ov.Tensor:

@@ -31,6 +31,17 @@ class Section(NamedTuple):
     through: Through
     number: int
 
+    def shape_in(self, shape: tuple[int, int, int]) -> tuple[int, int]:
+        """Return the rows and columns of the image in a stack of `shape` (planes, rows, columns)."""
+        planes, rows, columns = shape
+        match self.through:
+            case Through.PLANE:
+                return rows, columns
+            case Through.ROW:
+                return planes, columns
+            case Through.COLUMN:
+                return planes, rows
+
 
 def crossing(box: Box, planes: range, shape: tuple[int, int, int], least_side: float) -> dict[Section, Box]:
     """Return the sections through the rows and columns of a 3-D box, and its box on each of them.

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from dicomnode.domain import Exclusion, JobOptions, Mask, Prompt, Segment, Stack
 from dicomnode.errors import Reason
 from dicomnode.geometry import multiples, slab_depths
-from dicomnode.inference.boxes import as_array
+from dicomnode.inference.boxes import Shape, as_array
 from dicomnode.inference.encoding import Encoder
 from dicomnode.inference.feature_cache import FeatureCache
 from dicomnode.inference.propagation import Found
@@ -20,6 +20,10 @@ from dicomnode.inference.tracks import Ask, Track
 from dicomnode.inference.visits import Visit, visits_of
 
 Progress = Callable[[int, int], None]
+
+# Boxes that are decoded together at the most, of each of which LiteMedSAM's decoder holds 33 MiB; and the pixels of
+# their logits, 256 MiB.
+MOST_BOXES, MOST_PIXELS = 16, 1 << 26
 
 
 def segment(
@@ -45,21 +49,33 @@ def segment(
     look = runtime.look(stack, wanted_window(stack, options), reference=options.reference)
     images = Images(stack, look, (visit.section for visit in visits))
     with Encoder(runtime, cache, images, visits) as encoder:
-        _drive(visits, tracks, runtime, encoder, progress)
+        _drive(visits, tracks, stack, (runtime, encoder), progress)
     missing = _missing_after(stack)
     parameters = (*look.parameters, *((("reference", "true"),) if options.reference else ()))
     return tuple(track.mask(missing, parameters) for track in tracks)
 
 
+def boxes_at_once(shape: Shape) -> int:
+    """Return how many boxes are decoded together at the most on an image of `shape` (rows, columns)."""
+    rows, columns = shape
+    return max(1, min(MOST_BOXES, MOST_PIXELS // (rows * columns)))
+
+
 def _drive(
-    visits: Sequence[Visit], tracks: Sequence[Track], runtime: Runtime, encoder: Encoder, progress: Progress
+    visits: Sequence[Visit],
+    tracks: Sequence[Track],
+    stack: Stack,
+    model: tuple[Runtime, Encoder],
+    progress: Progress,
 ) -> None:
     """Make all `visits`; of those that may not be needed, the others are skipped and not counted."""
+    runtime, encoder = model
     done, total = 0, sum(visit.certain for visit in visits)
     for number, visit in enumerate(visits):
         asks = _asks(visit, tracks)
         if asks:
-            _answer(asks, visit.section, tracks, (runtime, encoder.features(number)))
+            most = boxes_at_once(visit.section.shape_in(stack.shape))
+            _answer(asks, visit.section, tracks, (runtime, encoder.features(number)), most)
         if asks or visit.certain:
             done, total = done + 1, total + (not visit.certain)
             progress(done, total)
@@ -72,14 +88,25 @@ def _asks(visit: Visit, tracks: Sequence[Track]) -> list[Ask]:
     return sorted([*known, *(ask for ask in given if ask)], key=lambda ask: ask.course)
 
 
-def _answer(asks: list[Ask], section: Section, tracks: Sequence[Track], seen: tuple[Runtime, object]) -> None:
-    """Decode what is asked of `section` together, and then together the boxes to try where that was not the object."""
-    runtime, features = seen
+def _answer(
+    asks: Sequence[Ask], section: Section, tracks: Sequence[Track], seen: tuple[Runtime, object], most: int
+) -> None:
+    """Decode what is asked of `section` together, and then together the boxes to try where that was not the object.
+
+    Of more than `most` boxes, the first `most` are decoded together, then the next.
+    """
     while asks:
-        decoded = runtime.decode(features, as_array([ask.box for ask in asks]))
-        found = [Found(logits > 0, float(quality)) for logits, quality in zip(*decoded, strict=True)]
-        again = [tracks[ask.course].take(section, one, ask) for ask, one in zip(asks, found, strict=True)]
+        parts = [asks[start : start + most] for start in range(0, len(asks), most)]
+        again = [tracks[ask.course].take(section, one, ask) for part in parts for ask, one in _found(part, seen)]
         asks = [ask for ask in again if ask]
+
+
+def _found(asks: Sequence[Ask], seen: tuple[Runtime, object]) -> list[tuple[Ask, Found]]:
+    """Return what the model found in each box."""
+    runtime, features = seen
+    decoded = runtime.decode(features, as_array([ask.box for ask in asks]))
+    found = [Found(logits > 0, float(quality)) for logits, quality in zip(*decoded, strict=True)]
+    return list(zip(asks, found, strict=True))
 
 
 def _missing_after(stack: Stack) -> dict[int, int]:

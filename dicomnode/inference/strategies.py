@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from dicomnode.domain import FOLLOW, Box, Fact, JobOptions, Prompt, Rule, Stack, Strategy
@@ -47,8 +47,13 @@ def course_of(prompt: Prompt, means: Means) -> Course:
     """Return how `prompt` is answered, as its options and their rules ask."""
     asked = [rule for rule in means.options.rules if _fits(rule, means.stack, prompt)]
     wanted = (rule.strategy for rule in asked if rule.strategy is not None)
-    reach = (rule.propagate for rule in asked if rule.propagate is not None)
-    return _course(next(wanted, means.options.strategy), prompt, means, next(reach, means.options.propagate))
+    reaches = (rule.propagate for rule in asked if rule.propagate is not None)
+    reach = next(reaches, means.options.propagate)
+    course = _course(next(wanted, means.options.strategy), prompt, means, reach)
+    if not reach or prompt.solid or course.strategy is Strategy.PER_PLANE:
+        return course
+    note = f"propagate {_word(reach)} is for {Strategy.PER_PLANE}, and this is {course.strategy}"
+    return replace(course, notes=(*course.notes, f"followed nowhere beyond the drawn planes: {note}"))
 
 
 def wanted_window(stack: Stack, options: JobOptions) -> str:
@@ -97,8 +102,12 @@ def _per_plane(prompt: Prompt, means: Means, reach: int) -> Course:
         down=range(first - 1, max(first - beyond, 0) - 1, -1),
         follow=Beyond(shape=means.stack.shape[1:], least_side=means.least_side, until_lost=reach == FOLLOW),
         open_ended=reach == FOLLOW,
-        parameters=(("propagate", "auto" if reach == FOLLOW else str(reach)),) if reach else (),
+        parameters=(("propagate", _word(reach)),) if reach else (),
     )
+
+
+def _word(reach: int) -> str:
+    return "auto" if reach == FOLLOW else str(reach)
 
 
 def _propagate(prompt: Prompt, means: Means) -> Course:

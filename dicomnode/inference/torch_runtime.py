@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from dicomnode.cpus import usable_cpus
-from dicomnode.errors import EngineLost, SettingsError
-from dicomnode.inference.engines import Device, EngineIdentity, EngineName, EngineWish, Precision, settle
+from dicomnode.errors import EngineFailed, SettingsError
+from dicomnode.inference.engines import Device, EngineIdentity, EngineName, EngineWish, Precision, refusal, settle
 from dicomnode.inference.networks.lite_medsam import LiteMedSam
 from dicomnode.inference.networks.loading import load_network
 from dicomnode.inference.networks.mask_decoder import PlaneFeatures
@@ -28,26 +28,35 @@ _ON_CPU = (Precision.FP32, Precision.BF16)
 _GPU_BATCH = 8  # planes
 
 
+class MadeInNeed(PlaneFeatures):
+    """Features that were made in another way than usual, for want of memory: nobody else is given them."""
+
+
 class TorchEngine:
     """A network on one device.
 
-    What a GPU has no memory for is done in halves, and in the end on the CPU; the memory is given back.
+    What a GPU has no memory for is done in halves, and in the end on the CPU; the memory is given back. `spare` is the
+    network there, which is laid by beforehand: a GPU without memory can give no copy.
     """
 
     def __init__(self, network: LiteMedSam, identity: EngineIdentity, *, spare: LiteMedSam | None = None) -> None:
         self.identity = identity
         self.batch = _GPU_BATCH if identity.device is Device.CUDA else 1
-        self._network = network.to(identity.device.value).eval()
-        self._spare = spare  # on the CPU; made when it is needed
+        self._spare = spare or (deepcopy(network) if identity.device is Device.CUDA else network)
+        with _failures("it cannot be loaded"):
+            self._network = network.to(identity.device.value).eval()
 
     def encode(self, images: NDArray[np.float32]) -> list[PlaneFeatures]:
         """Return the features of each of `images`, (image, 3, 256, 256) float32 in 0..1."""
 
         def run(part: slice, network: LiteMedSam) -> list[PlaneFeatures]:
             found = network.encode(torch.from_numpy(images[part]).to(_device(network)))
-            return [PlaneFeatures(*(one[number : number + 1] for one in found)) for number in range(len(found.image))]
+            as_usual = len(found.image) == len(images) and network is self._network
+            kind = PlaneFeatures if as_usual else MadeInNeed
+            return [kind(*(one[number : number + 1] for one in found)) for number in range(len(found.image))]
 
-        return self._in_parts(run, slice(0, len(images)))
+        with _failures("it failed on the model"):
+            return self._in_parts(run, slice(0, len(images)))
 
     def decode(
         self, features: PlaneFeatures, boxes: NDArray[np.float32]
@@ -60,12 +69,13 @@ class TorchEngine:
             logits, quality = network.decode(plane, torch.from_numpy(boxes[part]).to(device))
             return [(logits.float().cpu().numpy(), quality.float().cpu().numpy())]
 
-        logits, quality = zip(*self._in_parts(run, slice(0, len(boxes))), strict=True)
+        with _failures("it failed on the model"):
+            logits, quality = zip(*self._in_parts(run, slice(0, len(boxes))), strict=True)
         return np.concatenate(logits), np.concatenate(quality)
 
     def size_of(self, features: PlaneFeatures) -> int:
-        """Return how many bytes `features` take."""
-        return sum(one.nbytes for one in features)
+        """Return how many bytes `features` take; 0 where they are not to be kept, as they may come out otherwise."""
+        return 0 if isinstance(features, MadeInNeed) else sum(one.nbytes for one in features)
 
     def _in_parts(self, run: Callable[[slice, LiteMedSam], list[T]], part: slice) -> list[T]:
         """Return what `run` gives for `part` of a batch, in halves where memory is short, one by one on the CPU."""
@@ -81,7 +91,6 @@ class TorchEngine:
             first = self._in_parts(run, slice(part.start, middle))
             return [*first, *self._in_parts(run, slice(middle, part.stop))]
         log.warning("the GPU has no memory for one plane: the CPU does it", extra={"action": "gpu_left"})
-        self._spare = self._spare or deepcopy(self._network).cpu()
         with self._computing(self._spare):
             return run(part, self._spare)
 
@@ -89,27 +98,22 @@ class TorchEngine:
     def _computing(self, network: LiteMedSam) -> Iterator[None]:
         """Compute without gradients, in the engine's precision."""
         dtype = _DTYPES[self.identity.precision]
-        device = _device(network).type
-        try:
-            with torch.inference_mode(), torch.autocast(device, dtype, enabled=dtype is not torch.float32):
-                yield
-        except torch.OutOfMemoryError:
-            raise
-        except RuntimeError as error:  # after one of CUDA's errors all that follow in the process fail
-            raise EngineLost(f"engine 'torch' broke down on {device!r}: {one_line(error)}") from error
+        with torch.inference_mode(), torch.autocast(_device(network).type, dtype, enabled=dtype is not torch.float32):
+            yield
 
 
 def open_engine(folder: Path, wish: EngineWish) -> TorchEngine:
     """Return the engine with the model in `folder`, on a GPU where there is one and no other wish."""
     torch.set_num_threads(usable_cpus())
     network = load_network(folder)
+    spare = deepcopy(network)
     device, found = place(network, *_choose_device(wish.device), wish.device)
     allowed, best = _precisions(device)
     precision = settle(wish, device, allowed, best)
     identity = EngineIdentity(
         engine=EngineName.TORCH, version=torch.__version__, device=device, precision=precision, reason=found
     )
-    return TorchEngine(network, identity)
+    return TorchEngine(network, identity, spare=spare if device is Device.CUDA else network)
 
 
 def place(network: nn.Module, device: Device, why: str, wish: Device) -> tuple[Device, str]:
@@ -119,7 +123,7 @@ def place(network: nn.Module, device: Device, why: str, wish: Device) -> tuple[D
     except RuntimeError as error:  # no memory, above all: others may use the GPU
         network.cpu()
         if wish is Device.CUDA:
-            raise EngineLost(f"engine 'torch': the GPU does not take the network: {one_line(error)}") from error
+            raise EngineFailed(f"PyTorch: the GPU does not take the network: {one_line(error)}") from error
         log.warning("the GPU does not take the network: the CPU does it", extra={"action": "gpu_left"})
         return Device.CPU, "the GPU does not take the network"
     return device, why
@@ -142,6 +146,17 @@ def _precisions(device: Device) -> tuple[tuple[Precision, ...], Precision]:
     if torch.cuda.is_bf16_supported():
         return tuple(_DTYPES), Precision.BF16
     return (Precision.FP32, Precision.FP16), Precision.FP16
+
+
+@contextmanager
+def _failures(failed: str) -> Iterator[None]:
+    """Raise what PyTorch raises as ours."""
+    try:
+        yield
+    except RuntimeError as error:
+        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call] # after an error on a GPU nothing works there any more
+            raise EngineFailed(f"PyTorch: {failed}: {error}") from error
+        raise refusal("PyTorch", failed, error) from error
 
 
 def _device(network: LiteMedSam) -> torch.device:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dicomnode.domain import Exclusion, Job, JobState, Outcome, WrittenObject
-from dicomnode.errors import Reason, Refused, Unavailable
+from dicomnode.errors import ModelLost, Reason, Refused, Unavailable
 from dicomnode.store import deliveries, jobs
 from dicomnode.store.desk import Desk
 from dicomnode.store.jobs import Artifact, JobRow
@@ -21,7 +21,8 @@ def do_next_job(desk: Desk, run: Callable[[Job], Outcome | BaseException | None]
     """Claim and run one job; return whether there was one.
 
     `run` gives the outcome, or what the job ended with: Refused stops it for good, Unavailable lets it be tried again,
-    any other exception is a bug and fails it. None means that it was broken off because the node is stopping.
+    any other exception is a bug and fails it. ModelLost is raised: the job waits with all others until the model is
+    there. None means that it was broken off because the node is stopping.
     """
     claimed = jobs.claim(desk.database)
     if claimed is None:
@@ -35,6 +36,9 @@ def do_next_job(desk: Desk, run: Callable[[Job], Outcome | BaseException | None]
             _hand_over(desk, claimed, result, time.monotonic() - started)
         case Refused():
             _refuse(desk, claimed, result)
+        case ModelLost():
+            jobs.give_back(desk.database)
+            raise result
         case Unavailable():
             _try_again(desk, claimed, str(result))
         case None:

@@ -45,12 +45,14 @@ def test_the_json_document_has_what_is_promised_and_absolute_paths(tmp_path: Pat
     assert done.returncode == 0
     assert set(document) == {"results", "refused", "set_aside"}
     result = document["results"][0]
-    expected = {"stack", "series_uid", "annotation_uid", "annotation_kind", "model", "objects", "segments", "seconds"}
-    assert set(result) == expected
+    expected = {"stack", "series_uid", "annotation_uid", "annotation_kind", "model", "made_with", "objects", "segments"}
+    assert set(result) == {*expected, "seconds"}
     assert result["stack"] == f"{result['series_uid']}/1"
     assert (result["annotation_kind"], result["model"]) == ("RTSTRUCT", "classical")
     assert Path(result["objects"][0]["path"]).is_absolute()
-    assert set(result["segments"][0]) == {"number", "label", "voxels", "volume_ml", "planes", "quality"}
+    assert set(result["segments"][0]) == {"number", "label", "voxels", "volume_ml", "planes", "quality", "made_with"}
+    assert result["segments"][0]["made_with"] == {"strategy": "per-plane"}
+    assert set(result["made_with"]) == {"levels", "rounds", "prior"}
     assert result["segments"][0]["quality"] is None  # the classical model predicts none
     assert set(result["seconds"]) == {"read", "prompts", "segment", "write", "total"}
 

@@ -36,6 +36,24 @@ def drawn(generator: np.random.Generator, objects: int, side: int = 256) -> Scen
     return Scene(image.astype(np.float32), boxes.astype(np.float32), np.stack(masks))
 
 
+def bodies(generator: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Return the planes of four drifting ellipsoids, (plane, row, column) float32, and their masks by body."""
+    planes, side = 24, 256
+    y, x = np.mgrid[:side, :side]
+    low, high = (0.15 + 0.3 * _uneven(generator, 5, side) for _ in range(2))
+    places = [(70, 70, 30, 11.5, 9), (180, 80, 25, 12, 6), (80, 180, 34, 11, 10), (185, 185, 22, 12.5, 7)]
+    volume = np.linspace(low, high, planes)
+    masks = np.zeros((len(places), *volume.shape), np.bool_)
+    for mask, lighter, (across, down, radius, middle, half) in zip(masks, (0.35, 0.3, -0.25, 0.4), places, strict=True):
+        for number in range(planes):
+            left = across + 1.2 * (number - middle)
+            along, beside = (x - left) / (1.2 * radius), (y - down) / radius
+            mask[number] = along**2 + beside**2 + ((number - middle) / half) ** 2 <= 1
+        volume[mask] += lighter
+    volume += 0.03 * generator.standard_normal(volume.shape)
+    return volume.clip(0, 1.1).astype(np.float32), masks
+
+
 def _beside(generator: np.random.Generator, taken: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return an object that is not on what is `taken`."""
     side = len(taken)

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from dicomnode.domain import Stack
-from dicomnode.errors import EngineLost, Reason, Refused, SettingsError
+from dicomnode.errors import EngineFailed, Reason, Refused, SettingsError
 from dicomnode.inference.benching import bench
 from dicomnode.inference.engines import Device, EngineIdentity, EngineName, EngineWish, Precision, open_engine
 from dicomnode.inference.importing import ImportTools, import_model
@@ -149,8 +149,10 @@ def test_bf16_is_offered_where_the_cpu_computes_in_it_alone(folder: Path) -> Non
 
 def test_a_result_says_which_weights_and_engine_made_it_and_why(imported: Path) -> None:
     identity = ModelWish(name="ours", folder=imported)().identity
-    assert identity.source == f"sha256:{find_model(imported, 'ours').lineage.weights_sha256}"
-    assert dict(identity.parameters).keys() == {"engine", "device", "precision", "chosen"}
+    weights = find_model(imported, "ours").lineage.weights_sha256
+    assert (identity.source, identity.version) == (weights, weights[:12])
+    assert dict(identity.parameters)["weights"] == f"sha256:{weights}"
+    assert dict(identity.parameters).keys() == {"weights", "engine", "device", "precision", "chosen"}
     exact = ModelWish(name="ours", folder=imported, reference=True)().identity
     assert dict(exact.parameters)["arithmetic"] == "reference"
 
@@ -219,6 +221,53 @@ def test_what_memory_is_too_short_for_is_done_in_halves_and_gives_the_same(folde
     expected = plain.decode(plain.encode(SQUARES[2:])[0], BOXES)
     assert np.allclose(logits, expected[0], atol=1e-4)
     assert np.allclose(quality, expected[1], atol=1e-4)
+    assert [short.size_of(one) for one in features] == [0, 0, 0]
+    assert short.size_of(short.encode(SQUARES[:1])[0]) == plain.size_of(plain.encode(SQUARES[:1])[0]) > 0
+
+
+@pytest.mark.parametrize(
+    ("on_gpu", "message", "kind", "said"),
+    [
+        (False, "shapes cannot be multiplied", Refused, "PyTorch: BAD_MODEL: it failed on the model: shapes"),
+        (False, "DefaultCPUAllocator: can't allocate memory", Refused, "PyTorch: LIMIT: there is not enough memory"),
+        (True, "CUDA error: unspecified launch failure", EngineFailed, "PyTorch: it failed on the model: CUDA error"),
+    ],
+)
+def test_what_pytorch_raises_names_it(
+    monkeypatch: pytest.MonkeyPatch, *, on_gpu: bool, message: str, kind: type[Exception], said: str
+) -> None:
+    torch = pytest.importorskip("torch")
+    from dicomnode.inference.networks.lite_medsam import LiteMedSam  # noqa: PLC0415 - needs torch
+    from dicomnode.inference.torch_runtime import TorchEngine  # noqa: PLC0415 - needs torch
+
+    class Fails(LiteMedSam):
+        def encode(self, images: Any) -> Any:  # noqa: ANN401, ARG002
+            raise RuntimeError(message)
+
+    identity = EngineIdentity(
+        engine=EngineName.TORCH, version="0", device=Device.CPU, precision=Precision.FP32, reason="a test"
+    )
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: on_gpu)
+    with pytest.raises(kind, match=said):
+        TorchEngine(Fails(), identity).encode(SQUARES[:1])
+
+
+@pytest.mark.parametrize("name", [EngineName.ONNX, EngineName.OPENVINO])
+def test_a_want_of_memory_is_told_as_that(folder: Path, name: EngineName) -> None:
+    if name is not EngineName.ONNX:
+        pytest.importorskip(name.value)
+    program = (
+        "import resource; from pathlib import Path; import numpy as np\n"
+        "from dicomnode.inference.engines import *\n"
+        f"wish = EngineWish(engine=EngineName({name.value!r}), precision=Precision.FP32)\n"
+        f"engine = open_engine(wish, Path({str(folder)!r}))\n"
+        "(features,) = engine.encode(np.zeros((1, 3, 256, 256), np.float32))\n"
+        "resource.setrlimit(resource.RLIMIT_DATA, (1 << 30, 1 << 30))\n"
+        "engine.decode(features, np.array([[1, 2, 200, 220]] * 60, np.float32))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
+    last = next(line for line in done.stderr.splitlines() if line.startswith("dicomnode.errors.Refused"))
+    assert ": LIMIT: there is not enough memory: " in last
 
 
 def test_what_a_gpu_has_no_memory_for_at_all_is_done_on_the_cpu(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -244,17 +293,9 @@ def test_a_network_that_no_gpu_takes_is_on_the_cpu_unless_a_gpu_is_wished() -> N
     network = TooLarge(1, 1)
     found = place(network, Device.CUDA, "PyTorch finds a GPU", Device.AUTO)
     assert found == (Device.CPU, "the GPU does not take the network")
-    with pytest.raises(EngineLost, match="the GPU does not take the network: cuda is full"):
+    with pytest.raises(EngineFailed, match="the GPU does not take the network: cuda is full"):
         place(network, Device.CUDA, "PyTorch finds a GPU", Device.CUDA)
     assert place(torch.nn.Linear(1, 1), Device.CPU, "as set", Device.CPU) == (Device.CPU, "as set")
-
-
-def test_an_engine_that_breaks_down_is_an_error_that_names_it(folder: Path) -> None:
-    torch = pytest.importorskip("torch")
-    engine = open_engine(EngineWish(engine=EngineName.TORCH, precision=Precision.FP32, device=Device.CPU), folder)
-    with pytest.raises(EngineLost, match=r"^engine 'torch' broke down on 'cpu': .*shape"):
-        engine.encode(SQUARES[:1, :, :250])
-    assert not torch.is_inference_mode_enabled()
 
 
 def _colours() -> Stack:

@@ -28,7 +28,6 @@ TENSORS, PARAMETERS, NUMBERS = 435, 9_791_300, 9_801_439
 
 PACKAGES = {EngineName.ONNX: "onnxruntime", EngineName.OPENVINO: "openvino", EngineName.TORCH: "torch"}
 ENGINES = list(PACKAGES)
-TORCH = EngineName.TORCH
 WEIGHTS = cache(lambda: random_weights(1))
 BOXES = np.array([[40, 50, 120, 130], [10.3, 100.8, 250, 199.2], [100, 100, 110, 108]], np.float32)
 PLACES = [(0, 0), (37, 201), (90, 80), (150, 150), (255, 255)]  # (row, column)
@@ -54,13 +53,10 @@ class Bench:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._open = cache(self._opened)
+        self.engine: Callable[..., Engine] = cache(self._opened)
         self.features: Callable[[EngineName, int], Any] = cache(self._encoded)
 
-    def engine(self, name: EngineName, precision: Precision = Precision.FP32) -> Engine:
-        return self._open(name, precision)
-
-    def _opened(self, name: EngineName, precision: Precision) -> Engine:
+    def _opened(self, name: EngineName, precision: Precision = Precision.FP32) -> Engine:
         pytest.importorskip(PACKAGES[name], reason=f"engine {name} is not installed")
         return open_engine(EngineWish(engine=name, device=Device.CPU, precision=precision), self._folder)
 
@@ -83,7 +79,7 @@ def network() -> Any:  # noqa: ANN401 - torch may be missing
 
 
 @pytest.fixture(scope="session")
-def real_logits(data_dir: Path, bench: Bench) -> Callable[[EngineName, Precision], NDArray[np.float32]]:
+def real_logits(data_dir: Path, bench: Bench) -> Callable[[EngineName], NDArray[np.float32]]:
     """Return a function that says what an engine makes of BOXES on a CT slice, (box, 256, 256) float32."""
     path = sorted((data_dir / "ibsi_sts/dicom/STS_005/CT/image").iterdir())[30]
     (images,) = plan(scan([path])[0]).stacks
@@ -91,10 +87,9 @@ def real_logits(data_dir: Path, bench: Bench) -> Callable[[EngineName, Precision
     grey = ((plane.shown() + 160) / 400).clip(0, 1)  # the window 40/400
     square = np.pad(grey, [(0, 256 - size) for size in grey.shape]).astype(np.float32)
 
-    def logits(name: EngineName, precision: Precision) -> NDArray[np.float32]:
-        engine = bench.engine(name, precision)
-        (features,) = engine.encode(np.repeat(square[np.newaxis, np.newaxis], 3, axis=1))
-        return engine.decode(features, BOXES)[0]
+    def logits(name: EngineName) -> NDArray[np.float32]:
+        (features,) = bench.engine(name).encode(np.repeat(square[np.newaxis, np.newaxis], 3, axis=1))
+        return bench.engine(name).decode(features, BOXES)[0]
 
     return cache(logits)
 
@@ -189,7 +184,13 @@ def test_boxes_together_give_what_each_gives_alone(bench: Bench, name: EngineNam
 
 @pytest.mark.parametrize(
     ("name", "seeds"),
-    [(name, seeds) for name in ENGINES for seeds in [(2,), (2, 1), (1, 2, 2, 1)] if (name, seeds) != (TORCH, (2,))],
+    [
+        (EngineName.ONNX, (2,)),
+        (EngineName.ONNX, (2, 1)),
+        (EngineName.ONNX, (1, 2, 2, 1)),
+        (EngineName.OPENVINO, (2, 1)),
+        (EngineName.TORCH, (2, 1)),  # four take it ten seconds on a CPU, where it is given one at a time
+    ],
 )
 def test_images_together_give_what_torch_gives_for_each(bench: Bench, name: EngineName, seeds: tuple[int, ...]) -> None:
     engine, torch = bench.engine(name), bench.engine(EngineName.TORCH)
@@ -199,26 +200,21 @@ def test_images_together_give_what_torch_gives_for_each(bench: Bench, name: Engi
             assert_close(found, of_torch, 1e-4)
 
 
+@pytest.mark.parametrize("name", [EngineName.OPENVINO, EngineName.TORCH])
+def test_half_as_many_bits_change_little(bench: Bench, name: EngineName) -> None:
+    exact = bench.engine(name).decode(bench.features(name, 1), BOXES)[0]
+    engine = bench.engine(name, Precision.BF16)
+    (features,) = engine.encode(images_of([1]))
+    found = engine.decode(features, BOXES)[0]
+    assert np.sqrt(np.mean((found - exact) ** 2)) < 0.03 * exact.std()
+
+
 @pytest.mark.data
 @pytest.mark.parametrize(("name", "other"), list(combinations(ENGINES, 2)))
 def test_engines_agree_on_a_real_slice(
-    real_logits: Callable[[EngineName, Precision], NDArray[np.float32]], name: EngineName, other: EngineName
+    real_logits: Callable[[EngineName], NDArray[np.float32]], name: EngineName, other: EngineName
 ) -> None:
-    found, expected = (real_logits(one, Precision.FP32) for one in (name, other))
+    found, expected = real_logits(name), real_logits(other)
     assert_close(found, expected, 1e-3)
     for one, another in zip(found, expected, strict=True):
         assert dice(one > 0, another > 0) >= 0.999
-
-
-@pytest.mark.data
-def test_bf16_is_near_fp32_on_a_real_slice(
-    real_logits: Callable[[EngineName, Precision], NDArray[np.float32]],
-) -> None:
-    ov = pytest.importorskip("openvino", reason="OpenVINO is not installed")
-    if "BF16" not in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-        pytest.skip("this CPU does not compute in bf16")
-    found, expected = (real_logits(EngineName.OPENVINO, one) for one in (Precision.BF16, Precision.FP32))
-    assert not np.array_equal(found, expected)
-    # weights drawn at random make masks that are all edge; what a trained network makes, `make bench` compares
-    for one, another in zip(found, expected, strict=True):
-        assert dice(one > 0, another > 0) >= 0.98

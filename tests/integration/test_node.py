@@ -248,7 +248,8 @@ def test_a_job_that_ends_its_process_fails_at_last_and_the_node_goes_on(site: Si
         site.send(node, *ct_series(planes=7)[5:])
         site.wait_for_study(StudyState.DISPATCHED, generation=2)
     job = site.jobs()[0]
-    assert (job.attempts, job.reason) == (3, "the job ended the process that ran it (attempt 3 of 3)")
+    ended = "the job ended the process that ran it, with the model 'fills the box' (attempt 3 of 3)"
+    assert (job.attempts, job.reason) == (3, ended)
 
 
 def test_without_a_destination_the_objects_stay_in_the_outbox(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

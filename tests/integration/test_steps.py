@@ -7,7 +7,7 @@ import pytest
 
 from dicomnode.dispatching import Orders, start_studies
 from dicomnode.domain import JobOptions, JobState, ObjectKind, Outcome, StudyState, Uid, WrittenObject
-from dicomnode.errors import Unavailable
+from dicomnode.errors import ModelLost, Unavailable
 from dicomnode.network.part10 import StoreRequest
 from dicomnode.queue.engine import Engine
 from dicomnode.queue.steps import do_next_job
@@ -100,6 +100,14 @@ def test_a_bug_fails_the_job_and_is_told(desk: Desk) -> None:
 def test_a_job_that_is_broken_off_was_not_tried(desk: Desk) -> None:
     start_studies(desk, ORDERS)
     assert do_next_job(desk, lambda _job: None)
+    assert [(job.state, job.attempts) for job in jobs.all_jobs(desk.database)] == [(JobState.READY, 0)]
+
+
+@pytest.mark.usefixtures("study")
+def test_a_job_waits_where_the_model_is_not_there_any_more(desk: Desk) -> None:
+    start_studies(desk, ORDERS)
+    with pytest.raises(ModelLost):
+        do_next_job(desk, lambda _job: ModelLost("weights.safetensors cannot be read"))
     assert [(job.state, job.attempts) for job in jobs.all_jobs(desk.database)] == [(JobState.READY, 0)]
 
 

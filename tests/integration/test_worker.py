@@ -1,10 +1,11 @@
+import logging
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Timer
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from dicomnode.dicom.instances import describe
 from dicomnode.domain import Job, JobOptions, Outcome
-from dicomnode.errors import EngineLost, Reason, Refused, Unavailable
+from dicomnode.errors import EngineFailed, ModelLost, Reason, Refused, Unavailable
 from dicomnode.inference.loading import ModelWish
 from dicomnode.planning import job_of, plan
 from dicomnode.worker import LoadRuntime, Worker, WorkerLimits
@@ -37,6 +38,34 @@ class EndsTheProcessOnce(FillsTheBox):
             self.flag.touch()
             os.kill(os.getpid(), signal.SIGKILL)
         return FillsTheBox.encode(self, images, spacing)
+
+
+@dataclass(frozen=True, slots=True)
+class IsLost(EndsTheProcessOnce):
+    """A model that ends its process, and is not there any more when it is to be loaded again."""
+
+    def __call__(self) -> "IsLost":
+        if self.flag.exists():
+            raise Refused(Reason.BAD_MODEL, "model 'ours'", "weights.safetensors cannot be read")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class BreaksItsEngine(FillsTheBox):
+    """A model whose engine works in no process in which it broke before, and warns of it."""
+
+    broken: list[int] = field(default_factory=list, compare=False)
+
+    def __call__(self) -> "BreaksItsEngine":
+        return self
+
+    def encode(self, images: Sequence[NDArray[np.float32]], spacing: tuple[float, float]) -> list[Size]:  # noqa: ARG002
+        """Break, and tell in which process and how often."""
+        self.broken.append(1)
+        told = {"action": "engine_broke"}
+        logging.getLogger("dicomnode.test").warning("broken %d times", len(self.broken), extra=told)
+        logging.getLogger("other").error("of a patient")
+        raise EngineFailed(f"{os.getpid()}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,24 +104,6 @@ class HasABug(FillsTheBox):
         raise ZeroDivisionError("a bug")
 
 
-@dataclass(frozen=True, slots=True)
-class LosesItsEngine(FillsTheBox):
-    """A model whose engine breaks down in the first process that runs it, and in it for good."""
-
-    flag: Path = Path()
-
-    def __call__(self) -> "LosesItsEngine":
-        return self
-
-    def encode(self, images: Sequence[NDArray[np.float32]], spacing: tuple[float, float]) -> list[Size]:
-        """Break down in the first process."""
-        if not self.flag.exists():
-            self.flag.write_text(str(os.getpid()))
-        if self.flag.read_text() == str(os.getpid()):
-            raise EngineLost("engine 'torch' broke down")
-        return FillsTheBox.encode(self, images, spacing)
-
-
 def end_the_process() -> FillsTheBox:
     """End the process instead of loading a model."""
     os.kill(os.getpid(), signal.SIGKILL)
@@ -118,17 +129,6 @@ def worker(request: pytest.FixtureRequest) -> Iterator[Worker]:
 @pytest.mark.parametrize("worker", [FillsTheBox], indirect=True)
 def test_the_model_says_who_it_is(worker: Worker) -> None:
     assert worker.identity() == FillsTheBox().identity
-
-
-def test_an_engine_that_broke_down_is_told_and_the_next_job_has_a_new_one(job: Job, tmp_path: Path) -> None:
-    worker = Worker(LosesItsEngine(flag=tmp_path / "flag"), WorkerLimits(deadline=60))
-    try:
-        lost = worker.run(job)
-        assert isinstance(lost, EngineLost)
-        assert str(lost) == "engine 'torch' broke down"
-        assert isinstance(worker.run(job), Outcome)
-    finally:
-        worker.stop()
 
 
 @pytest.mark.parametrize("worker", [ModelWish(name="none", folder=Path("/nowhere"))], indirect=True)
@@ -157,6 +157,41 @@ def test_a_job_that_ends_the_process_is_an_error_of_the_job(worker: Worker, job:
     found = worker.run(job)
     assert isinstance(found, Unavailable)
     assert str(found) == "the job ended the process that ran it"
+
+
+def test_a_crash_names_the_model_and_its_engine(job: Job, tmp_path: Path) -> None:
+    chosen = (("weights", "sha256:1"), ("engine", "onnx 1"), ("device", "cpu"), ("precision", "fp32"), ("chosen", "-"))
+    model = replace(FillsTheBox().identity, name="ours", parameters=chosen)
+    worker = Worker(IsLost(identity=model, flag=tmp_path / "crashed"))
+    worker.identity()
+    crash, lost = worker.run(job), worker.run(job)
+    assert str(crash) == "the job ended the process that ran it, with the model 'ours' on onnx 1, cpu, fp32"
+    assert isinstance(lost, ModelLost)
+    assert str(lost) == "model 'ours': BAD_MODEL: weights.safetensors cannot be read"
+    worker.stop()
+
+
+def test_an_engine_that_failed_is_started_anew_and_its_warnings_are_logged(
+    job: Job, caplog: pytest.LogCaptureFixture
+) -> None:
+    worker = Worker(BreaksItsEngine())
+    first, second = worker.run(job), worker.run(job)
+    assert isinstance(first, EngineFailed)
+    assert isinstance(second, EngineFailed)
+    assert str(first) != str(second)
+    worker.stop()
+    deadline = time.monotonic() + 5
+    while len(caplog.records) < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    told = [(one.name, one.action, one.getMessage()) for one in caplog.records]  # type: ignore[attr-defined]
+    assert told == [("dicomnode.test", "engine_broke", "broken 1 times")] * 2
+
+
+def test_a_model_that_is_not_ready_in_time_is_unavailable() -> None:
+    worker = Worker(FillsTheBox, WorkerLimits(deadline=0.01))
+    with pytest.raises(Unavailable, match=r"the model was not ready within 0\.01 s"):
+        worker.identity()
+    worker.stop()
 
 
 def test_after_a_crash_the_next_job_runs_in_a_new_process(job: Job, tmp_path: Path) -> None:

@@ -3,14 +3,16 @@
 import io
 import json
 import logging
+import pickle
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import pytest
 
 from dicomnode.errors import Reason, Refused
-from dicomnode.logs import LogFormat, LogLevel, configure, silence
+from dicomnode.logs import LogFormat, LogLevel, configure, hand_over, take_over
 
 OURS = logging.getLogger("dicomnode.listener")
 FOREIGN = logging.getLogger("pynetdicom.acse")
@@ -129,9 +131,27 @@ def test_a_thread_that_dies_is_an_event_without_its_exceptions_message(stream: i
 
 
 @pytest.mark.filterwarnings("always")
-def test_a_silent_process_writes_nothing(capfd: pytest.CaptureFixture[str]) -> None:
-    silence()
-    OURS.error("an error")
+def test_a_child_process_writes_nothing_and_hands_over_what_is_ours(
+    capfd: pytest.CaptureFixture[str], stream: io.StringIO
+) -> None:
+    sent: list[Mapping[str, object]] = []
+    hand_over(sent.append)
+    OURS.info("nothing to speak of")
+    OURS.error("%d of %s", 3, Path("four"), extra={"action": "failed", "planes": 7})
     FOREIGN.error("DOE^JANE")
     warnings.warn("DOE^JANE", stacklevel=1)
     assert capfd.readouterr() == ("", "")
+    configure(LogLevel.INFO, LogFormat.TEXT, stream)
+    for one in sent:
+        take_over(pickle.loads(pickle.dumps(one)))  # noqa: S301 - as between processes
+    (line,) = stream.getvalue().splitlines()
+    assert line.endswith("ERROR failed 3 of four planes=7")
+
+
+def test_what_a_child_process_sends_is_as_serious_as_the_settings_ask_for(stream: io.StringIO) -> None:
+    sent: list[Mapping[str, object]] = []
+    hand_over(sent.append)
+    OURS.warning("a warning", extra={"action": "odd"})
+    configure(LogLevel.ERROR, LogFormat.TEXT, stream)
+    take_over(sent[0])
+    assert stream.getvalue() == ""

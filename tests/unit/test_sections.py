@@ -30,6 +30,12 @@ def test_a_section_shows_one_row_or_column_of_every_plane() -> None:
         assert (image == same).all()
 
 
+def test_a_section_has_the_shape_of_its_image() -> None:
+    volume = numbered()
+    for section in (Section(Through.PLANE, 2), Section(Through.ROW, 3), Section(Through.COLUMN, 9)):
+        assert Images(stack_showing(volume), AsShown(), [section]).image(section).shape == section.shape_in(SHAPE)
+
+
 def test_sections_of_colours_keep_them() -> None:
     colours = np.arange(3 * 8 * 10 * 3, dtype=np.uint8).reshape(3, 8, 10, 3)
     stack = stack_at(0, 1, 2)

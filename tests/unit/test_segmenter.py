@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from dicomnode.domain import Box, PlaneKey, Prompt, Stack, Uid
 from dicomnode.errors import Reason
 from dicomnode.inference.runtime import AsShown, Decoded
-from dicomnode.inference.segmenter import nothing_found, summarise
+from dicomnode.inference.segmenter import boxes_at_once, nothing_found, summarise
 from tests.fakes import FillsTheBox, Size
 from tests.values import mask, masks_of, plane, prompt, stack_at
 
@@ -57,6 +57,21 @@ def test_each_prompted_plane_is_encoded_once_and_its_boxes_are_one_batch() -> No
         {2: 80},
         {2: 2},
     ]
+
+
+def test_many_boxes_of_a_plane_are_decoded_in_parts_that_memory_is_enough_for() -> None:
+    stack, model = stack_at(0, 1), Counts()
+    prompts = [on(stack, {1: CORNER if number == 20 else WHOLE}) for number in range(40)]
+    masks = masks_of(stack, prompts, model)
+    assert [len(boxes) for boxes in model.decoded] == [16, 16, 8]
+    assert [one.voxels for one in masks] == [2 if number == 20 else 80 for number in range(40)]
+
+
+@pytest.mark.parametrize(
+    ("shape", "count"), [((512, 512), 16), ((2048, 2048), 16), ((3024, 4032), 5), ((9000, 9000), 1)]
+)
+def test_fewer_boxes_are_decoded_together_on_larger_images(shape: tuple[int, int], count: int) -> None:
+    assert boxes_at_once(shape) == count
 
 
 def test_progress_counts_the_prompted_planes() -> None:

@@ -92,6 +92,17 @@ def test_an_object_is_followed_beyond_its_first_and_last_plane_as_far_as_asked(
     assert found.parameters == (() if not reach else (("propagate", "auto" if reach == FOLLOW else str(reach)),))
 
 
+@pytest.mark.parametrize("strategy", [Strategy.PROPAGATE, Strategy.STATIC, Strategy.TRIPLANAR_VOTE])
+def test_where_a_strategy_follows_nothing_beyond_drawn_planes_a_note_says_so(strategy: Strategy) -> None:
+    stack = stack_at(*range(9))
+    drawn = on(stack, {4: LEFT, 6: RIGHT})
+    (note,) = course(stack, drawn, strategy=strategy, propagate=FOLLOW).notes
+    assert note == f"followed nowhere beyond the drawn planes: propagate auto is for per-plane, and this is {strategy}"
+    assert course(stack, drawn, strategy=strategy).notes == ()
+    assert course(stack, drawn, propagate=2).notes == ()
+    assert course(stack, solid(stack, 1, 6, LEFT), strategy=strategy, propagate=2).notes == ()
+
+
 def test_a_vote_needs_sections_through_rows_and_columns_of_the_box() -> None:
     stack = stack_at(*range(9))
     found = course(stack, solid(stack, 2, 5, LEFT), strategy=Strategy.TRIPLANAR_VOTE)
