@@ -141,6 +141,7 @@ def summarise(masks: Sequence[Mask], stack: Stack) -> tuple[Segment, ...]:
                 volume_ml=None if depths is None else _volume_ml(mask, stack, depths),
                 planes=filled,
                 quality=_quality(mask),
+                parameters=mask.parameters,
             )
         )
     return tuple(segments)
