@@ -16,6 +16,9 @@ from dicomnode.inference.engines import Device, EngineIdentity, EngineName, Engi
 from dicomnode.inference.onnx_pairs import Port, Signature
 
 _ONLY_FATAL = 4  # of ONNX Runtime's levels of severity: errors are raised, and would be written to stderr as well
+# Encoder and decoder take turns, each with threads of its own: those of one that wait busily would slow down the other.
+# Work is cut into finer parts than by itself, as other processes may hold up a thread.
+_THREADS = {"session.intra_op.allow_spinning": "0", "session.dynamic_block_base": "4"}
 _FAILURES = (
     failures.EPFail,
     failures.EngineError,
@@ -94,6 +97,8 @@ def _session(graph: Path) -> ort.InferenceSession:
     options.intra_op_num_threads = usable_cpus()
     options.log_severity_level = _ONLY_FATAL
     options.use_deterministic_compute = True
+    for key, value in _THREADS.items():
+        options.add_session_config_entry(key, value)
     with _refusing(str(graph), "ONNX Runtime cannot load it"):
         return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"], enable_fallback=0)
 

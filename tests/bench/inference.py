@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from dicomnode.domain import Box, JobOptions, Mask, Prompt, Stack, Strategy
 from dicomnode.errors import SettingsError
 from dicomnode.inference.benching import Timing, Timings, bench, wishes
-from dicomnode.inference.engines import Device, EngineName, EngineWish, Precision, open_engine
+from dicomnode.inference.engines import EngineName, EngineWish, Precision, open_engine
 from dicomnode.inference.feature_cache import FeatureCache
 from dicomnode.inference.importing import ImportTools, import_model
 from dicomnode.inference.library import ImportedModel
@@ -28,16 +27,24 @@ from dicomnode.inference.quantizing import make_int8, quantize_model
 from dicomnode.inference.safetensors_file import write_weights
 from dicomnode.inference.segmenter import segment
 from tests.bench.memory import print_memory
+from tests.bench.published import (
+    OBJECT_PLANES,
+    OBJECTS,
+    SIDE,
+    STUDY_PLANES,
+    TORCH,
+    Study,
+    drifting_study,
+    segment_apart,
+)
 from tests.bench.scenes import Scene, bodies, drawn
 from tests.values import prompt, solid, stack_of
 from tests.weights import GRAPHS, lite_medsam_layout, random_weights
 
 ROUNDS = 5
 ENCODE_OPERATIONS = 75.5e9  # multiplications and additions of one encode, as PyTorch counts them
-STUDY_PLANES, OBJECTS, OBJECT_PLANES, SIDE = 40, 6, 30, 512
 CALIBRATION = 32  # planes
 SCENES = 8
-TORCH = EngineWish(engine=EngineName.TORCH, device=Device.CPU, precision=Precision.FP32)
 FAST = (
     EngineWish(engine=EngineName.ONNX),
     EngineWish(engine=EngineName.OPENVINO, precision=Precision.BF16),
@@ -106,23 +113,13 @@ def _is_eager(one: Timing) -> bool:
 # --- a study --------------------------------------------------------------------------------------------------------
 
 
-class Study(NamedTuple):
-    """A stack and the boxes of the objects on it, (object, plane, 4), from plane `first` on."""
-
-    stack: Stack
-    boxes: NDArray[np.float32]
-    first: int
-
-
 def _print_study(model: ImportedModel, *, compare: bool) -> None:
     """Print how long a study takes on each engine, and by the published algorithm, which encodes for each object."""
     if find_spec("torch") is None:
         sys.stdout.write("\nno study: it is compared with torch, which is not installed\n")
         return
-    study = _study()
-    started = time.perf_counter()
-    expected = _by_object(study, _runtime(model, TORCH))
-    published = time.perf_counter() - started
+    study = drifting_study()
+    published, expected = segment_apart(model.folder)
     sys.stdout.write(
         f"\n{STUDY_PLANES} planes of {SIDE} x {SIDE}, {OBJECTS} objects on {OBJECT_PLANES} of them\n\n"
         f"{'an encode for each object, torch':<34}{published:8.1f} s\n"
@@ -134,39 +131,13 @@ def _print_study(model: ImportedModel, *, compare: bool) -> None:
             sys.stdout.write(f"left out: {error}\n")
             continue
         seconds, masks = min((_timed(study, runtime) for _ in range(2)), key=lambda one: one[0])
-        overlaps = [_dice(mask.planes, planes) for mask, planes in zip(masks, expected, strict=True)]
+        overlaps = [
+            _dice(mask.planes, dict(enumerate(one, study.first))) for mask, one in zip(masks, expected, strict=True)
+        ]
         same = f"   the same masks to Dice {min(overlaps):.4f} at the least" if compare else ""
-        name = f"{runtime.identity.parameters[0][1]} {wish.precision}"
+        chosen = dict(runtime.identity.parameters)
+        name = f"{chosen['engine']} {chosen['precision']}"
         sys.stdout.write(f"{name:<34}{seconds:8.1f} s   {published / seconds:6.1f} x faster{same}\n")
-
-
-def _study() -> Study:
-    """Return a stack of a scene that drifts from plane to plane, and its objects' boxes."""
-    generator = np.random.default_rng(1)
-    scene = drawn(generator, OBJECTS, SIDE)
-    first = (STUDY_PLANES - OBJECT_PLANES) // 2
-    shifts = [number // 3 for number in range(STUDY_PLANES)]
-    noise = (generator.normal(0, 8, scene.image.shape) for _ in shifts)
-    planes = [
-        np.roll(400 * scene.image - 160 + one, shift, axis=1).astype(np.int16)  # what the window 40/400 shows
-        for shift, one in zip(shifts, noise, strict=True)
-    ]
-    drifted = [scene.boxes + np.array([shift, 0, shift, 0], np.float32) for shift in shifts]
-    boxes = np.stack(drifted, axis=1).clip(0, SIDE - 1)
-    return Study(stack_of(*planes, slope=1.0, intercept=0.0), boxes[:, first : first + OBJECT_PLANES], first)
-
-
-def _by_object(study: Study, runtime: LiteMedSamRuntime) -> list[dict[int, NDArray[np.bool_]]]:
-    """Return the masks, encoding each plane anew for each object, as the reference implementation does."""
-    look = runtime.look(study.stack, "auto", reference=False)
-    found: list[dict[int, NDArray[np.bool_]]] = []
-    for boxes in study.boxes:
-        masks = {}
-        for index, box in enumerate(boxes, study.first):
-            (features,) = runtime.encode([look.image(study.stack.planes[index])], (1.0, 1.0))
-            masks[index] = runtime.decode(features, box[np.newaxis].astype(np.float64)).logits[0] > 0
-        found.append(masks)
-    return found
 
 
 def _timed(study: Study, runtime: LiteMedSamRuntime) -> tuple[float, tuple[Mask, ...]]:

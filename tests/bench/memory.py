@@ -27,7 +27,7 @@ def print_memory(model: ImportedModel, folder: Path) -> None:
         f'[node]\ndata_dir = "{folder}/data"\n[model]\nname = "{model.name}"\nfolder = "{model.folder.parent}"\n'
     )
     series = images[0].SeriesInstanceUID
-    boxes = [f"--box={series}@1-{PLANES}:{','.join(f'{number:.1f}' for number in box)}" for box in scene.boxes]
+    boxes = [f"--box={series}@0-{PLANES - 1}:{','.join(f'{number:.1f}' for number in box)}" for box in scene.boxes]
     command: list[str | Path] = [
         Path(sys.executable).with_name("dicomnode"),
         "segment",
@@ -45,7 +45,7 @@ def print_memory(model: ImportedModel, folder: Path) -> None:
 
 def _peak(command: list[str | Path]) -> int:
     """Return the most bytes that the processes of `command` had, the most of each added up."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command)
     most: dict[int, int] = {}
     while process.poll() is None:
         for number in (process.pid, *_children(process.pid)):
