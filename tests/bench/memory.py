@@ -20,7 +20,7 @@ def print_memory(model: ImportedModel, folder: Path) -> None:
     images = ct_series(planes=PLANES, shape=(SIDE, SIDE))
     scene = drawn(np.random.default_rng(2), PROMPTS, SIDE)
     for number, ds in enumerate(images):
-        set_pixels(ds, np.roll(1024 + 400 * scene.image - 160, number // 3, axis=1).astype(np.int16))
+        set_pixels(ds, np.roll(1024 + 400 * scene.image - 160, number, axis=1).astype(np.int16))
     save(images, folder / "series")
     settings = folder / "dicomnode.toml"
     settings.write_text(
