@@ -79,6 +79,7 @@ def _write(
                 _restore_texts(seg, headers)
                 _set_thicknesses(seg, headers)
                 refer(seg, headers)
+                _give_lengths(seg)
                 _name(seg, draft_uid)
                 # headers are copied too, and may change under the same source UIDs: other bytes, another UID
                 seg_uid = uid_of("SEG", hashlib.sha256(_encoded(seg)).hexdigest())
@@ -236,6 +237,17 @@ def _set_thicknesses(seg: Segmentation, headers: Sequence[SourceHeader]) -> None
         own = deepcopy(measures)
         own.SliceThickness = thickness
         frame.PixelMeasuresSequence = [own]
+
+
+def _give_lengths(ds: Dataset) -> None:
+    """Let sequences and items in `ds` be written with their lengths, whichever way their source did (PS3.5 7.5.2)."""
+    ds.is_undefined_length_sequence_item = False
+    for tag in [one.tag for one in ds.values() if one.VR in {"SQ", None}]:  # None is not known yet
+        element = ds[tag]
+        if element.VR == "SQ":
+            element.is_undefined_length = False
+            for item in element.value:
+                _give_lengths(item)
 
 
 def _encoded(seg: Segmentation) -> bytes:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydicom import DataElement, Dataset, dcmread
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from dicomnode.dicom.check import check
 from dicomnode.dicom.segmentation import write_objects
@@ -77,6 +78,29 @@ def test_two_builds_are_the_same_bytes_whatever_the_order_of_the_files(tmp_path:
     reversed_numbers = outcome_of(images, drawn, tmp_path / "a").objects
     other_names = outcome_of([], drawn, tmp_path / "b").objects
     assert first[0].content == reversed_numbers[0].content == other_names[0].content
+
+
+def test_the_bytes_do_not_depend_on_how_a_sender_encoded_the_sources(tmp_path: Path) -> None:
+    images = ct_series()
+    drawn = rtstruct(images, {"A": [square(5, 5, 9, 9, 5.0)]})
+    for image in images:
+        kind, system = Dataset(), Dataset()
+        system.CodeValue, system.CodingSchemeDesignator, system.CodeMeaning = "113100", "DCM", "Basic"
+        kind.CodeValue, kind.CodingSchemeDesignator, kind.CodeMeaning = "1", "99X", "outer"
+        kind.EquivalentCodeSequence = [system]
+        image.DeidentificationMethodCodeSequence = [kind]
+    found = []
+    for syntax in (ExplicitVRLittleEndian, ImplicitVRLittleEndian):
+        for endless in (False, True):  # sequences and items that end with a delimiter, PS3.5 7.5.2
+            for image in images:
+                outer = image["DeidentificationMethodCodeSequence"]
+                for element in (outer, outer[0]["EquivalentCodeSequence"]):
+                    element.is_undefined_length = endless
+                    element[0].is_undefined_length_sequence_item = endless
+            folder = tmp_path / f"{syntax.name}{endless}"
+            save([*images, drawn], folder, syntax=syntax)
+            found.append(outcome_of([], drawn, folder).objects[0].content)
+    assert len(set(found)) == 1
 
 
 def test_other_boxes_masks_weights_parameters_or_annotations_are_another_uid(tmp_path: Path) -> None:
