@@ -9,10 +9,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dicomnode.inference.importing import ImportTools, import_model
 from dicomnode.inference.layouts import DECODER_NAME, ENCODER_NAME, LAYOUT_NAME, WEIGHTS_NAME, Layout, read_layout
+from dicomnode.inference.probing import Probed
 from dicomnode.inference.safetensors_file import write_weights
 from dicomnode.shared import shared_file
 
+FINITE = Probed(engine="none", finite=True, lowest=-1.0, highest=1.0, torch_difference=None)
 GRAPHS = shared_file("models/lite-medsam")
 Tensor = NDArray[np.float32] | NDArray[np.int64]
 
@@ -36,6 +39,14 @@ def model_folder(folder: Path, weights: Mapping[str, Tensor] | None = None) -> P
         shutil.copyfile(GRAPHS / name, folder / name)
     write_weights(folder / WEIGHTS_NAME, lite_medsam_layout(), weights or random_weights(1))
     return folder
+
+
+def imported_model(folder: Path) -> Path:
+    """Import random weights as the model ours, without trying it; return the folder of models, in `folder`."""
+    source = model_folder(folder) / WEIGHTS_NAME
+    tools = ImportTools(models=folder / "models", catalog={}, probe=lambda _: FINITE, shipped=GRAPHS)
+    import_model([source], "ours", tools)
+    return tools.models
 
 
 def _drawn(generator: np.random.Generator, name: str, shape: tuple[int, ...]) -> Tensor:

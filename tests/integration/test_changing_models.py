@@ -24,12 +24,10 @@ from dicomnode.inference.library import (
     models_in,
     remove_model,
 )
-from dicomnode.inference.probing import Probed
 from dicomnode.inference.quantizing import quantize_model
 from tests.checkpoints import SMALL, random_weights, shipped, torch_zip
 from tests.disks import room_for
-
-FINITE = Probed(engine="none", finite=True, lowest=-1.0, highest=1.0, torch_difference=None)
+from tests.weights import FINITE
 
 
 @pytest.fixture

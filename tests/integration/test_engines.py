@@ -13,15 +13,13 @@ from dicomnode.domain import Stack
 from dicomnode.errors import EngineFailed, Reason, Refused, SettingsError
 from dicomnode.inference.benching import bench
 from dicomnode.inference.engines import Device, EngineIdentity, EngineName, EngineWish, Precision, open_engine
-from dicomnode.inference.importing import ImportTools, import_model
 from dicomnode.inference.layouts import INT8_FILES
 from dicomnode.inference.library import find_model
 from dicomnode.inference.lite_medsam import LiteMedSamRuntime
 from dicomnode.inference.loading import ModelWish
-from dicomnode.inference.probing import Probed
 from dicomnode.inference.quantizing import quantize_model
 from tests.values import stack_of
-from tests.weights import GRAPHS, lite_medsam_layout, model_folder, random_weights
+from tests.weights import GRAPHS, imported_model, lite_medsam_layout, model_folder, random_weights
 
 BOXES = np.array([(10, 20, 100, 120), (30, 5, 200, 220), (100, 100, 130, 120)], np.float32)
 SQUARES = np.random.default_rng(0).random((3, 3, 256, 256), np.float32)
@@ -87,17 +85,10 @@ def test_a_damaged_graph_is_an_error_that_names_it(name: EngineName, tmp_path: P
     assert refused.value.reason is Reason.BAD_MODEL
 
 
-def _probe(_folder: Path) -> Probed:
-    return Probed(engine="none", finite=True, lowest=0.0, highest=1.0, torch_difference=None)
-
-
 @pytest.fixture
 def imported(tmp_path: Path) -> Path:
     """Return the folder of models, with a model called ours in it."""
-    source = model_folder(tmp_path) / "weights.safetensors"
-    tools = ImportTools(models=tmp_path / "models", catalog={}, probe=_probe, shipped=GRAPHS)
-    import_model([source], "ours", tools)
-    return tools.models
+    return imported_model(tmp_path)
 
 
 def test_a_weights_file_that_is_missing_or_has_changed_is_named_when_the_model_is_loaded(imported: Path) -> None:

@@ -28,8 +28,8 @@ from dicomnode.inference.library import (
 from dicomnode.inference.lineage import LINEAGE_NAME, lineage_text, read_lineage
 from dicomnode.inference.probing import Probed
 from tests.checkpoints import SMALL, random_weights, shipped, torch_zip
+from tests.weights import FINITE
 
-FINITE = Probed(engine="none", finite=True, lowest=-1.0, highest=1.0, torch_difference=None)
 WEIGHTS = random_weights(SMALL)
 ENTRY = CatalogEntry(description="small", origin="a test", licence="CC0-1.0", weights="small.pth", card="README.md")
 

@@ -11,10 +11,8 @@ from dicomnode.inference.engines import EngineName, EngineWish, open_engine
 from dicomnode.inference.importing import ImportTools, import_model
 from dicomnode.inference.library import changes
 from dicomnode.inference.onnx_pairs import signature_of
-from dicomnode.inference.probing import Probed, probe_model
-from tests.weights import GRAPHS, model_folder
-
-FINITE = Probed(engine="none", finite=True, lowest=-1.0, highest=1.0, torch_difference=None)
+from dicomnode.inference.probing import probe_model
+from tests.weights import FINITE, GRAPHS, model_folder
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,7 @@ from pathlib import Path
 import pytest
 from pydicom import Dataset, dcmread
 
-from dicomnode.inference.importing import ImportTools, import_model
 from dicomnode.inference.library import find_model
-from dicomnode.inference.probing import Probed
 from dicomnode.network.sender import Peer, send_all
 from dicomnode.node import Node
 from dicomnode.settings import Destination, Listener, Readiness, Settings
@@ -16,22 +14,15 @@ from dicomnode.settings import Node as NodeTable
 from dicomnode.settings.tables import Model
 from tests.builders import ct_series, rtstruct, save, square
 from tests.fakes import Loopback
-from tests.weights import GRAPHS, model_folder
+from tests.weights import imported_model
 
 LONGEST = {"LO": 64, "LT": 10240}  # characters (PS3.5 6.2)
-
-
-def _probe(_folder: Path) -> Probed:
-    return Probed(engine="none", finite=True, lowest=0.0, highest=1.0, torch_difference=None)
 
 
 @pytest.fixture
 def models(tmp_path: Path) -> Path:
     """Return the folder of models, with a model called ours in it."""
-    source = model_folder(tmp_path) / "weights.safetensors"
-    tools = ImportTools(models=tmp_path / "models", catalog={}, probe=_probe, shipped=GRAPHS)
-    import_model([source], "ours", tools)
-    return tools.models
+    return imported_model(tmp_path)
 
 
 @pytest.fixture
