@@ -14,8 +14,8 @@ from dicomnode import logs
 from dicomnode.dicom.phantom import Phantom, write_phantom
 from dicomnode.dicom.pixels.decoders import Decoders
 from dicomnode.dicom.preview import draw
+from dicomnode.dicom.results.seg_reading import read_frames
 from dicomnode.dicom.scan import scan
-from dicomnode.dicom.seg_reading import read_frames
 from dicomnode.dicom.stack import read_stack
 from dicomnode.domain import Job, JobOptions
 from dicomnode.inference.runtime import load_built_in

@@ -4,12 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from dicomnode.dicom.check import check
 from dicomnode.dicom.naming import tables_of
 from dicomnode.dicom.notes import notes_of
 from dicomnode.dicom.pixels.decoders import Decoders
 from dicomnode.dicom.prompts.read import Asked, Means, read_prompts
-from dicomnode.dicom.segmentation import write_objects
+from dicomnode.dicom.results.check import check
+from dicomnode.dicom.results.findings import findings_of
+from dicomnode.dicom.results.objects import write_objects
 from dicomnode.dicom.stack import read_stack
 from dicomnode.domain import Job, Outcome, Prompts, Stack
 from dicomnode.inference.feature_cache import FeatureCache
@@ -71,9 +72,10 @@ def run(job: Job, tools: Tools) -> Outcome:
         progress=lambda done, total: tools.progress(Step.SEGMENT, done, total),
     )
     tools.progress(Step.WRITE, 0, 1)
-    objects = write_objects(masks, stack, job.annotation, tools.runtime.identity, job.options.device_serial_number)
-    check(objects, masks, stack)  # re-reads what was written, plane by plane, in patient space
+    found_here = findings_of(masks, stack, job.annotation, tools.runtime.identity, job.options.device_serial_number)
+    written = write_objects(found_here, job.options)
+    check(written.objects, masks, stack)  # re-reads what was written, plane by plane, in patient space
     tools.progress(Step.WRITE, 1, 1)
     exclusions = (*stack.exclusions, *found.exclusions, *without, *nothing_found(masks))
-    notes = notes_of(job, stack, masks)
-    return Outcome(objects=objects, segments=summarise(masks, stack), exclusions=exclusions, notes=notes)
+    notes = (*notes_of(job, stack, masks), *written.notes)
+    return Outcome(objects=written.objects, segments=summarise(masks, stack), exclusions=exclusions, notes=notes)

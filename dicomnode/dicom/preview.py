@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from dicomnode.dicom.seg_reading import read_frames
+from dicomnode.dicom.results.seg_reading import read_frames
 from dicomnode.dicom.shades import rgb, window_of
 from dicomnode.domain import Box, Plane, Prompt, Stack
 

@@ -1,5 +1,15 @@
 """The frozen values of the node in the order they come to be, the states, and the tables of legal moves."""
 
+from dicomnode.domain.output import (
+    ObjectKind,
+    Outcome,
+    OutputProfile,
+    SegForm,
+    Segment,
+    SegSyntax,
+    SegType,
+    WrittenObject,
+)
 from dicomnode.domain.prompt import (
     FOLLOW,
     Box,
@@ -8,14 +18,10 @@ from dicomnode.domain.prompt import (
     JobOptions,
     Mask,
     ModelIdentity,
-    ObjectKind,
-    Outcome,
     Prompt,
     Prompts,
     Rule,
-    Segment,
     Strategy,
-    WrittenObject,
 )
 from dicomnode.domain.received import (
     Annotation,
@@ -86,6 +92,7 @@ __all__ = [
     "Orientation",
     "OtherInstance",
     "Outcome",
+    "OutputProfile",
     "Pair",
     "PairingRule",
     "Place",
@@ -97,6 +104,9 @@ __all__ = [
     "Reference",
     "RegionFacts",
     "Rule",
+    "SegForm",
+    "SegSyntax",
+    "SegType",
     "Segment",
     "Stack",
     "StackImages",

@@ -1,4 +1,4 @@
-"""What to segment, with what, and what comes out."""
+"""What to segment, and with what."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,6 +7,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from dicomnode.domain.output import ObjectKind, SegType
 from dicomnode.domain.received import Annotation, AnnotationKind, Exclusion, PlaneKey, StackImages
 from dicomnode.domain.uid import Uid
 
@@ -49,7 +50,8 @@ class JobOptions:
     `roi_types` are RT ROI Interpreted Types that are prompts although they are no organ or target; `length_as_box`
     takes a length for the side of a square; `swap_spacing` reads image coordinates as some viewers write them where
     pixels are not square; `labels` are a site's files of names, and `names_digest` the sha256 of all tables, ''
-    for any; `device_serial_number` is the one that results bear.
+    for any; `device_serial_number` is the one that results bear; `objects` are the kinds of object to make, and
+    `seg_types` the types of segmentation, each as far as the masks allow, and BINARY where they allow none.
 
     `strategy` says how boxes become masks; `propagate` on how many planes beyond those with a box of their own an
     object is followed, FOLLOW as far as it is found; `window` is which values a model sees: auto, a preset or
@@ -67,6 +69,8 @@ class JobOptions:
     labels: tuple[str, ...] = ()
     names_digest: str = ""
     device_serial_number: str = "not assigned"
+    objects: tuple[ObjectKind, ...] = (ObjectKind.SEG,)
+    seg_types: tuple[SegType, ...] = (SegType.BINARY,)
     strategy: Strategy = Strategy.AUTO
     propagate: int = 0
     window: str = "auto"
@@ -155,6 +159,8 @@ class ModelIdentity:
 class Mask:
     """The voxels of one prompt: plane index in the stack -> (row, column) bool.
 
+    `probabilities` are how probable it is that a pixel is inside, (row, column) uint8, 0..255, 128 or more exactly
+    where it is; on the planes of the mask, where a job asks for them.
     `quality` is plane index -> the overlap with the truth that the model predicts (IoU), where it does; `parameters`
     are pairs of name and value that say how this mask was made, beside the model's own; `notes` what was odd in that.
     """
@@ -164,27 +170,12 @@ class Mask:
     quality: Mapping[int, float] = field(default_factory=dict)
     parameters: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
+    probabilities: Mapping[int, NDArray[np.uint8]] = field(default_factory=dict)
 
     @property
     def voxels(self) -> int:
         """Return how many voxels are inside."""
         return sum(int(np.count_nonzero(plane)) for plane in self.planes.values())
-
-
-class ObjectKind(StrEnum):
-    """The kinds of object dicomnode makes."""
-
-    SEG = "SEG"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WrittenObject:
-    """One finished DICOM object: its identity and its bytes, a whole Part 10 file."""
-
-    kind: ObjectKind
-    sop_instance_uid: Uid
-    sop_class_uid: Uid
-    content: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -201,30 +192,3 @@ class Job:
     options: JobOptions
     companions: tuple[Annotation, ...] = ()
     elsewhere: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Segment:
-    """One segment of a result as the user's table shows it.
-
-    `volume_ml` is None where planes have no spacing; `quality` is the mean over its planes of the overlap with the
-    truth that the model predicts (IoU), None where it predicts none; `parameters` are those of its mask.
-    """
-
-    number: int
-    label: str
-    voxels: int
-    volume_ml: float | None
-    planes: int
-    quality: float | None = None
-    parameters: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Outcome:
-    """What one job gave."""
-
-    objects: tuple[WrittenObject, ...]
-    segments: tuple[Segment, ...]
-    exclusions: tuple[Exclusion, ...]
-    notes: tuple[str, ...] = ()

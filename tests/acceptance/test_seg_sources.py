@@ -13,9 +13,8 @@ from pydicom import Dataset, dcmread
 from pydicom.pixels.processing import apply_color_lut
 from pydicom.pixels.utils import pixel_array
 
-from dicomnode.dicom.check import check
+from dicomnode.dicom.results.check import check
 from dicomnode.dicom.scan import scan
-from dicomnode.dicom.segmentation import write_objects
 from dicomnode.domain import Annotation, Box, Fact, Mask, ModelIdentity, Stack
 from dicomnode.errors import Reason
 from dicomnode.inference.classical import ClassicalRuntime
@@ -26,6 +25,7 @@ from tests.builders import ct_series, rtstruct, save, square
 from tests.fakes import FillsTheBox, Size
 from tests.folders import planes_of
 from tests.reading import segment, voxels_by_dcmqi, voxels_of_seg
+from tests.results import segs_of
 from tests.validation import errors_of, split_errors
 from tests.values import annotation, masks_of, prompt
 
@@ -82,7 +82,7 @@ def make(stack: Stack, planes: Sequence[int], of: Annotation, folder: Path, runt
     prompts = [prompt({stack.planes[index].key: middle(stack) for index in planes})]
     masks = masks_of(stack, prompts, runtime)
     identity: ModelIdentity = runtime.identity
-    objects = write_objects(masks, stack, of, identity, "1")
+    objects = segs_of(masks, stack, of, identity, "1")
     check(objects, masks, stack)
     return Made(paths=save([dcmread(BytesIO(one.content)) for one in objects], folder), masks=masks, stack=stack)
 

@@ -17,11 +17,10 @@ from highdicom.seg import Segmentation, SegmentationTypeValues
 from pydicom import dcmread
 from pydicom.uid import UID, JPEG2000Lossless, JPEGLSLossless, RLELossless
 
-from dicomnode.dicom.check import check
 from dicomnode.dicom.instances import describe
 from dicomnode.dicom.pixels.decoders import Decoders
-from dicomnode.dicom.segmentation import write_objects
-from dicomnode.dicom.segments import describe_segment
+from dicomnode.dicom.results.check import check
+from dicomnode.dicom.results.segments import describe_segment
 from dicomnode.dicom.stack import read_stack
 from dicomnode.domain import JobOptions, Mask, Pair, Prompt, Stack
 from dicomnode.inference.feature_cache import FeatureCache
@@ -31,6 +30,7 @@ from dicomnode.pipeline import Tools, prompts_of
 from dicomnode.planning import job_of, plan
 from tests.bench.reading import read_apart
 from tests.builders import Contour, ct_series, rtstruct, save, set_pixels
+from tests.results import segs_of
 
 T = TypeVar("T")
 
@@ -83,7 +83,7 @@ def _measure(pair: Pair, paths: list[Path]) -> list[tuple[str, float, str, float
         found = prompts_of(job, stack, Tools(runtime=runtime, decoders=decoders))
     segmenting, masks = _timed(lambda: _segment(stack, found.prompts, runtime))
     boxes = sum(len(prompt.boxes) for prompt in found.prompts)
-    writing, objects = _timed(lambda: write_objects(masks, stack, pair.annotation, runtime.identity, "1"))
+    writing, objects = _timed(lambda: segs_of(masks, stack, pair.annotation, runtime.identity, "1"))
     plain_write, _ = _timed(lambda: _write_with_highdicom(masks, paths, runtime.identity))
     checking, _ = _timed(lambda: check(objects, masks, stack))
     whole = read + segmenting + writing + checking

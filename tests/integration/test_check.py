@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 
-from dicomnode.dicom.check import check
-from dicomnode.dicom.segmentation import write_objects
+from dicomnode.dicom.results.check import check
 from dicomnode.domain import Mask, Stack, WrittenObject
 from dicomnode.errors import Reason, Refused
 from tests.builders import ct_series, rtstruct, save, square
 from tests.fakes import FillsTheBox
 from tests.folders import job_in, planes_of
+from tests.results import segs_of
 from tests.values import mask
 
 Parts = tuple[WrittenObject, tuple[Mask, ...], Stack]
@@ -31,7 +31,7 @@ def parts(tmp_path: Path) -> Parts:
     one, other = np.zeros((32, 40), dtype=bool), np.zeros((32, 40), dtype=bool)
     one[5:9, 6:12], other[3:20, 10:31] = True, True
     masks = (mask({1: one, 2: one}, "one"), mask({2: other, 3: other}, "other"))
-    (written,) = write_objects(masks, stack, job.annotation, FillsTheBox().identity, "1")
+    (written,) = segs_of(masks, stack, job.annotation, FillsTheBox().identity, "1")
     return written, masks, stack
 
 

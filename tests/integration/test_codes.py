@@ -7,7 +7,7 @@ from pydicom import Dataset
 
 from dicomnode.dicom.codes import is_gross_tumour
 from dicomnode.dicom.prompts.codes import code_in
-from dicomnode.dicom.segments import describe_segment
+from dicomnode.dicom.results.segments import describe_segment
 from dicomnode.domain import Code, JobOptions, Mask
 from tests.builders import ct_series, rtstruct, square
 from tests.fakes import FillsTheBox

@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 from pydicom.uid import SecondaryCaptureImageStorage, UltrasoundMultiFrameImageStorage
 
-from dicomnode.dicom.check import check
 from dicomnode.dicom.preview import montage
+from dicomnode.dicom.results.check import check
 from dicomnode.dicom.scan import scan
-from dicomnode.dicom.segmentation import write_objects
 from dicomnode.domain import Annotation, Box, Fact, Mask, Stack, WrittenObject
 from dicomnode.errors import Reason, Refused
 from dicomnode.inference.segmenter import summarise
@@ -25,6 +24,7 @@ from tests.fakes import FillsTheBox
 from tests.folders import outcome_of, planes_of, stack_of
 from tests.multiframe import enhanced
 from tests.reading import voxels_of_seg
+from tests.results import segs_of
 from tests.validation import errors_of
 from tests.values import annotation, mask, masks_of, prompt
 
@@ -51,7 +51,7 @@ def drawn(tmp_path: Path) -> Annotation:
 
 def write(masks: Sequence[Mask], stack: Stack, of: Annotation) -> tuple[WrittenObject, ...]:
     """Write `masks` on `stack` and check what was written."""
-    objects = write_objects(masks, stack, of, MODEL, "1")
+    objects = segs_of(masks, stack, of, MODEL, "1")
     check(objects, masks, stack)
     return objects
 

@@ -14,14 +14,14 @@ from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from dicomnode.dicom.check import check
-from dicomnode.dicom.segmentation import write_objects
+from dicomnode.dicom.results.check import check
 from dicomnode.domain import Annotation, Box, Mask, ModelIdentity, Stack, Uid
 from dicomnode.errors import Reason
 from tests.builders import Contour, ct_series, rtstruct, save, square
 from tests.fakes import FillsTheBox
 from tests.folders import job_in, outcome_of, planes_of, seg_of
 from tests.reading import voxels_by_dcmqi
+from tests.results import segs_of
 from tests.validation import errors_of
 from tests.values import mask, prompt
 
@@ -46,7 +46,7 @@ SQUARE = block(slice(5, 9), slice(6, 12))
 
 def written(masks: Sequence[Mask], stack: Stack, annotation: Annotation, model: ModelIdentity = MODEL) -> Dataset:
     """Write `masks`, check them, and return the object as it stands in a file."""
-    objects = write_objects(masks, stack, annotation, model, "1")
+    objects = segs_of(masks, stack, annotation, model, "1")
     check(objects, masks, stack)
     return dcmread(BytesIO(objects[0].content))
 
@@ -120,9 +120,7 @@ def test_other_boxes_masks_weights_parameters_or_annotations_are_another_uid(tmp
         ([same], annotation, replace(MODEL, parameters=(("window", "wide"),))),
         ([replace(same, parameters=(("strategy", "static"),))], annotation, MODEL),
     ]
-    uids = [
-        write_objects(masks, stack, of, model, "1")[0].sop_instance_uid for masks, of, model in [*variants, variants[0]]
-    ]
+    uids = [segs_of(masks, stack, of, model, "1")[0].sop_instance_uid for masks, of, model in [*variants, variants[0]]]
     assert len(set(uids)) == len(variants)
     assert uids[0] == uids[-1]
 
@@ -206,7 +204,7 @@ def test_an_empty_segment_stays_listed_and_has_no_frame(tmp_path: Path) -> None:
 
 def test_masks_without_a_voxel_make_no_object(tmp_path: Path) -> None:
     stack, annotation = source(tmp_path, ct_series())
-    assert write_objects([mask({1: np.zeros((32, 40), dtype=bool)})], stack, annotation, MODEL, "1") == ()
+    assert segs_of([mask({1: np.zeros((32, 40), dtype=bool)})], stack, annotation, MODEL, "1") == ()
 
 
 def test_an_object_says_who_made_it_and_how(tmp_path: Path) -> None:
@@ -296,7 +294,7 @@ def test_frames_of_several_thicknesses_have_measures_of_their_own(tmp_path: Path
     with_texts(images[0], "PixelSpacing", "1.00000\\1.00000")
     stack, annotation = source(tmp_path / "in", images)
     masks = [mask({1: SQUARE, 2: SQUARE}, "one"), mask({2: block(slice(1, 3), slice(2, 9))}, "other")]
-    (made,) = write_objects(masks, stack, annotation, MODEL, "1")
+    (made,) = segs_of(masks, stack, annotation, MODEL, "1")
     check([made], masks, stack)
     path = tmp_path / "seg.dcm"
     path.write_bytes(made.content)
@@ -322,7 +320,7 @@ def test_where_nothing_was_drawn_nothing_is_written(tmp_path: Path) -> None:
 def test_the_serial_number_is_the_sites_own_and_names_the_device(tmp_path: Path) -> None:
     stack, annotation = source(tmp_path, ct_series())
     made = [
-        dcmread(BytesIO(write_objects([mask({1: SQUARE})], stack, annotation, MODEL, number)[0].content))
+        dcmread(BytesIO(segs_of([mask({1: SQUARE})], stack, annotation, MODEL, number)[0].content))
         for number in ("A-1", "A-2")
     ]
     assert [seg.DeviceSerialNumber for seg in made] == ["A-1", "A-2"]

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from dicomnode.dicom.seg_reading import Frame, read_frames
+from dicomnode.dicom.results.seg_reading import Frame, read_frames
 from dicomnode.domain import Mask, Stack, WrittenObject
 from dicomnode.errors import Reason, Refused
 

@@ -1,7 +1,6 @@
 """Describe the segments of a SEG, and give the SEG the identity that belongs to its content."""
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import astuple
 
 import highdicom as hd
@@ -11,8 +10,9 @@ from highdicom.seg import SegmentDescription
 from pydicom.sr.coding import Code as CodedConcept
 
 from dicomnode import __version__
+from dicomnode.dicom.results.findings import Findings
 from dicomnode.dicom.uids import uid_of
-from dicomnode.domain import Annotation, AnnotationKind, Code, Mask, ModelIdentity, Prompt, Stack, Uid
+from dicomnode.domain import AnnotationKind, Code, Mask, ModelIdentity, Prompt, Uid
 
 _GREEN = (0, 255, 0)  # where the annotation has no colour
 
@@ -55,15 +55,15 @@ def item_word(prompt: Prompt) -> str:
     return "ROI" if prompt.source_kind is AnnotationKind.RTSTRUCT else "item"
 
 
-def identify(masks: Sequence[Mask], stack: Stack, annotation: Annotation, model: ModelIdentity) -> Uid:
-    """Return a UID for what a SEG is made of, copied headers aside; when and where it is made plays no part."""
+def identify(findings: Findings) -> Uid:
+    """Return a UID for what was found and with what, copied headers aside; when and where plays no part."""
     return uid_of(
-        "SEG",
-        sorted((plane.key.sop_instance_uid, plane.key.frame or 0) for plane in stack.planes),
-        (annotation.sop_instance_uid, [_named(mask.prompt) for mask in masks]),
-        (model.name, model.version, model.source, model.parameters),
+        "findings",
+        sorted((plane.key.sop_instance_uid, plane.key.frame or 0) for plane in findings.stack.planes),
+        (findings.annotation.sop_instance_uid, [_named(mask.prompt) for mask in findings.masks]),
+        (findings.model.name, findings.model.version, findings.model.source, findings.model.parameters),
         __version__,
-        [(mask.parameters, _digest(mask)) for mask in masks],
+        [(mask.parameters, _digest(mask)) for mask in findings.masks],
     )
 
 

@@ -1,0 +1,31 @@
+"""Write the objects that a job asks for."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from dicomnode.dicom.results.findings import Findings
+from dicomnode.dicom.results.segmentation import write_segs
+from dicomnode.domain import JobOptions, ObjectKind, SegType, WrittenObject
+
+
+class Written(NamedTuple):
+    """The objects that were made, and in words why others were not."""
+
+    objects: tuple[WrittenObject, ...]
+    notes: tuple[str, ...] = ()
+
+
+def write_objects(findings: Findings, options: JobOptions) -> Written:
+    """Return the objects that carry `findings`, of the kinds and the types of SEG that `options` ask for."""
+    segs = {seg_type: write_segs(findings, seg_type) for seg_type in options.seg_types}
+    return Written(tuple(_objects(segs, options)))
+
+
+def _objects(segs: dict[SegType, tuple[WrittenObject, ...]], options: JobOptions) -> Iterator[WrittenObject]:
+    for kind in options.objects:
+        match kind:
+            case ObjectKind.SEG:
+                for of_type in segs.values():
+                    yield from of_type
+            case ObjectKind.SR | ObjectKind.RTSTRUCT | ObjectKind.SC | ObjectKind.PR:
+                raise NotImplementedError(kind)
