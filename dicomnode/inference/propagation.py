@@ -24,10 +24,14 @@ QUALITY_SHARE = 0.5
 
 
 class Found(NamedTuple):
-    """What a model found of an object on a plane: (row, column) bool, and its predicted quality, NaN for unknown."""
+    """What a model found of an object on an image: (row, column) bool, and its predicted quality, NaN for unknown.
+
+    `probabilities` are (row, column) uint8 in 255ths, None where nobody asks for them.
+    """
 
     inside: NDArray[np.bool_]
     quality: float
+    probabilities: NDArray[np.uint8] | None = None
 
     @property
     def area(self) -> int:

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from dicomnode.domain import Box, Stack
 from dicomnode.geometry import spacing_of
 from dicomnode.inference.boxes import EDGE, centres, image_of, within
+from dicomnode.inference.probabilities import from_votes
 from dicomnode.inference.runtime import Look
 
-MAJORITY = 2  # of three
+MAJORITY, SECTIONS = 2, 3  # two of three sections decide
 
 
 class Through(StrEnum):
@@ -133,3 +134,7 @@ class Votes:
     def won(self) -> dict[int, NDArray[np.bool_]]:
         """Return the voxels that most sections have inside: plane index -> (row, column) bool."""
         return {self.first + number: count >= MAJORITY for number, count in enumerate(self.counts)}
+
+    def shares(self) -> dict[int, NDArray[np.uint8]]:
+        """Return how many of the sections have a voxel inside: plane index -> (row, column) uint8, in 255ths."""
+        return {self.first + number: from_votes(count, SECTIONS, MAJORITY) for number, count in enumerate(self.counts)}

@@ -2,16 +2,19 @@
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dicomnode.domain import Exclusion, JobOptions, Mask, Prompt, Segment, Stack
+from dicomnode.domain import Exclusion, JobOptions, Mask, Prompt, Segment, SegType, Stack
 from dicomnode.errors import Reason
 from dicomnode.geometry import multiples, slab_depths
 from dicomnode.inference.boxes import Shape, as_array
 from dicomnode.inference.encoding import Encoder
 from dicomnode.inference.feature_cache import FeatureCache
+from dicomnode.inference.probabilities import from_logits
 from dicomnode.inference.propagation import Found
 from dicomnode.inference.runtime import Runtime
 from dicomnode.inference.sections import Images, Section
@@ -20,6 +23,7 @@ from dicomnode.inference.tracks import Ask, Track
 from dicomnode.inference.visits import Visit, visits_of
 
 Progress = Callable[[int, int], None]
+_Find = Callable[[Sequence[Ask]], list[tuple[Ask, Found]]]
 
 # Boxes that are decoded together at the most, of each of which LiteMedSAM's decoder holds 33 MiB; and the pixels of
 # their logits, 256 MiB.
@@ -49,7 +53,8 @@ def segment(
     look = runtime.look(stack, wanted_window(stack, options), reference=options.reference)
     images = Images(stack, look, (visit.section for visit in visits))
     with Encoder(runtime, cache, images, visits) as encoder:
-        _drive(visits, tracks, stack, (runtime, encoder), progress)
+        model = _Model(runtime, encoder, probable=SegType.FRACTIONAL in options.seg_types)
+        _drive(visits, tracks, stack, model, progress)
     missing = _missing_after(stack)
     parameters = (*look.parameters, *((("reference", "true"),) if options.reference else ()))
     return tuple(track.mask(missing, parameters) for track in tracks)
@@ -61,21 +66,30 @@ def boxes_at_once(shape: Shape) -> int:
     return max(1, min(MOST_BOXES, MOST_PIXELS // (rows * columns)))
 
 
-def _drive(
-    visits: Sequence[Visit],
-    tracks: Sequence[Track],
-    stack: Stack,
-    model: tuple[Runtime, Encoder],
-    progress: Progress,
-) -> None:
+class _Model(NamedTuple):
+    """A model with what it has encoded; `probable` tells that probabilities are asked for."""
+
+    runtime: Runtime
+    encoder: Encoder
+    probable: bool
+
+    def found(self, features: object, asks: Sequence[Ask]) -> list[tuple[Ask, Found]]:
+        """Return what the model finds in each box on the image that has `features`."""
+        decoded = self.runtime.decode(features, as_array([ask.box for ask in asks]))
+        probabilities = from_logits(decoded.logits) if self.probable else [None] * len(asks)
+        parts = zip(decoded.logits > 0, decoded.quality, probabilities, strict=True)
+        found = [Found(inside, float(quality), probable) for inside, quality, probable in parts]
+        return list(zip(asks, found, strict=True))
+
+
+def _drive(visits: Sequence[Visit], tracks: Sequence[Track], stack: Stack, model: _Model, progress: Progress) -> None:
     """Make all `visits`; of those that may not be needed, the others are skipped and not counted."""
-    runtime, encoder = model
     done, total = 0, sum(visit.certain for visit in visits)
     for number, visit in enumerate(visits):
         asks = _asks(visit, tracks)
         if asks:
             most = boxes_at_once(visit.section.shape_in(stack.shape))
-            _answer(asks, visit.section, tracks, (runtime, encoder.features(number)), most)
+            _answer(asks, visit.section, tracks, partial(model.found, model.encoder.features(number)), most)
         if asks or visit.certain:
             done, total = done + 1, total + (not visit.certain)
             progress(done, total)
@@ -88,25 +102,15 @@ def _asks(visit: Visit, tracks: Sequence[Track]) -> list[Ask]:
     return sorted([*known, *(ask for ask in given if ask)], key=lambda ask: ask.course)
 
 
-def _answer(
-    asks: Sequence[Ask], section: Section, tracks: Sequence[Track], seen: tuple[Runtime, object], most: int
-) -> None:
+def _answer(asks: Sequence[Ask], section: Section, tracks: Sequence[Track], find: _Find, most: int) -> None:
     """Decode what is asked of `section` together, and then together the boxes to try where that was not the object.
 
     Of more than `most` boxes, the first `most` are decoded together, then the next.
     """
     while asks:
         parts = [asks[start : start + most] for start in range(0, len(asks), most)]
-        again = [tracks[ask.course].take(section, one, ask) for part in parts for ask, one in _found(part, seen)]
+        again = [tracks[ask.course].take(section, one, ask) for part in parts for ask, one in find(part)]
         asks = [ask for ask in again if ask]
-
-
-def _found(asks: Sequence[Ask], seen: tuple[Runtime, object]) -> list[tuple[Ask, Found]]:
-    """Return what the model found in each box."""
-    runtime, features = seen
-    decoded = runtime.decode(features, as_array([ask.box for ask in asks]))
-    found = [Found(logits > 0, float(quality)) for logits, quality in zip(*decoded, strict=True)]
-    return list(zip(asks, found, strict=True))
 
 
 def _missing_after(stack: Stack) -> dict[int, int]:

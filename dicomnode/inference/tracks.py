@@ -4,6 +4,9 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dicomnode.domain import Box, Mask, Stack
 from dicomnode.inference.propagation import Beyond, Found
 from dicomnode.inference.sections import Section, Through, Votes
@@ -70,7 +73,10 @@ class Track:
         return None
 
     def mask(self, missing: Mapping[int, int], parameters: tuple[tuple[str, str], ...]) -> Mask:
-        """Return the mask; `missing` is plane index -> how many planes are missing after it in the stack."""
+        """Return the mask, with probabilities where they were found.
+
+        `missing` is plane index -> how many planes are missing after it in the stack.
+        """
         known = {index: one.quality for index, one in sorted(self.found.items()) if math.isfinite(one.quality)}
         found = {index: one.inside for index, one in sorted(self.found.items())}
         return Mask(
@@ -79,7 +85,12 @@ class Track:
             quality=known,
             parameters=(("strategy", self.course.strategy.value), *self.course.parameters, *parameters),
             notes=(*self.course.notes, *self._notes(missing)),
+            probabilities=self._probabilities(),
         )
+
+    def _probabilities(self) -> dict[int, NDArray[np.uint8]]:
+        known = {index: one.probabilities for index, one in sorted(self.found.items()) if one.probabilities is not None}
+        return self.votes.shares() if known and self.votes else known
 
     def _own(self, step: int) -> Ask | None:
         """Return the object's own box; without one it ends here."""
