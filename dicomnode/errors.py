@@ -2,6 +2,7 @@
 
 DicomNodeError
 ├── Refused            this input will never work: say why, stop
+│   ├── ClassRefused   a DICOM peer takes no such object: another kind may do
 │   └── SettingsError  a settings file, key or value is wrong
 └── Unavailable        try again later
     ├── PeerUnreachable
@@ -103,6 +104,17 @@ class SettingsError(Refused):
         super().__init__(Reason.BAD_SETTING, what, detail)
 
     def __reduce__(self) -> tuple[type["SettingsError"], tuple[str, str]]:  # type: ignore[override]
+        """Travel whole between processes."""
+        return type(self), (self.what, self.detail)
+
+
+class ClassRefused(Refused):
+    """A DICOM peer takes no object of this SOP class, in whatever transfer syntax; it may take another class."""
+
+    def __init__(self, what: str, detail: str) -> None:
+        super().__init__(Reason.PEER_REFUSED, what, detail)
+
+    def __reduce__(self) -> tuple[type["ClassRefused"], tuple[str, str]]:  # type: ignore[override]
         """Travel whole between processes."""
         return type(self), (self.what, self.detail)
 

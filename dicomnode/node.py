@@ -12,8 +12,9 @@ from threading import Event
 from types import TracebackType
 from typing import Self
 
+from dicomnode.dicom.results.syntaxes import in_syntax
 from dicomnode.dispatching import Orders, start_studies
-from dicomnode.domain import ModelIdentity
+from dicomnode.domain import ModelIdentity, SegSyntax
 from dicomnode.errors import Unavailable
 from dicomnode.network.listener import Hooks, Limits, Listener
 from dicomnode.network.sender import Peer, send
@@ -107,13 +108,17 @@ class Node:
         lanes = {"jobs": partial(do_next_job, desk, worker.run)}
         for to in self._settings.destinations:
             peer = Peer(ae_title=to.ae_title, host=to.host, port=to.port)
-            deliver = partial(send, peer=peer, calling_ae=self._settings.node.ae_title)
+            deliver = partial(_deliver, peer, self._settings.node.ae_title)
             lanes[f"to {to.name}"] = partial(send_next, desk, to.name, deliver)
         return lanes
 
     def _break(self, lane: str) -> None:
         log.critical("lane %s failed", lane, extra={"action": "lane_failed"})
         self.broken.set()
+
+
+def _deliver(peer: Peer, calling_ae: str, path: Path, syntaxes: tuple[SegSyntax, ...]) -> int:
+    return send(path, peer, calling_ae, syntaxes, in_syntax)
 
 
 def _limits(settings: Settings) -> WorkerLimits:
@@ -139,7 +144,7 @@ def _open_desk(settings: Settings) -> Iterator[Desk]:
         if revived:
             told: dict[str, object] = {"action": "deliveries_revived", "deliveries": revived}
             log.warning("what a destination had refused is sent again", extra=told)
-        yield Desk(database=database, spool=spool, destinations=tuple(to.name for to in settings.destinations))
+        yield Desk(database=database, spool=spool, destinations=settings.output_profiles())
 
 
 @contextmanager

@@ -12,9 +12,11 @@ from dicomnode.dicom.pixels.decoders import Decoders
 from dicomnode.dicom.preview import draw
 from dicomnode.dicom.prompts.written import WrittenBox
 from dicomnode.dicom.prompts.written_pairs import pair_written
+from dicomnode.dicom.results.syntaxes import in_syntax
 from dicomnode.dicom.scan import scan
 from dicomnode.dicom.stack import read_stack
 from dicomnode.domain import (
+    SEG_ONLY,
     Annotation,
     Exclusion,
     Job,
@@ -22,6 +24,7 @@ from dicomnode.domain import (
     LeftOut,
     ModelIdentity,
     ObjectKind,
+    OutputProfile,
     Segment,
     StackImages,
     Uid,
@@ -71,13 +74,15 @@ class Report(LeftOut):
 class Wishes:
     """How to segment: where results go, how annotations are read, whether to draw previews, whom to tell how far it is.
 
-    `boxes` are prompts beside those that are found; `own_results` tells that what dicomnode made is a prompt too.
+    `profile` says which objects to make, in which form, whatever `options` say of that. `boxes` are prompts beside
+    those that are found; `own_results` tells that what dicomnode made is a prompt too.
     """
 
     output: Path
     options: JobOptions
     preview: bool
     progress: Callable[[str, Step, int, int], None]
+    profile: OutputProfile = SEG_ONLY
     boxes: tuple[WrittenBox, ...] = ()
     own_results: bool = False
 
@@ -125,7 +130,8 @@ class _Done:
 
 def _segment_all(found: Plan, runtime: Runtime, wishes: Wishes) -> Report:
     """Do the jobs of `found` one after the other; write what each gives, whatever becomes of the others."""
-    jobs = [job_of(pair, wishes.options, runtime.identity) for pair in found.pairs]
+    options = replace(wishes.options, objects=wishes.profile.objects, seg_types=wishes.profile.first_types)
+    jobs = [job_of(pair, options, runtime.identity) for pair in found.pairs]
     folders = _short({job.images.series_uid for job in jobs})
     names = _short({job.annotation.sop_instance_uid for job in jobs})
     done = _Done(exclusions=list(found.exclusions))
@@ -159,7 +165,7 @@ def _segment(job: Job, tools: Tools, wishes: Wishes, place: tuple[Path, str], do
 
     outcome = run(job, replace(tools, progress=progress))
     done.exclusions.extend(outcome.exclusions)
-    objects = tuple(save_objects(outcome.objects, stem))
+    objects = tuple(save_objects(_in_form(outcome.objects, wishes.profile), stem))
     if not objects:
         return
     result = Result(
@@ -175,8 +181,15 @@ def _segment(job: Job, tools: Tools, wishes: Wishes, place: tuple[Path, str], do
     if wishes.preview:
         picture = stem.with_name(f"{stem.name}_SEG.png")
         stack = read_stack(job.images, tools.decoders)
-        draw(stack, prompts_of(job, stack, tools).prompts, [made.content for made in outcome.objects], picture)
+        segs = [made.content for made in wishes.profile.chosen(outcome.objects) if made.kind is ObjectKind.SEG]
+        draw(stack, prompts_of(job, stack, tools).prompts, segs, picture)
         done.results[-1] = replace(result, preview=picture)
+
+
+def _in_form(objects: Iterable[WrittenObject], profile: OutputProfile) -> Iterator[WrittenObject]:
+    """Yield those of `objects` that `profile` wants, each in the syntax that it wants most."""
+    for made in profile.chosen(objects):
+        yield replace(made, content=in_syntax(made.content, profile.syntaxes(made)[0]))
 
 
 def _short(uids: Iterable[Uid]) -> dict[Uid, str]:

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from dicomnode.domain import (
+    SEG_ONLY,
     Annotation,
     AnnotationKind,
     AssociationEnd,
@@ -22,6 +23,7 @@ from dicomnode.domain import (
     PlaneSource,
     Reference,
     RegionFacts,
+    SegType,
     StackImages,
     Uid,
 )
@@ -132,17 +134,23 @@ def ready_job(database: Database) -> None:
     assert dispatch(database) == ("j1",)
 
 
-def artifact(sop_uid: str = "1.2.6.1", sha256: str = "dd") -> Artifact:
+def artifact(
+    sop_uid: str = "1.2.6.1",
+    sha256: str = "dd",
+    kind: ObjectKind = ObjectKind.SEG,
+    alternative: SegType | None = SegType.BINARY,
+) -> Artifact:
     return Artifact(
-        kind=ObjectKind.SEG,
+        kind=kind,
         sop_uid=Uid(sop_uid),
         sop_class_uid=Uid("1.2.840.10008.5.1.4.1.1.66.4"),
         key=f"outbox/{sop_uid}.dcm",
         sha256=sha256,
+        alternative=alternative,
     )
 
 
 def done_job(database: Database, *destinations: str) -> None:
     ready_job(database)
     jobs.claim(database)
-    jobs.complete(database, "j1", (artifact(),), destinations, {"seconds": 1.5})
+    jobs.complete(database, "j1", (artifact(),), dict.fromkeys(destinations, SEG_ONLY), {"seconds": 1.5})

@@ -4,7 +4,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,8 +58,8 @@ class Serving:
         database.close()
 
 
-def serving(folder: Path, *destinations: Peer, quiet_seconds: float) -> Serving:
-    """Write the settings file of a node that sends its results to `destinations`."""
+def serving(folder: Path, *destinations: Peer, quiet_seconds: float, seg: Sequence[str] = ("binary",)) -> Serving:
+    """Write the settings file of a node that sends its SEGs to `destinations`, in the first of the forms `seg`."""
     port = free_port()
     lines = [
         "[node]",
@@ -72,7 +72,8 @@ def serving(folder: Path, *destinations: Peer, quiet_seconds: float) -> Serving:
     ]
     for number, peer in enumerate(destinations):
         lines += ["[[destinations]]", f'name = "pacs-{number}"', f'ae_title = "{peer.ae_title}"']
-        lines += [f'host = "{peer.host}"', f"port = {peer.port}"]
+        lines += [f'host = "{peer.host}"', f"port = {peer.port}", 'profile = "tested"']
+    lines += ["[[profiles]]", 'name = "tested"', 'objects = ["SEG"]', f"seg = {[*seg]}"]
     (folder / "dicomnode.toml").write_text("\n".join(lines))
     return Serving(folder=folder, port=port, quiet_seconds=quiet_seconds)
 

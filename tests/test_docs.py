@@ -13,7 +13,7 @@ from typer.main import get_command
 from dicomnode.errors import Reason
 from dicomnode.inference.runtime import RUNTIMES
 from dicomnode.inference.windows import DEFAULT_PRESET, PRESET_OF_PART, PRESETS
-from dicomnode.settings import Destination, Settings, Surroundings, parse
+from dicomnode.settings import Destination, Profile, Settings, Surroundings, parse
 from dicomnode.settings.rules import ModelRule
 from dicomnode.settings.table import Table
 from dicomnode_cli.main import Commands, app
@@ -36,6 +36,8 @@ def settings_of(table: type[Table], prefix: str) -> Iterator[tuple[str, Any]]:
     for name, field in table.model_fields.items():
         if name == "destinations":
             yield from settings_of(Destination, "destinations.NAME.")
+        elif name == "profiles":
+            yield from settings_of(Profile, "profiles.NAME.")
         elif name == "rules":
             yield from settings_of(ModelRule, "model.rules.N.")
         elif isinstance(field.annotation, type) and issubclass(field.annotation, Table):
@@ -89,10 +91,11 @@ def test_the_settings_page_lists_every_setting_with_default_and_what_is_allowed(
 
 def test_the_shipped_settings_file_has_every_setting_and_no_other() -> None:
     shipped = default_file()
-    (destination,) = shipped.pop("destinations")
+    (destination,), (profile,) = shipped.pop("destinations"), shipped.pop("profiles")
     rules = shipped["model"].pop("rules")
     keys = {f"{table}.{key}" for table, content in shipped.items() for key in content}
-    keys |= {f"destinations.NAME.{key}" for key in destination} | {f"model.rules.N.{key}" for key in chain(*rules)}
+    keys |= {f"destinations.NAME.{key}" for key in destination} | {f"profiles.NAME.{key}" for key in profile}
+    keys |= {f"model.rules.N.{key}" for key in chain(*rules)}
     assert keys == {key for key, _ in settings_of(Settings, "")}
 
 

@@ -18,6 +18,7 @@ from dicomnode.domain import (
     ImageInstance,
     JobOptions,
     Mask,
+    ObjectKind,
     Orientation,
     Place,
     Plane,
@@ -25,10 +26,12 @@ from dicomnode.domain import (
     PlaneSource,
     Prompt,
     Reference,
+    SegType,
     Stack,
     StackImages,
     Uid,
     Vector,
+    WrittenObject,
     normal_of,
 )
 from dicomnode.geometry import facts_of
@@ -228,3 +231,14 @@ def masks_of(
 def _vector(values: NDArray[np.float64]) -> Vector:
     x, y, z = (float(value) for value in values)
     return x, y, z
+
+
+def made(kind: ObjectKind, number: int, alternative: SegType | None = None) -> WrittenObject:
+    """Return an object of `kind` that is nothing but its identity, 2.25.`number`."""
+    return WrittenObject(
+        kind=kind,
+        sop_instance_uid=Uid(f"2.25.{number}"),
+        sop_class_uid=Uid("1.2.3"),
+        content=f"object {number}".encode(),
+        alternative=alternative,
+    )

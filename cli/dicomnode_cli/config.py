@@ -98,9 +98,7 @@ def set_(
 def _as_toml(settings: Settings) -> str:
     """Return `settings` as the content of a settings file; what is not set is left out."""
     tables: dict[str, Any] = settings.model_dump(mode="json", exclude_none=True)
-    if not tables["destinations"]:
-        del tables["destinations"]
-    return tomlkit.dumps(tables)
+    return tomlkit.dumps({key: value for key, value in tables.items() if value})
 
 
 def _text(path: Path | None) -> str | None:

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from dicomnode.dicom.prompts.written import WrittenBox, parse_box
 from dicomnode.dicom.prompts.written_files import parse_boxes_file
+from dicomnode.domain import SEG_ONLY
 from dicomnode.errors import Refused
 from dicomnode.offline import Report, Wishes, segment_paths
 from dicomnode.pipeline import Step
@@ -46,6 +47,9 @@ BoxesOption = Annotated[
 ModelOption = Annotated[
     str | None, typer.Option("--model", metavar="NAME", help="The model, instead of the settings'.")
 ]
+ProfileOption = Annotated[
+    str, typer.Option("--profile", metavar="NAME", help="Which objects to write, in which form: an output profile.")
+]
 PreviewOption = Annotated[bool, typer.Option("--preview", help="Draw a picture beside each result.")]
 
 
@@ -57,6 +61,7 @@ def segment(  # noqa: PLR0913 - an argument an option
     box: BoxOption = None,
     boxes: BoxesOption = None,
     model: ModelOption = None,
+    profile: ProfileOption = SEG_ONLY.name,
     preview: PreviewOption = False,
     as_json: JsonOption = False,
     config: ConfigOption = None,
@@ -71,6 +76,7 @@ def segment(  # noqa: PLR0913 - an argument an option
     """
     written = _written(box or (), boxes or ())
     settings = load_settings(config).settings
+    wanted = settings.profile(profile)
     runtime = how.model(model, settings)()
     console = Console(stderr=True)
     report = Report(stacks=(), annotations=(), results=(), exclusions=())
@@ -85,6 +91,7 @@ def segment(  # noqa: PLR0913 - an argument an option
                 options=how.over(asked.over(settings)),
                 preview=preview,
                 progress=progress,
+                profile=wanted,
                 boxes=written,
                 own_results=asked.takes_own_results(settings),
             )

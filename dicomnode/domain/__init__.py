@@ -1,6 +1,8 @@
 """The frozen values of the node in the order they come to be, the states, and the tables of legal moves."""
 
 from dicomnode.domain.output import (
+    SEG_ONLY,
+    Made,
     ObjectKind,
     Outcome,
     OutputProfile,
@@ -70,6 +72,7 @@ __all__ = [
     "FOLLOW",
     "IMPLEMENTATION_CLASS_UID",
     "JOB_MOVES",
+    "SEG_ONLY",
     "STUDY_MOVES",
     "Annotation",
     "AnnotationKind",
@@ -86,6 +89,7 @@ __all__ = [
     "JobOptions",
     "JobState",
     "LeftOut",
+    "Made",
     "Mask",
     "ModelIdentity",
     "ObjectKind",

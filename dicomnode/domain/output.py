@@ -1,7 +1,9 @@
 """What comes out of a job: which objects a destination wants, in which form, and the objects that were made."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Protocol, TypeVar
 
 from dicomnode.domain.received import Exclusion
 from dicomnode.domain.uid import Uid
@@ -32,6 +34,17 @@ class SegSyntax(StrEnum):
     DEFLATED = "deflated"  # Deflated Explicit VR Little Endian: all of the data set
     RLE = "rle"  # RLE Lossless: the pixels; not of BINARY
 
+    @property
+    def uid(self) -> Uid:
+        """Return the Transfer Syntax UID (PS3.6 table A-1)."""
+        match self:
+            case SegSyntax.NATIVE:
+                return Uid("1.2.840.10008.1.2.1")
+            case SegSyntax.DEFLATED:
+                return Uid("1.2.840.10008.1.2.1.99")
+            case SegSyntax.RLE:
+                return Uid("1.2.840.10008.1.2.5")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SegForm:
@@ -39,6 +52,23 @@ class SegForm:
 
     type: SegType
     syntax: SegSyntax
+
+
+class Made(Protocol):
+    """An object that a job made: its kind, and the type of SEG that it is or refers to, None where it goes with any."""
+
+    @property
+    def kind(self) -> ObjectKind:
+        """Return the kind."""
+        ...
+
+    @property
+    def alternative(self) -> SegType | None:
+        """Return the type of SEG."""
+        ...
+
+
+M = TypeVar("M", bound=Made)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,6 +81,45 @@ class OutputProfile:
     name: str
     objects: tuple[ObjectKind, ...]
     seg: tuple[SegForm, ...]
+
+    @property
+    def types(self) -> tuple[SegType, ...]:
+        """Return the types of SEG in the order in which they are wanted."""
+        return tuple(dict.fromkeys((*(form.type for form in self.seg), SegType.BINARY)))
+
+    @property
+    def first_types(self) -> tuple[SegType, ...]:
+        """Return the types to make so that the first that the masks allow is among what is made.
+
+        Only LABELMAP may not be allowed; BINARY is made where no other is.
+        """
+        sure = next(index for index, one in enumerate(self.types) if one is not SegType.LABELMAP)
+        first = self.types[: sure + 1]
+        return first if len(first) == 1 else tuple(one for one in first if one is not SegType.BINARY)
+
+    def syntaxes(self, made: Made) -> tuple[SegSyntax, ...]:
+        """Return the syntaxes that `made` may have, the most wanted first; none but a SEG has another than NATIVE."""
+        named = (form.syntax for form in self.seg if form.type is made.alternative and made.kind is ObjectKind.SEG)
+        return tuple(dict.fromkeys((*named, SegSyntax.NATIVE)))
+
+    def chosen(self, made: Iterable[M], *, after: SegType | None = None) -> tuple[M, ...]:
+        """Return those of `made` that the destination gets: all that it wants, of the first type that was made.
+
+        `after` a type that it did not take they are those of the next one alone, none where there is no next.
+        """
+        wanted = [one for one in made if one.kind in self.objects]
+        segs = {one.alternative for one in wanted if one.kind is ObjectKind.SEG}
+        there = segs or {one.alternative for one in wanted}  # a report on masks that are all empty has no SEG
+        order = self.types[self.types.index(after) + 1 :] if after in self.types else self.types
+        first = next((one for one in order if one in there), None)
+        if after:
+            return tuple(one for one in wanted if first and one.alternative is first)
+        return tuple(one for one in wanted if one.alternative in {None, first})
+
+
+SEG_ONLY = OutputProfile(
+    name="seg", objects=(ObjectKind.SEG,), seg=(SegForm(type=SegType.BINARY, syntax=SegSyntax.NATIVE),)
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

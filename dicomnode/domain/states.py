@@ -43,6 +43,7 @@ class DeliveryState(StrEnum):
     DELIVERED = "delivered"
     VERIFIED = "verified"
     DEAD = "dead"
+    REPLACED = "replaced"  # the destination takes no such object, and gets another in its place
 
 
 STUDY_MOVES: Mapping[StudyState, frozenset[StudyState]] = {
@@ -66,9 +67,12 @@ JOB_MOVES: Mapping[JobState, frozenset[JobState]] = {
 
 
 DELIVERY_MOVES: Mapping[DeliveryState, frozenset[DeliveryState]] = {
-    DeliveryState.WAITING: frozenset({DeliveryState.SENDING, DeliveryState.DEAD}),
-    DeliveryState.SENDING: frozenset({DeliveryState.DELIVERED, DeliveryState.WAITING, DeliveryState.DEAD}),
+    DeliveryState.WAITING: frozenset({DeliveryState.SENDING, DeliveryState.DEAD, DeliveryState.REPLACED}),
+    DeliveryState.SENDING: frozenset(
+        {DeliveryState.DELIVERED, DeliveryState.WAITING, DeliveryState.DEAD, DeliveryState.REPLACED}
+    ),
     DeliveryState.DELIVERED: frozenset({DeliveryState.VERIFIED, DeliveryState.WAITING}),
     DeliveryState.VERIFIED: frozenset(),
-    DeliveryState.DEAD: frozenset({DeliveryState.WAITING}),
+    DeliveryState.DEAD: frozenset({DeliveryState.WAITING, DeliveryState.REPLACED}),
+    DeliveryState.REPLACED: frozenset(),
 }

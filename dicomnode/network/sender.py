@@ -1,9 +1,10 @@
 """The SCU of C-STORE: send files to a peer, or say whether to try again."""
 
 import socket
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 from pydicom import Dataset, dcmread
@@ -12,13 +13,19 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, build_context, evt
 from pynetdicom.association import Association
 
-from dicomnode.domain import IMPLEMENTATION_CLASS_UID
-from dicomnode.errors import PeerUnreachable, Reason, Refused
+from dicomnode.domain import IMPLEMENTATION_CLASS_UID, SegSyntax
+from dicomnode.errors import ClassRefused, PeerUnreachable, Reason, Refused
 from dicomnode.network.part10 import IMPLEMENTATION_VERSION_NAME
 from dicomnode.network.statuses import check_status
 
 _KNOWN_TO_ALL = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
 _REJECTED_PERMANENT = 1  # PS3.8 9.3.4, result
+
+Encode = Callable[[bytes, SegSyntax], bytes]  # a Part 10 file that is not compressed -> the same object in a syntax
+
+
+def _as_it_is(content: bytes, _syntax: SegSyntax) -> bytes:
+    return content
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,12 +41,23 @@ class Peer:
         return f"{self.ae_title} at {self.host} port {self.port}"
 
 
-def send(path: Path, peer: Peer, calling_ae: str) -> int:
+def send(
+    path: Path, peer: Peer, calling_ae: str, syntaxes: Sequence[SegSyntax] = (), encode: Encode = _as_it_is
+) -> int:
     """Send the file at `path` in an association of its own; return the status: 0x0000, or a warning 0xBxxx.
 
-    Raises PeerUnreachable where another try may help, and Refused where none will.
+    It is sent in the first of `syntaxes` that the peer accepts, for which `encode` makes it another; where it accepts
+    none, as it is, or in Explicit or Implicit VR. Raises PeerUnreachable where another try may help, ClassRefused where
+    the peer takes no such object, and Refused where no try will help.
     """
-    return send_all([path], peer, calling_ae)[0]
+    name, own = _syntax_of(_read(path, stop_before_pixels=True))
+    wanted = [(name, own), *((name, UID(syntax.uid)) for syntax in syntaxes)]
+    with _translated(peer), _associate(_application_entity(calling_ae, wanted), peer) as assoc:
+        accepted = _accepted(assoc, name)
+        chosen = next((one for one in syntaxes if UID(one.uid) in accepted), SegSyntax.NATIVE)
+        if chosen is SegSyntax.NATIVE:
+            return _store(assoc, _read(path), peer)
+        return _store(assoc, dcmread(BytesIO(encode(path.read_bytes(), chosen))), peer)
 
 
 def send_all(paths: Sequence[Path], peer: Peer, calling_ae: str) -> tuple[int, ...]:
@@ -93,7 +111,7 @@ def _associate(ae: AE, peer: Peer) -> Iterator[Association]:
         _raise_rejection(assoc, peer)
     if assoc.rejected_contexts and not assoc.accepted_contexts:
         refused = {str(context.abstract_syntax.name) for context in assoc.rejected_contexts if context.abstract_syntax}
-        raise Refused(Reason.PEER_REFUSED, f"association with {peer}", f"it takes no {', '.join(refused)}")
+        raise ClassRefused(f"association with {peer}", f"it takes no {', '.join(refused)}")
     if not assoc.is_established:
         raise PeerUnreachable(f"{peer} did not answer")
     try:
@@ -120,10 +138,15 @@ def _raise_rejection(assoc: Association, peer: Peer) -> None:
 def _check_context(ds: Dataset, assoc: Association, peer: Peer) -> None:
     """Refuse what no accepted context carries; between uncompressed syntaxes pynetdicom converts."""
     name, own = _syntax_of(ds)
-    accepted = [context.transfer_syntax[0] for context in assoc.accepted_contexts if context.abstract_syntax == name]
+    accepted = _accepted(assoc, name)
     if not accepted or (own.is_compressed and own not in accepted):
         detail = f"{peer} takes it in {', '.join(syntax.name for syntax in accepted) or 'no syntax'}, it is {own.name}"
         raise Refused(Reason.PEER_REFUSED, f"object {ds.SOPInstanceUID}", detail)
+
+
+def _accepted(assoc: Association, name: UID) -> list[UID]:
+    """Return the transfer syntaxes in which the peer takes objects of the class `name`."""
+    return [context.transfer_syntax[0] for context in assoc.accepted_contexts if context.abstract_syntax == name]
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from enum import IntEnum
 
-from dicomnode.errors import PeerUnreachable, Reason, Refused
+from dicomnode.errors import ClassRefused, PeerUnreachable, Reason, Refused
 
 
 class Status(IntEnum):
@@ -24,6 +24,7 @@ _STATUS_OF: Mapping[Reason, Status] = {
 
 _WARNINGS = range(0xB000, 0xC000)
 _NO_ROOM = range(0xA700, 0xA800)
+_CLASS_NOT_SUPPORTED = 0x0122
 
 
 def status_of(error: Refused) -> Status:
@@ -34,10 +35,12 @@ def status_of(error: Refused) -> Status:
 def check_status(status: int, peer: str, what: str) -> None:
     """Return if the peer took the object (0x0000, or a warning, 0xBxxx); else raise what is to be done about it.
 
-    0xA7xx (out of resources) is worth another try, every other failure is final.
+    0xA7xx (out of resources) is worth another try, every other failure is final; 0x0122 is one of the class alone.
     """
     if status == Status.SUCCESS or status in _WARNINGS:
         return
     if status in _NO_ROOM:
         raise PeerUnreachable(f"{peer} has no room for {what}: status 0x{status:04X}")
+    if status == _CLASS_NOT_SUPPORTED:
+        raise ClassRefused(what, f"{peer} answered status 0x{status:04X}: it takes no objects of this class")
     raise Refused(Reason.PEER_REFUSED, what, f"{peer} answered status 0x{status:04X}")

@@ -3,6 +3,7 @@
 from dicomnode.settings.change import set_value
 from dicomnode.settings.load import Loaded, get, load, parse
 from dicomnode.settings.places import Place, Surroundings, find, places
+from dicomnode.settings.profiles import Profile
 from dicomnode.settings.tables import Destination, Listener, Log, Model, Node, PromptSettings, Readiness, Settings
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Model",
     "Node",
     "Place",
+    "Profile",
     "PromptSettings",
     "Readiness",
     "Settings",

@@ -10,9 +10,14 @@ from dicomnode.errors import SettingsError
 from dicomnode.settings import toml_text
 from dicomnode.settings.load import did_you_mean, parse
 from dicomnode.settings.places import Surroundings
+from dicomnode.settings.profiles import Profile
+from dicomnode.settings.table import Table
 from dicomnode.settings.tables import Destination, Settings
 
-_EXAMPLE = '{ae_title = "PACS", host = "127.0.0.1", port = 104}'
+_NAMED: dict[str, tuple[type[Table], str, str]] = {  # of the tables that have names: what one is, its name, its value
+    "destinations": (Destination, "pacs", '{ae_title = "PACS", host = "127.0.0.1", port = 104}'),
+    "profiles": (Profile, "viewer", '{objects = ["SEG", "SR"], seg = ["labelmap", "binary"]}'),
+}
 
 
 def set_value(path: Path, key: str, text: str, around: Surroundings) -> None:
@@ -22,7 +27,7 @@ def set_value(path: Path, key: str, text: str, around: Surroundings) -> None:
     value = toml_text.value_of(text)
     if isinstance(location[-1], int):
         if not isinstance(value, dict):
-            raise SettingsError(key, f"found {text!r}; allowed: a table such as {_EXAMPLE}")
+            raise SettingsError(key, f"found {text!r}; allowed: a table such as {_NAMED[str(location[0])][2]}")
         value = {"name": key.split(".")[1], **value}
     after = toml_text.with_value(before, location, value)
     try:
@@ -39,21 +44,22 @@ def set_value(path: Path, key: str, text: str, around: Surroundings) -> None:
 
 
 def _location(settings: Settings, key: str) -> toml_text.Location:
-    """Return where `key` stands in a settings file: one setting, or a whole destination by its name."""
+    """Return where `key` stands in a settings file: one setting, or a whole destination or profile by its name."""
     first, *rest = key.split(".")
-    if first != "destinations":
+    if first not in _NAMED:
         _check_setting(Settings, [first, *rest], key)
         return (first, *rest)
+    table, name, example = _NAMED[first]
     if not rest:
-        raise SettingsError(key, f"name the destination, such as destinations.pacs '{_EXAMPLE}'")
-    names = [destination.name for destination in settings.destinations]
+        raise SettingsError(key, f"name the {first[:-1]}, such as {first}.{name} '{example}'")
+    names = [one.name for one in getattr(settings, first)]
     number = names.index(rest[0]) if rest[0] in names else len(names)
     if len(rest) == 1:
         return (first, number)
-    _check_setting(Destination, rest[1:], key)
+    _check_setting(table, rest[1:], key)
     if number == len(names):
-        add = f"dicomnode config set destinations.{rest[0]} '{_EXAMPLE}'"
-        raise SettingsError(key, f"there is no destination {rest[0]}; add it as a whole: {add}")
+        add = f"dicomnode config set {first}.{rest[0]} '{example}'"
+        raise SettingsError(key, f"there is no {first[:-1]} {rest[0]}; add it as a whole: {add}")
     return (first, number, *rest[1:])
 
 

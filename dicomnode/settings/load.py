@@ -13,11 +13,13 @@ from dicomnode.dicom.labels import read_tables
 from dicomnode.errors import SettingsError
 from dicomnode.settings import toml_text
 from dicomnode.settings.places import Surroundings, find
+from dicomnode.settings.profiles import Profile
 from dicomnode.settings.rules import ModelRule
 from dicomnode.settings.tables import Destination, Settings
 
 _LISTS: dict[str, tuple[type[BaseModel], str]] = {  # what each [[table]] of a key is
     "destinations": (Destination, "a table with name, ae_title, host and port"),
+    "profiles": (Profile, "a table with name, objects and perhaps seg; SR only with SEG"),
     "rules": (ModelRule, "a table with window (without roi), strategy or propagate, and what it fits"),
 }
 
@@ -38,7 +40,10 @@ def load(explicit: Path | None, around: Surroundings) -> Loaded:
 
 
 def parse(text: str, path: Path | None, around: Surroundings) -> Settings:
-    """Return the settings that `text`, the content of the file at `path`, holds; tables of names are checked too."""
+    """Return the settings that `text`, the content of the file at `path`, holds.
+
+    What they name is checked too: profiles, and files with tables of names.
+    """
     what = str(path) if path else "default settings"
     data = toml_text.parse(text, what)
     try:
@@ -48,13 +53,20 @@ def parse(text: str, path: Path | None, around: Surroundings) -> Settings:
         raise SettingsError(what, "; ".join(sentence for _, sentence in problems)) from error
     if settings.prompts.labels:
         read_tables(settings.prompts.labels)
+    for number, to in enumerate(settings.destinations):
+        try:
+            settings.profile(to.profile)
+        except SettingsError as error:
+            line = toml_text.line_of(text, ("destinations", number, "profile"))
+            raise SettingsError(what, f"line {line}: destinations.{to.name}.profile: {error.detail}") from error
     return settings
 
 
 def get(settings: Settings, key: str) -> Any:  # noqa: ANN401 - any value a settings file can hold
     """Return the value of `key`, such as `listener.port` or `destinations.pacs.port`."""
     value: Any = settings.model_dump(mode="json")
-    value["destinations"] = {destination["name"]: destination for destination in value["destinations"]}
+    for table in ("destinations", "profiles"):
+        value[table] = {one["name"]: one for one in value[table]}
     for part in key.split("."):
         known = list(value) if isinstance(value, dict) else []
         if part not in known:

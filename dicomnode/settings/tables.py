@@ -8,11 +8,13 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from dicomnode.dicom.labels import read_tables
-from dicomnode.domain import JobOptions, Strategy
+from dicomnode.domain import SEG_ONLY, JobOptions, ObjectKind, OutputProfile, SegType, Strategy
+from dicomnode.errors import SettingsError
 from dicomnode.inference.engines import Device, EngineName, EngineWish, Precision
 from dicomnode.inference.library import BUILT_IN, MODEL_RULE, NAME_PATTERN
 from dicomnode.inference.loading import ModelWish
 from dicomnode.logs import LogFormat, LogLevel
+from dicomnode.settings.profiles import BUILT_IN_PROFILES, Profile, unique_profiles
 from dicomnode.settings.rules import STRATEGIES, ModelRule, planes_of
 from dicomnode.settings.table import (
     REACH,
@@ -152,6 +154,10 @@ class Destination(Table):
     ae_title: AeTitle
     host: Host
     port: int = Field(ge=1, le=65535, description="a whole number from 1 to 65535")
+    profile: str = Field(
+        default=SEG_ONLY.name,
+        description=f"one of: {', '.join(BUILT_IN_PROFILES)}, or the name of a [[profiles]] table",
+    )
 
 
 class Log(Table):
@@ -172,6 +178,11 @@ class Settings(Table):
     destinations: Annotated[tuple[Destination, ...], AfterValidator(_unique_names)] = Field(
         default=(), strict=False, description="[[destinations]] tables, each with a name of its own"
     )
+    profiles: Annotated[tuple[Profile, ...], AfterValidator(unique_profiles)] = Field(
+        default=(),
+        strict=False,
+        description="[[profiles]] tables, each with a name of its own",
+    )
     log: Log = Log()
 
     @property
@@ -189,9 +200,23 @@ class Settings(Table):
             reference=model.reference,
         )
 
+    def profile(self, name: str) -> OutputProfile:
+        """Return the output profile `name`, one of the file or a built-in one."""
+        known = {**BUILT_IN_PROFILES, **{profile.name: profile.value() for profile in self.profiles}}
+        if name not in known:
+            raise SettingsError("profile", f"found {name!r}; allowed: one of: {', '.join(known)}")
+        return known[name]
+
+    def output_profiles(self) -> dict[str, OutputProfile]:
+        """Return the name of each destination and what it gets."""
+        return {to.name: self.profile(to.profile) for to in self.destinations}
+
     def job_options(self) -> JobOptions:
-        """Return what is asked of each job; the tables of names that are there now belong to it."""
+        """Return what is asked of each job, for all destinations; the tables of names of now belong to it."""
         asked, model = self.prompts, self.model
+        profiles = (SEG_ONLY, *self.output_profiles().values())
+        objects = {kind for profile in profiles for kind in profile.objects}
+        types = {one for profile in profiles for one in profile.types}
         return JobOptions(
             roi=asked.roi,
             margin_mm=asked.margin_mm,
@@ -203,6 +228,8 @@ class Settings(Table):
             labels=tuple(map(str, asked.labels)),
             names_digest=read_tables(asked.labels).digest,
             device_serial_number=self.node.device_serial_number,
+            objects=tuple(kind for kind in ObjectKind if kind in objects),
+            seg_types=tuple(one for one in SegType if one in types),
             strategy=model.strategy,
             propagate=planes_of(model.propagate),
             window=model.window,

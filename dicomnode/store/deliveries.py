@@ -1,11 +1,12 @@
 """Record deliveries: one row an object and destination, its tries, and when the next is due."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, and_, select, true, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, exists, insert, not_, or_, select, true, update
 
-from dicomnode.domain import DELIVERY_MOVES, DeliveryState, Uid
+from dicomnode.domain import DELIVERY_MOVES, DeliveryState, ObjectKind, OutputProfile, SegType, Uid
 from dicomnode.store import tables
 from dicomnode.store.database import Database
 from dicomnode.store.events import Event, add_event
@@ -31,6 +32,8 @@ class DeliveryRow:
     attempts: int
     reason: str | None
     key: str
+    kind: ObjectKind
+    alternative: SegType | None
 
 
 def retry_after(attempts: int) -> timedelta:
@@ -38,18 +41,27 @@ def retry_after(attempts: int) -> timedelta:
     return RETRY_AFTER[min(attempts, len(RETRY_AFTER)) - 1]
 
 
+def add(connection: Connection, job: str, destination: str, objects: Iterable[Uid], now: datetime) -> None:
+    """Let the `objects` that `job` made be sent to `destination`, those that never were to be until now."""
+    rows = tables.delivery
+    for sop_uid in dict.fromkeys(objects):
+        here = and_(rows.c.sop_uid == sop_uid, rows.c.destination == destination)
+        if connection.scalar(select(rows.c.state).where(here)) is None:
+            row = {"sop_uid": sop_uid, "destination": destination, "job_key": job, "attempts": 0}
+            connection.execute(insert(rows).values(row | {"state": DeliveryState.WAITING.value, "next_at": now}))
+
+
 def claim(database: Database, destination: str) -> DeliveryRow | None:
     """Claim what has been due for `destination` the longest: it is being sent from now on.
 
+    An SR waits for the SEGs of its job that are still to be sent there, as it refers to them.
     A destination is sent to one object at a time, so one that is still being sent now was left when the database could
     not be written: it is due first.
     """
     rows = tables.delivery
-    due = and_(rows.c.destination == destination, rows.c.state == DeliveryState.WAITING.value)
-    first = select(rows.c.sop_uid).where(due).order_by(rows.c.next_at, rows.c.sop_uid).limit(1)
     with database.write() as connection:
         _recover(connection, database, rows.c.destination == destination)
-        sop_uid = connection.scalar(first.where(rows.c.next_at <= database.now()))
+        sop_uid = connection.scalar(_first_due(destination, database.now()))
         if sop_uid is None:
             return None
         _move(connection, (sop_uid, destination), DeliveryState.SENDING, attempts=rows.c.attempts + 1)
@@ -81,6 +93,32 @@ def bury(database: Database, row: DeliveryRow, reason: str) -> None:
         add_event(connection, Event(at=database.now(), who="node", what="delivery_dead", details=details))
 
 
+def fall_back(database: Database, row: DeliveryRow, profile: OutputProfile, reason: str) -> SegType | None:
+    """Let the next type of SEG that `profile` names and the job made be sent in place of that of `row`; return which.
+
+    What refers to the SEGs is replaced with them, in one transaction. Where there is no other type nothing is changed,
+    and None is returned.
+    """
+    if row.alternative is None:
+        return None
+    with database.write() as connection:
+        which = tables.artifact.c.sop_uid == row.sop_uid
+        job = connection.execute(select(tables.artifact.c.job_key).where(which)).scalar_one()
+        made = _made_by(connection, job)
+        chosen = profile.chosen(made, after=row.alternative)
+        if not chosen:
+            return None
+        old = [one.sop_uid for one in made if one.alternative is row.alternative]
+        for sop_uid in _unsent(connection, row.destination, old):
+            _move(connection, (sop_uid, row.destination), DeliveryState.REPLACED, reason=reason)
+        add(connection, job, row.destination, [one.sop_uid for one in chosen], database.now())
+        after = chosen[0].alternative
+        details = {"sop_uid": row.sop_uid, "destination": row.destination, "reason": reason}
+        details |= {"before": row.alternative.value, "after": str(after)}
+        add_event(connection, Event(at=database.now(), who="node", what="delivery_fell_back", details=details))
+        return after
+
+
 def recover(database: Database) -> int:
     """Let what a dead process was sending be sent again at once; return how many."""
     with database.write() as connection:
@@ -106,6 +144,53 @@ def all_deliveries(database: Database) -> tuple[DeliveryRow, ...]:
         return tuple(_row(connection, (sop_uid, destination)) for sop_uid, destination in keys)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Made:
+    """One object as its row says it."""
+
+    sop_uid: Uid
+    kind: ObjectKind
+    alternative: SegType | None
+
+
+def _first_due(destination: str, now: datetime) -> Select[str]:
+    rows, made, segs, others = tables.delivery, tables.artifact, tables.artifact.alias(), tables.delivery.alias()
+    states = [DeliveryState.WAITING.value, DeliveryState.SENDING.value]
+    unsent = select(others.c.sop_uid).where(others.c.destination == destination, others.c.state.in_(states))
+    before = exists().where(
+        segs.c.job_key == made.c.job_key, segs.c.kind == ObjectKind.SEG.value, segs.c.sop_uid.in_(unsent)
+    )
+    return (
+        select(rows.c.sop_uid)
+        .join(made, rows.c.sop_uid == made.c.sop_uid)
+        .where(rows.c.destination == destination, rows.c.state == DeliveryState.WAITING.value, rows.c.next_at <= now)
+        .where(or_(made.c.kind != ObjectKind.SR.value, not_(before)))
+        .order_by(rows.c.next_at, rows.c.sop_uid)
+        .limit(1)
+    )
+
+
+def _made_by(connection: Connection, job: str) -> tuple[_Made, ...]:
+    columns = tables.artifact.c
+    wanted = select(columns.sop_uid, columns.kind, columns.alternative).where(columns.job_key == job)
+    return tuple(
+        _Made(sop_uid=Uid(row.sop_uid), kind=ObjectKind(row.kind), alternative=_type(row.alternative))
+        for row in connection.execute(wanted.order_by(columns.sop_uid))
+    )
+
+
+def _type(text: str | None) -> SegType | None:
+    return None if text is None else SegType(text)
+
+
+def _unsent(connection: Connection, destination: str, objects: Iterable[Uid]) -> tuple[str, ...]:
+    """Return those of `objects` that `destination` did not take."""
+    columns = tables.delivery.c
+    states = [DeliveryState.WAITING.value, DeliveryState.SENDING.value, DeliveryState.DEAD.value]
+    which = and_(columns.destination == destination, columns.sop_uid.in_(list(objects)), columns.state.in_(states))
+    return tuple(connection.scalars(select(columns.sop_uid).where(which)))
+
+
 def _recover(connection: Connection, database: Database, which: ColumnElement[bool]) -> int:
     columns = tables.delivery.c
     sending = select(columns.sop_uid, columns.destination).where(columns.state == DeliveryState.SENDING.value, which)
@@ -127,7 +212,7 @@ def _move(connection: Connection, which: tuple[str, str], after: DeliveryState, 
 def _row(connection: Connection, which: tuple[str, str]) -> DeliveryRow:
     sop_uid, destination = which
     rows, made = tables.delivery, tables.artifact
-    joined = select(rows, made.c.key).join(made, rows.c.sop_uid == made.c.sop_uid)
+    joined = select(rows, made.c.key, made.c.kind, made.c.alternative).join(made, rows.c.sop_uid == made.c.sop_uid)
     row = connection.execute(joined.where(rows.c.sop_uid == sop_uid, rows.c.destination == destination)).one()
     return DeliveryRow(
         sop_uid=Uid(row.sop_uid),
@@ -136,4 +221,6 @@ def _row(connection: Connection, which: tuple[str, str]) -> DeliveryRow:
         attempts=row.attempts,
         reason=row.reason,
         key=row.key,
+        kind=ObjectKind(row.kind),
+        alternative=_type(row.alternative),
     )

@@ -1,15 +1,17 @@
 """Where rows and files lie, as one value to hand round."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from dicomnode.domain import OutputProfile
 from dicomnode.store.database import Database
 from dicomnode.store.spool import Spool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Desk:
-    """The node's rows and files, and the names of the destinations that results go to."""
+    """The node's rows and files, and the destinations that results go to: each name -> what is wanted there."""
 
     database: Database
     spool: Spool
-    destinations: tuple[str, ...]
+    destinations: Mapping[str, OutputProfile]

@@ -10,21 +10,22 @@ from sqlalchemy import Connection, insert, select, tuple_, update
 from dicomnode.domain import (
     JOB_MOVES,
     Annotation,
-    DeliveryState,
     ImageInstance,
     Instance,
     Job,
     JobOptions,
     JobState,
     ObjectKind,
+    OutputProfile,
     Pair,
     PlaneSource,
+    SegType,
     StackImages,
     StudyState,
     Uid,
 )
 from dicomnode.errors import Reason, Refused
-from dicomnode.store import tables
+from dicomnode.store import deliveries, tables
 from dicomnode.store.arrivals import StudyRow, move_study
 from dicomnode.store.database import Database
 from dicomnode.store.events import Event, add_event
@@ -50,13 +51,14 @@ class JobRow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Artifact:
-    """One object that a job made, as a file in the spool."""
+    """One object that a job made, as a file in the spool; `alternative` is that of the object."""
 
     kind: ObjectKind
     sop_uid: Uid
     sop_class_uid: Uid
     key: str
     sha256: str
+    alternative: SegType | None = None
 
 
 def dispatch(database: Database, study: StudyRow, work: Iterable[tuple[Pair, Job]], why: str) -> tuple[str, ...] | None:
@@ -114,13 +116,19 @@ def complete(
     database: Database,
     key: str,
     artifacts: tuple[Artifact, ...],
-    destinations: Iterable[str],
+    destinations: Mapping[str, OutputProfile],
     details: Mapping[str, Any],
 ) -> None:
-    """Record that the job is done, what it made, and what is to be sent where: one transaction."""
+    """Record that the job is done, what it made, and what is to be sent where: one transaction.
+
+    Each of `destinations` gets what its profile wants, of one type of SEG.
+    """
     with database.write() as connection:
         for made in artifacts:
-            _hand_over(connection, database, key, made, destinations)
+            _keep(connection, key, made)
+        for destination, profile in destinations.items():
+            chosen = [made.sop_uid for made in profile.chosen(artifacts)]
+            deliveries.add(connection, key, destination, chosen, database.now())
         _move(connection, database, key, JobState.DONE, reason=None)
         told = {"job": key, **details, "objects": [made.sop_uid for made in artifacts]}
         add_event(connection, Event(at=database.now(), who="node", what="job_done", details=told))
@@ -221,21 +229,17 @@ def _instances(
     return found
 
 
-def _hand_over(
-    connection: Connection, database: Database, key: str, made: Artifact, destinations: Iterable[str]
-) -> None:
-    """Add the object and its deliveries; an object that is there with the same bytes is the same object."""
-    known = connection.scalar(select(tables.artifact.c.sha256).where(tables.artifact.c.sop_uid == made.sop_uid))
-    if known == made.sha256:
-        return
-    if known is not None:
+def _keep(connection: Connection, key: str, made: Artifact) -> None:
+    """Add the object; one that is there with the same bytes is the same object, and belongs to this job from now on."""
+    rows = tables.artifact
+    known = connection.scalar(select(rows.c.sha256).where(rows.c.sop_uid == made.sop_uid))
+    if known is None:
+        connection.execute(insert(rows).values(asdict(made) | {"job_key": key}))
+    elif known == made.sha256:
+        connection.execute(update(rows).where(rows.c.sop_uid == made.sop_uid).values(job_key=key))
+    else:
         detail = f"made before with sha256 {known[:12]}, now {made.sha256[:12]}"
         raise Refused(Reason.UID_CONFLICT, f"object {made.sop_uid}", detail)
-    connection.execute(insert(tables.artifact).values(asdict(made) | {"job_key": key}))
-    for destination in destinations:
-        row = {"sop_uid": made.sop_uid, "destination": destination, "job_key": key, "attempts": 0}
-        row |= {"state": DeliveryState.WAITING.value, "next_at": database.now()}
-        connection.execute(insert(tables.delivery).values(row))
 
 
 def _running(connection: Connection) -> tuple[str, ...]:

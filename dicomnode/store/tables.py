@@ -110,12 +110,14 @@ artifact = Table(
     "artifact",
     metadata,
     Column("sop_uid", String, primary_key=True),
-    Column("job_key", ForeignKey(job.c.job_key), nullable=False),
+    Column("job_key", ForeignKey(job.c.job_key), nullable=False),  # the last that made it
     Column("kind", String, nullable=False),
     Column("sop_class_uid", String, nullable=False),
     Column("key", String, nullable=False),  # where it lies in the spool; written once
     Column("sha256", String, nullable=False),
+    Column("alternative", String),  # the type of SEG that it is or refers to: a destination gets one of them
 )
+Index(None, artifact.c.job_key)
 
 delivery = Table(
     "delivery",

@@ -4,21 +4,32 @@ import time
 import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 
 import pytest
-from pydicom import Dataset
-from pydicom.uid import SegmentationStorage
-from pynetdicom import AE
+from pydicom import Dataset, dcmread
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian, SegmentationStorage
+from pynetdicom import AE, build_context
 from pynetdicom.association import Association
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind  # type: ignore[attr-defined]
 
-from dicomnode.network.sender import Peer
+from dicomnode.dicom.results.syntaxes import in_syntax
+from dicomnode.domain import DeliveryState, ObjectKind, OutputProfile, SegSyntax, SegType
+from dicomnode.network.sender import Peer, send
+from dicomnode.queue.steps import send_next
+from dicomnode.settings.profiles import FORMS
+from dicomnode.store import deliveries
+from dicomnode.store.database import Database
+from dicomnode.store.desk import Desk
 from dicomnode.store.events import events
+from dicomnode.store.spool import Spool
 from tests.builders import STUDY, ct_series, rtstruct, save, square
 from tests.conftest import require_program
+from tests.fakes import Loopback
+from tests.objects import hand_over, seg_by_highdicom
 from tests.serving import Serving, free_port, serving, until
 
 pytestmark = pytest.mark.peer
@@ -42,6 +53,12 @@ class Orthanc:
         wanted = {"Modality": "SEG", "StudyInstanceUID": STUDY}
         found: list[dict[str, Any]] = self.ask("/tools/find", {"Level": "Instance", "Query": wanted, "Expand": True})
         return found
+
+    def file(self, instance: str) -> bytes:
+        """Return the file of an instance that the REST API names so."""
+        with urllib.request.urlopen(f"{self.url}/instances/{instance}/file", timeout=5) as answer:  # noqa: S310 - http
+            content: bytes = answer.read()
+            return content
 
     def is_up(self) -> bool:
         """Return whether the REST API answers."""
@@ -120,6 +137,49 @@ def test_the_seg_of_a_study_is_in_orthanc(
     assert seg["MainDicomTags"]["SOPInstanceUID"] == done.details["objects"][0]
     assert orthanc.ask(f"/instances/{seg['ID']}/simplified-tags")["SOPClassUID"] == SegmentationStorage
     assert _find(orthanc.peer) == done.details["objects"]
+
+
+def test_orthanc_gets_binary_deflated_in_place_of_the_label_map_that_it_does_not_take(
+    orthanc: Orthanc, tmp_path: Path
+) -> None:
+    profile = OutputProfile(
+        name="viewer", objects=(ObjectKind.SEG,), seg=(FORMS["labelmap-rle"], FORMS["binary-deflated"])
+    )
+    labelmap, binary = seg_by_highdicom(SegType.LABELMAP, 21), seg_by_highdicom(SegType.BINARY, 22)
+    database = Database(tmp_path / "node.sqlite")
+    database.upgrade()
+    desk = Desk(database=database, spool=Spool(tmp_path / "spool"), destinations={"orthanc": profile})
+    hand_over(desk, labelmap, binary)
+
+    def deliver(path: Path, syntaxes: tuple[SegSyntax, ...]) -> int:
+        return send(path, orthanc.peer, "NODE", syntaxes, in_syntax)
+
+    while send_next(desk, "orthanc", deliver):
+        pass
+    assert {row.sop_uid: row.state for row in deliveries.all_deliveries(database)} == {
+        "2.25.21": DeliveryState.REPLACED,
+        "2.25.22": DeliveryState.DELIVERED,
+    }
+    database.close()
+    (seg,) = orthanc.segs()
+    got = dcmread(BytesIO(orthanc.file(seg["ID"])))
+    assert got.file_meta.TransferSyntaxUID == DeflatedExplicitVRLittleEndian
+    assert got == dcmread(BytesIO(binary.content))
+
+
+def test_a_pacs_that_takes_only_implicit_vr_gets_the_seg_converted(tmp_path: Path, study: tuple[Path, Path]) -> None:
+    only = [build_context(SegmentationStorage, ImplicitVRLittleEndian)]
+    with Loopback(tmp_path / "pacs", contexts=only) as pacs:
+        node = serving(tmp_path, pacs.peer, quiet_seconds=0.5, seg=("binary-deflated",))
+        with node.running():
+            for folder in study:
+                _storescu(node, folder)
+            (arrived,) = pacs.wait_for(1, timeout=60)
+    (made,) = (tmp_path / "data" / "spool" / "outbox").rglob("*.dcm")
+    got, kept = dcmread(arrived), dcmread(made)
+    assert got.file_meta.TransferSyntaxUID == ImplicitVRLittleEndian
+    assert (got.pixel_array == kept.pixel_array).all()
+    assert [one.keyword for one in kept if one.keyword != "PixelData" and one != got[one.tag]] == []
 
 
 def _storescu(node: Serving, folder: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from pydicom import dcmread
-from pydicom.uid import UID
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from tests.builders import STUDY, ct_series, rtstruct, save, square
 from tests.reading import voxels_of_seg
@@ -74,11 +74,23 @@ def test_a_truncated_file_among_good_ones_ends_with_4_and_is_named(tmp_path: Pat
     assert len(_json(done)["results"]) == 1
 
 
+def test_the_seg_is_written_as_a_profile_of_the_settings_says(tmp_path: Path) -> None:
+    _study(tmp_path / "in")
+    profile = '[[profiles]]\nname = "small"\nobjects = ["SEG"]\nseg = ["binary-deflated"]\n'
+    (tmp_path / "dicomnode.toml").write_text(profile)
+    done = _run("in", "--json", "--profile", "small", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (made,) = _json(done)["results"][0]["objects"]
+    assert made["kind"] == "SEG"
+    assert dcmread(made["path"]).file_meta.TransferSyntaxUID == DeflatedExplicitVRLittleEndian
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (("nowhere",), "nowhere"),
         (("in", "--model", "none-such"), "classical"),
+        (("in", "--profile", "viewer"), "found 'viewer'; allowed: one of: seg, results, planning, preview, all"),
         (("in", "--roi", "("), "regular expression"),
         (("in", "--margin", "-1"), "0 or more"),
         (("in", "--margin", "nan"), "0 or more"),

@@ -62,7 +62,7 @@ def run_on_a_full_disk(tmp_path: Path, start: Callable[..., Listener]) -> Iterat
 def _running(spool: Spool, folder: Path, start: Callable[..., Listener]) -> Iterator[Run]:
     database = Database(folder / "node.sqlite")
     database.upgrade()
-    desk = Desk(database=database, spool=spool, destinations=())
+    desk = Desk(database=database, spool=spool, destinations={})
     hooks = Hooks(
         opened=lambda peer: arrivals.open_association(database, peer),
         closed=lambda number, ended: arrivals.close_association(database, number, ended),

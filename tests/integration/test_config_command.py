@@ -159,9 +159,21 @@ def test_destinations_are_added_whole_and_changed_by_name(shell: Shell) -> None:
     shell.config("set", "destinations.pacs.port", "11113")
     assert shell.config("get", "destinations.pacs.port").stdout == "11113\n"
     assert json.loads(shell.config("get", "destinations").stdout) == {
-        "pacs": {"name": "pacs", "ae_title": "PACS", "host": "127.0.0.1", "port": 11113},
-        "spare": {"name": "spare", "ae_title": "SPARE", "host": "127.0.0.1", "port": 105},
+        "pacs": {"name": "pacs", "ae_title": "PACS", "host": "127.0.0.1", "port": 11113, "profile": "seg"},
+        "spare": {"name": "spare", "ae_title": "SPARE", "host": "127.0.0.1", "port": 105, "profile": "seg"},
     }
+
+
+def test_profiles_are_added_whole_changed_by_name_and_given_to_destinations(shell: Shell) -> None:
+    pacs = '[[destinations]]\nname = "pacs"\nae_title = "PACS"\nhost = "127.0.0.1"\nport = 104\n'
+    (shell.folder / "dicomnode.toml").write_text(pacs, encoding="utf-8")
+    assert "found 'viewer'" in shell.config("set", "destinations.pacs.profile", "viewer", expect=2).stderr
+    shell.config("set", "profiles.viewer", '{objects = ["SEG", "SR"]}')
+    shell.config("set", "profiles.viewer.seg", '["labelmap-rle", "binary"]')
+    shell.config("set", "destinations.pacs.profile", "viewer")
+    assert tomllib.loads(shell.config("show").stdout)["profiles"] == [
+        {"name": "viewer", "objects": ["SEG", "SR"], "seg": ["labelmap-rle", "binary"]}
+    ]
 
 
 def test_a_destination_is_replaced_whole(shell: Shell) -> None:
@@ -186,6 +198,7 @@ def test_destinations_written_in_one_line_are_changed_too(shell: Shell) -> None:
     [
         ("node", "is a table; set one of: node.ae_title, node.data_dir"),
         ("destinations", "name the destination"),
+        ("profiles.viewer.seg", "there is no profile viewer; add it as a whole"),
         ("destinations.pacs", "allowed: a table such as"),
         ("destinations.pacs.prt", "did you mean port?"),
         ("listener.port.x", "there is no such setting"),

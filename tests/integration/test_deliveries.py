@@ -1,10 +1,47 @@
-from dicomnode.domain import (
-    DeliveryState,
-)
-from dicomnode.store import deliveries
+import pytest
+from sqlalchemy.exc import IntegrityError
+
+from dicomnode.domain import SEG_ONLY, DeliveryState, ObjectKind, OutputProfile, SegType
+from dicomnode.settings.profiles import FORMS
+from dicomnode.store import deliveries, jobs
 from dicomnode.store.database import Database
+from dicomnode.store.deliveries import DeliveryRow
 from dicomnode.store.events import events
-from tests.rows import Clock, done_job
+from dicomnode.store.jobs import Artifact
+from tests.rows import Clock, artifact, dispatch, done_job, image, ready_job, receive
+
+BINARY, LABELMAP, FRACTIONAL = SegType
+VIEWER = OutputProfile(
+    name="viewer",
+    objects=(ObjectKind.SEG, ObjectKind.SR, ObjectKind.SC),
+    seg=(FORMS["labelmap-rle"], FORMS["fractional"]),
+)
+BOTH = (
+    artifact("1.1", "a1", ObjectKind.SR, LABELMAP),
+    artifact("1.2", "a2", ObjectKind.SEG, LABELMAP),
+    artifact("1.3", "a3", ObjectKind.SEG, LABELMAP),
+    artifact("1.4", "a4", ObjectKind.SR, BINARY),
+    artifact("1.5", "a5", ObjectKind.SEG, BINARY),
+    artifact("1.6", "a6", ObjectKind.SC, None),
+    artifact("1.7", "a7", ObjectKind.PR, None),
+)
+
+
+def complete(database: Database, *artifacts: Artifact, **destinations: OutputProfile) -> None:
+    ready_job(database)
+    jobs.claim(database)
+    jobs.complete(database, "j1", artifacts, destinations, {})
+
+
+def states(database: Database, destination: str = "pacs") -> dict[str, DeliveryState]:
+    rows = deliveries.all_deliveries(database)
+    return {row.sop_uid: row.state for row in rows if row.destination == destination}
+
+
+def claimed(database: Database) -> DeliveryRow:
+    row = deliveries.claim(database, "pacs")
+    assert row is not None
+    return row
 
 
 def test_a_delivery_is_claimed_for_its_destination(database: Database) -> None:
@@ -74,3 +111,113 @@ def test_what_was_refused_for_good_is_sent_once_more_after_it_is_revived(databas
     again = deliveries.claim(database, "pacs")
     assert again is not None
     assert again.attempts == 2
+
+
+def test_each_destination_is_sent_what_its_profile_wants_of_one_type(database: Database) -> None:
+    complete(database, *BOTH, pacs=SEG_ONLY, viewer=VIEWER)
+    assert set(states(database, "pacs")) == {"1.5"}
+    assert set(states(database, "viewer")) == {"1.1", "1.2", "1.3", "1.6"}
+
+
+def test_a_report_is_sent_after_the_segs_that_it_refers_to(database: Database) -> None:
+    complete(database, *BOTH, pacs=VIEWER)
+    order = []
+    while row := deliveries.claim(database, "pacs"):
+        order.append(row.sop_uid)
+        deliveries.delivered(database, row, 0)
+    assert order == ["1.2", "1.3", "1.1", "1.6"]
+
+
+def test_a_report_waits_for_a_seg_that_is_tried_again_and_nothing_else_does(database: Database, clock: Clock) -> None:
+    complete(database, *BOTH, pacs=VIEWER)
+    deliveries.put_back(database, claimed(database), "no room")
+    for sop_uid in ("1.3", "1.6"):
+        row = claimed(database)
+        assert row.sop_uid == sop_uid
+        deliveries.delivered(database, row, 0)
+    assert deliveries.claim(database, "pacs") is None
+    clock.advance(seconds=3)
+    deliveries.delivered(database, claimed(database), 0)
+    assert claimed(database).sop_uid == "1.1"
+
+
+def test_a_report_does_not_wait_for_a_seg_that_is_dead(database: Database) -> None:
+    complete(database, *BOTH[:2], pacs=VIEWER)
+    deliveries.bury(database, claimed(database), "it answered 0xC000")
+    assert claimed(database).sop_uid == "1.1"
+
+
+def test_a_type_that_is_not_taken_is_replaced_by_the_next_one_that_was_made(database: Database) -> None:
+    complete(database, *BOTH, pacs=VIEWER, other=VIEWER)
+    row = claimed(database)
+    assert deliveries.fall_back(database, row, VIEWER, "it takes no label maps") is BINARY
+    replaced, waiting = DeliveryState.REPLACED, DeliveryState.WAITING
+    assert states(database) == {
+        "1.1": replaced,
+        "1.2": replaced,
+        "1.3": replaced,
+        "1.4": waiting,
+        "1.5": waiting,
+        "1.6": waiting,
+    }
+    assert set(states(database, "other")) == {"1.1", "1.2", "1.3", "1.6"}
+    (told,) = events(database, "delivery_fell_back")
+    assert told.details == {
+        "sop_uid": "1.2",
+        "destination": "pacs",
+        "reason": "it takes no label maps",
+        "before": "LABELMAP",
+        "after": "BINARY",
+    }
+    assert claimed(database).sop_uid == "1.5"
+
+
+def test_what_was_replaced_is_not_revived(database: Database) -> None:
+    complete(database, *BOTH, pacs=VIEWER)
+    deliveries.fall_back(database, claimed(database), VIEWER, "it takes no label maps")
+    assert deliveries.revive(database) == 0
+    assert deliveries.recover(database) == 0
+
+
+def test_what_was_taken_of_a_type_stays_delivered_when_the_rest_of_it_is_replaced(database: Database) -> None:
+    complete(database, *BOTH, pacs=VIEWER)
+    deliveries.delivered(database, claimed(database), 0)
+    deliveries.fall_back(database, claimed(database), VIEWER, "it takes no label maps any more")
+    assert states(database)["1.2"] is DeliveryState.DELIVERED
+    assert states(database)["1.3"] is DeliveryState.REPLACED
+
+
+def test_without_another_type_nothing_is_changed(database: Database) -> None:
+    complete(database, *BOTH, pacs=SEG_ONLY)
+    row = claimed(database)
+    assert deliveries.fall_back(database, row, SEG_ONLY, "it takes no segmentations") is None
+    assert states(database) == {"1.5": DeliveryState.SENDING}
+    assert events(database, "delivery_fell_back") == ()
+
+
+def test_a_fall_back_that_breaks_off_changes_nothing(database: Database) -> None:
+    complete(database, *BOTH, pacs=VIEWER)
+    row = claimed(database)
+    before = states(database)
+    with database.write() as connection:
+        fails = "CREATE TRIGGER no_more BEFORE INSERT ON delivery BEGIN SELECT RAISE(ABORT, 'no more'); END"
+        connection.exec_driver_sql(fails)
+    with pytest.raises(IntegrityError, match="no more"):
+        deliveries.fall_back(database, row, VIEWER, "it takes no label maps")
+    assert states(database) == before
+
+
+def test_an_object_that_two_jobs_make_is_sent_once_and_falls_back_with_the_later_one(database: Database) -> None:
+    complete(database, BOTH[4], old=SEG_ONLY)
+    assert dispatch_again(database) == ("j2",)
+    jobs.claim(database)
+    jobs.complete(database, "j2", BOTH, {"old": SEG_ONLY, "pacs": VIEWER}, {})
+    assert set(states(database, "old")) == {"1.5"}
+    deliveries.fall_back(database, claimed(database), VIEWER, "it takes no label maps")
+    assert states(database)["1.5"] is DeliveryState.WAITING
+
+
+def dispatch_again(database: Database) -> tuple[str, ...] | None:
+    """Let another image of the study come, and make another job."""
+    receive(database, image(2, "ff"))
+    return dispatch(database, "j2")

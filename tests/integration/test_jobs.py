@@ -4,6 +4,7 @@ import pytest
 
 from dicomnode.domain import (
     FOLLOW,
+    SEG_ONLY,
     DeliveryState,
     JobOptions,
     JobState,
@@ -81,7 +82,7 @@ def test_a_done_job_is_not_claimed_again(database: Database) -> None:
 def test_a_job_that_is_not_running_cannot_be_completed(database: Database) -> None:
     ready_job(database)
     with pytest.raises(IllegalMove):
-        jobs.complete(database, "j1", (artifact(),), ("pacs",), {})
+        jobs.complete(database, "j1", (artifact(),), {"pacs": SEG_ONLY}, {})
     assert deliveries.all_deliveries(database) == ()
 
 

@@ -6,9 +6,20 @@ from typing import Any
 import pytest
 from sqlalchemy import insert
 
-from dicomnode.domain import ImageInstance, OtherInstance, Place, PlaneKey, Reference, Uid
+from dicomnode.domain import (
+    SEG_ONLY,
+    ImageInstance,
+    ObjectKind,
+    OtherInstance,
+    Place,
+    PlaneKey,
+    Reference,
+    SegSyntax,
+    SegType,
+    Uid,
+)
 from dicomnode.errors import Reason
-from dicomnode.store import jobs, tables
+from dicomnode.store import deliveries, jobs, tables
 from dicomnode.store.arrivals import Recorded, instances_of
 from dicomnode.store.database import Database, migrate
 from dicomnode.store.facts import facts_of
@@ -64,6 +75,28 @@ def test_jobs_and_images_of_the_first_version_are_understood(old: Database, tmp_
     assert plane.frame.spacing == image().frames[0].spacing
     found = instances_of(old, spool, STUDY)
     assert {type(one) for one in found} >= {ImageInstance}
+    old.close()
+
+
+def test_segs_of_the_first_version_are_binary_and_still_sent(old: Database) -> None:
+    artifact = {
+        "sop_uid": "1.2.6.1",
+        "job_key": "j1",
+        "kind": "SEG",
+        "sop_class_uid": "1.2.3",
+        "key": "k",
+        "sha256": "s",
+    }
+    delivery = {"sop_uid": "1.2.6.1", "destination": "pacs", "job_key": "j1", "state": "waiting", "attempts": 0}
+    with old.write() as connection:
+        connection.execute(insert(tables.artifact).values(artifact | {"key": "k", "sha256": "s"}))
+        connection.execute(insert(tables.delivery).values(delivery | {"next_at": old.now()}))
+    old.upgrade()
+    row = deliveries.claim(old, "pacs")
+    assert row is not None
+    assert (row.kind, row.alternative) == (ObjectKind.SEG, SegType.BINARY)
+    assert SEG_ONLY.syntaxes(row) == (SegSyntax.NATIVE,)
+    assert deliveries.fall_back(old, row, SEG_ONLY, "it takes no segmentations") is None
     old.close()
 
 

@@ -1,20 +1,22 @@
 """Segmenting folders without a node: what is written where, and what the report says."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import dcmread
-from pydicom.uid import UltrasoundMultiFrameImageStorage
+from pydicom.uid import DeflatedExplicitVRLittleEndian, UltrasoundMultiFrameImageStorage
 
 from dicomnode.dicom.prompts.written import WrittenBox, parse_box
 from dicomnode.dicom.prompts.written_files import parse_boxes_file
-from dicomnode.domain import AnnotationKind, JobOptions
+from dicomnode.domain import SEG_ONLY, AnnotationKind, JobOptions
 from dicomnode.errors import Reason
 from dicomnode.offline import Report, Wishes, segment_paths
 from dicomnode.pipeline import Step
+from dicomnode.settings.profiles import FORMS
 from tests.builders import STUDY, ct_series, rtstruct, save, square
 from tests.fakes import FillsTheBox
 
@@ -74,6 +76,27 @@ def test_running_twice_writes_the_same_bytes_and_takes_no_own_result_as_input(tm
     assert first.read_bytes() == content
     assert [one.reason for one in again.set_aside] == [Reason.OWN_RESULT]
     assert not again.refused
+
+
+def test_a_profile_says_in_which_form_the_seg_is_written(tmp_path: Path) -> None:
+    _study(tmp_path / "in")
+    deflated = replace(SEG_ONLY, seg=(FORMS["binary-deflated"], FORMS["labelmap"]))
+    plain = _segment(tmp_path / "in", tmp_path / "plain").results[0].objects[0].path
+    paths = [
+        _segment(tmp_path / "in", tmp_path / name, profile=deflated).results[0].objects[0].path for name in ("a", "b")
+    ]
+    assert dcmread(paths[0]).file_meta.TransferSyntaxUID == DeflatedExplicitVRLittleEndian
+    assert dcmread(paths[0]) == dcmread(plain)
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+def test_what_was_written_deflated_is_an_own_result_too(tmp_path: Path) -> None:
+    _study(tmp_path)
+    deflated = replace(SEG_ONLY, seg=(FORMS["binary-deflated"],))
+    _segment(tmp_path, tmp_path / "segmentations", profile=deflated)
+    again = _segment(tmp_path, tmp_path / "segmentations", profile=deflated, preview=True)
+    assert [one.reason for one in again.set_aside] == [Reason.OWN_RESULT]
+    assert again.results[0].preview is not None
 
 
 def test_only_the_regions_that_match_are_segmented(tmp_path: Path) -> None:

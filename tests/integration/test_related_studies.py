@@ -8,7 +8,7 @@ from pydicom import Dataset
 from pydicom.uid import UID
 
 from dicomnode.dispatching import Orders, start_studies
-from dicomnode.domain import JobOptions, StudyState, Uid
+from dicomnode.domain import SEG_ONLY, JobOptions, StudyState, Uid
 from dicomnode.network.part10 import StoreRequest
 from dicomnode.receiving import receive
 from dicomnode.store import arrivals, jobs
@@ -36,7 +36,7 @@ def drawing() -> Dataset:
 def desk(tmp_path: Path) -> Iterator[Desk]:
     database = Database(tmp_path / "node.sqlite")
     database.upgrade()
-    yield Desk(database=database, spool=Spool(tmp_path / "spool"), destinations=("pacs",))
+    yield Desk(database=database, spool=Spool(tmp_path / "spool"), destinations={"pacs": SEG_ONLY})
     database.close()
 
 

@@ -6,17 +6,26 @@ from pathlib import Path
 
 import pytest
 from pydicom import dcmread
-from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
+from pydicom.uid import (
+    UID,
+    CTImageStorage,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    RLELossless,
+)
 from pynetdicom import AE, build_context, evt
 
-from dicomnode.domain import AssociationEnd
-from dicomnode.errors import PeerUnreachable, Reason, Refused, Unavailable
+from dicomnode.dicom.results.syntaxes import in_syntax
+from dicomnode.domain import AssociationEnd, SegSyntax, SegType
+from dicomnode.errors import ClassRefused, PeerUnreachable, Reason, Refused, Unavailable
 from dicomnode.network.part10 import StoreRequest
 from dicomnode.network.sender import Peer, send, send_all
 from dicomnode.network.statuses import check_status
 from tests.builders import ct_series, rtstruct, save, square
 from tests.conftest import require_program
 from tests.fakes import Loopback
+from tests.objects import seg_by_highdicom
 
 # pynetdicom leaves a socket to the garbage collector when nobody listens at the other end.
 NOBODY_LISTENS = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
@@ -90,6 +99,36 @@ def test_a_compressed_object_is_refused_by_a_peer_that_takes_none(file: Path, tm
     assert pacs.received == ()
 
 
+EVERY = (SegSyntax.RLE, SegSyntax.DEFLATED, SegSyntax.NATIVE)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "accepted", "arrives"),
+    [
+        (EVERY, (ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian, RLELossless), RLELossless),
+        (EVERY[::-1], (ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian, RLELossless), ExplicitVRLittleEndian),
+        (EVERY, (ImplicitVRLittleEndian, DeflatedExplicitVRLittleEndian), DeflatedExplicitVRLittleEndian),
+        (EVERY, (ImplicitVRLittleEndian, ExplicitVRLittleEndian), ExplicitVRLittleEndian),
+        (EVERY, (ImplicitVRLittleEndian,), ImplicitVRLittleEndian),
+        ((), (RLELossless, ExplicitVRLittleEndian), ExplicitVRLittleEndian),
+    ],
+)
+def test_an_object_arrives_in_the_first_wanted_syntax_that_is_accepted(
+    tmp_path: Path, wanted: tuple[SegSyntax, ...], accepted: tuple[UID, ...], arrives: UID
+) -> None:
+    seg = seg_by_highdicom(SegType.FRACTIONAL, 7)
+    (tmp_path / "seg.dcm").write_bytes(seg.content)
+    contexts = [build_context(seg.sop_class_uid, list(accepted))]
+    with Loopback(tmp_path / "pacs", contexts=contexts) as pacs:
+        assert send(tmp_path / "seg.dcm", pacs.peer, "NODE", wanted, in_syntax) == 0x0000
+        (arrived,) = pacs.wait_for(1, timeout=5)
+    got, sent = dcmread(arrived), dcmread(tmp_path / "seg.dcm")
+    assert got.file_meta.TransferSyntaxUID == arrives
+    assert (got.pixel_array == sent.pixel_array).all()
+    assert [one.keyword for one in got if one.keyword != "PixelData" and one != sent[one.tag]] == []
+    assert len(got) == len(sent)
+
+
 @pytest.mark.parametrize("peer", [0xB000, 0xB007], indirect=True)
 def test_a_warning_means_that_the_object_was_taken(file: Path, peer: Peer) -> None:
     assert send(file, peer, "NODE") in {0xB000, 0xB007}
@@ -98,6 +137,12 @@ def test_a_warning_means_that_the_object_was_taken(file: Path, peer: Peer) -> No
 @pytest.mark.parametrize("peer", [0xA700, 0xA702], indirect=True)
 def test_a_peer_without_room_is_tried_again(file: Path, peer: Peer) -> None:
     with pytest.raises(PeerUnreachable, match=r"has no room for object .*: status 0xA70"):
+        send(file, peer, "NODE")
+
+
+@pytest.mark.parametrize("peer", [0x0122], indirect=True)
+def test_a_peer_that_answers_that_it_takes_no_such_class_says_so_of_the_class(file: Path, peer: Peer) -> None:
+    with pytest.raises(ClassRefused, match="answered status 0x0122: it takes no objects of this class"):
         send(file, peer, "NODE")
 
 
@@ -144,7 +189,7 @@ def test_a_peer_that_is_not_there_is_tried_again(file: Path) -> None:
 
 def test_a_peer_that_takes_none_of_the_contexts_is_not_tried_again(file: Path, tmp_path: Path) -> None:
     pacs = Loopback(tmp_path / "pacs", contexts=[build_context("1.2.840.10008.1.1")])
-    with pacs, pytest.raises(Refused, match="takes no CT Image Storage") as refused:
+    with pacs, pytest.raises(ClassRefused, match="takes no CT Image Storage") as refused:
         send(file, pacs.peer, "NODE")
     assert refused.value.reason is Reason.PEER_REFUSED
 

@@ -1,22 +1,35 @@
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 
 import pytest
 
 from dicomnode.dispatching import Orders, start_studies
-from dicomnode.domain import JobOptions, JobState, ObjectKind, Outcome, StudyState, Uid, WrittenObject
+from dicomnode.domain import (
+    SEG_ONLY,
+    JobOptions,
+    JobState,
+    ObjectKind,
+    Outcome,
+    SegType,
+    StudyState,
+    Uid,
+    WrittenObject,
+)
 from dicomnode.errors import ModelLost, Unavailable
 from dicomnode.network.part10 import StoreRequest
 from dicomnode.queue.engine import Engine
 from dicomnode.queue.steps import do_next_job
 from dicomnode.queue.sweeps import Sweeps
 from dicomnode.receiving import receive
+from dicomnode.settings.profiles import BUILT_IN_PROFILES
 from dicomnode.store import arrivals, deliveries, jobs
 from dicomnode.store.database import Database
 from dicomnode.store.desk import Desk
 from dicomnode.store.spool import Spool
+from tests import values
 from tests.builders import STUDY, ct_series, rtstruct, save, square
 from tests.fakes import FillsTheBox
 
@@ -43,7 +56,7 @@ def spool(tmp_path: Path) -> FillsUp:
 def desk(tmp_path: Path, spool: FillsUp) -> Iterator[Desk]:
     database = Database(tmp_path / "node.sqlite")
     database.upgrade()
-    yield Desk(database=database, spool=spool, destinations=("pacs",))
+    yield Desk(database=database, spool=spool, destinations={"pacs": SEG_ONLY})
     database.close()
 
 
@@ -132,6 +145,25 @@ def test_other_bytes_under_the_uid_of_an_object_that_exists_are_refused(desk: De
     assert second.state is JobState.REFUSED
     assert second.reason is not None
     assert "UID_CONFLICT" in second.reason
+
+
+@pytest.mark.usefixtures("study")
+def test_a_job_that_gives_a_report_alone_is_done_and_the_report_is_delivered(desk: Desk) -> None:
+    start_studies(desk, ORDERS)
+    desk = replace(desk, destinations={"pacs": BUILT_IN_PROFILES["results"], "plain": SEG_ONLY})
+    report = values.made(ObjectKind.SR, 5, SegType.BINARY)
+    assert do_next_job(desk, lambda _job: Outcome(objects=(report,), segments=(), exclusions=()))
+    assert [job.state for job in jobs.all_jobs(desk.database)] == [JobState.DONE]
+    assert [(row.sop_uid, row.destination) for row in deliveries.all_deliveries(desk.database)] == [("2.25.5", "pacs")]
+
+
+@pytest.mark.usefixtures("study")
+def test_a_job_that_gives_nothing_is_refused_as_empty(desk: Desk) -> None:
+    start_studies(desk, ORDERS)
+    assert do_next_job(desk, lambda _job: Outcome(objects=(), segments=(), exclusions=()))
+    (job,) = jobs.all_jobs(desk.database)
+    assert job.state is JobState.REFUSED
+    assert "EMPTY_RESULT" in str(job.reason)
 
 
 def test_nothing_to_do_is_told(desk: Desk) -> None:

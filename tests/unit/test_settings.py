@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dicomnode.dicom.labels import read_tables
-from dicomnode.domain import FOLLOW, JobOptions, Rule, Strategy
+from dicomnode.domain import FOLLOW, JobOptions, ObjectKind, OutputProfile, Rule, SegForm, SegSyntax, SegType, Strategy
 from dicomnode.errors import SettingsError
 from dicomnode.settings import Place, Settings, Surroundings, get, parse, places
 from dicomnode.settings.toml_text import line_of, value_of, with_value
@@ -13,6 +13,9 @@ from dicomnode.settings.toml_text import line_of, value_of, with_value
 HERE = Surroundings(environment={"HOME": "/home/user"}, folder=Path("/srv"))
 FILE = Path("/etc/site/dicomnode.toml")
 PACS = '[[destinations]]\nname = "pacs"\nae_title = "PACS"\nhost = "127.0.0.1"\nport = 104\n'
+
+
+PROFILE = '[[profiles]]\nname = "viewer"\nobjects = ["SR", "SEG"]\nseg = ["labelmap-rle", "binary-deflated"]\n'
 
 
 def parsed(text: str) -> Settings:
@@ -124,6 +127,49 @@ propagate = 0
     assert parsed("[model]\npropagate = 3").job_options().propagate == 3
 
 
+def test_a_destination_gets_the_seg_alone_by_default() -> None:
+    settings = parsed(PACS)
+    assert settings.output_profiles()["pacs"].objects == (ObjectKind.SEG,)
+    assert settings.output_profiles()["pacs"].types == (SegType.BINARY,)
+
+
+def test_a_profile_of_the_file_is_what_its_destination_gets() -> None:
+    settings = parsed(PACS + 'profile = "viewer"\n' + PROFILE)
+    assert settings.output_profiles() == {
+        "pacs": OutputProfile(
+            name="viewer",
+            objects=(ObjectKind.SEG, ObjectKind.SR),
+            seg=(
+                SegForm(type=SegType.LABELMAP, syntax=SegSyntax.RLE),
+                SegForm(type=SegType.BINARY, syntax=SegSyntax.DEFLATED),
+            ),
+        )
+    }
+
+
+def test_of_each_job_is_asked_what_all_destinations_want() -> None:
+    planning = PACS.replace('"pacs"', '"tps"') + 'profile = "planning"\n'
+    options = parsed(PACS + 'profile = "viewer"\n' + planning + PROFILE).job_options()
+    assert options.objects == (ObjectKind.SEG, ObjectKind.SR, ObjectKind.RTSTRUCT)
+    assert options.seg_types == (SegType.BINARY, SegType.LABELMAP)
+    assert (parsed("").job_options().objects, parsed("").job_options().seg_types) == (
+        (ObjectKind.SEG,),
+        (SegType.BINARY,),
+    )
+
+
+def test_a_seg_is_made_even_where_no_destination_wants_one() -> None:
+    picture = '[[profiles]]\nname = "film"\nobjects = ["SC"]\n'
+    options = parsed(PACS + 'profile = "film"\n' + picture).job_options()
+    assert options.objects == (ObjectKind.SEG, ObjectKind.SC)
+
+
+def test_profiles_that_are_shown_are_profiles_again() -> None:
+    settings = parsed(PACS + 'profile = "viewer"\n' + PROFILE)
+    assert Settings.model_validate(settings.model_dump(mode="json", exclude_none=True)) == settings
+    assert get(settings, "profiles.viewer.seg") == ["labelmap-rle", "binary-deflated"]
+
+
 def test_settings_that_are_shown_are_settings_again() -> None:
     text = '[model]\npropagate = "auto"\n[[model.rules]]\nmodality = ["MR"]\npropagate = 2\n'
     shown = parsed(text).model_dump(mode="json", exclude_none=True)
@@ -189,6 +235,29 @@ def test_the_content_of_the_tables_of_names_belongs_to_what_is_asked(tmp_path: P
         ('[[destinations]]\nname = "pacs"', "line 1: destinations.pacs.port is missing"),
         (PACS + PACS, "two destinations have the same name"),
         (PACS + PACS.replace('"pacs"', '"P"'), "line 7: destinations.P.name: found 'P'; allowed: lower-case"),
+        (
+            PACS + 'profile = "viewer"',
+            "line 6: destinations.pacs.profile: found 'viewer'; allowed: one of: seg, results",
+        ),
+        (PACS + "profile = 1", "line 6: destinations.pacs.profile: found 1; allowed: one of: seg, results"),
+        (PROFILE + PROFILE, "two profiles have the name viewer"),
+        (PROFILE.replace("viewer", "results"), "two profiles have the name results"),
+        (PROFILE.replace("viewer", "Viewer"), "line 2: profiles.Viewer.name: found 'Viewer'; allowed: lower-case"),
+        (PROFILE.replace('"SR", "SEG"', '"SR"'), "(an SR refers to the SEG, so that it goes with SEG only)"),
+        (PROFILE.replace('"SR", "SEG"', ""), "line 3: profiles.viewer.objects: found [] (it is empty); allowed"),
+        (PROFILE.replace('"SR", "SEG"', '"SEG", "SEG"'), "(SEG stands there twice); allowed: a list of: SEG, SR"),
+        (PROFILE.replace('"SR"', '"KOS"'), "line 3: profiles.viewer.objects.#1: found 'KOS'; allowed: a list of: SEG"),
+        (
+            PROFILE.replace("binary-deflated", "binary-rle"),
+            "line 4: profiles.viewer.seg: found ['labelmap-rle', 'binary-",
+        ),
+        (
+            PROFILE.replace("binary-deflated", "binary-rle"),
+            "(there is no binary-rle); allowed: a list of: binary, binary-",
+        ),
+        (PROFILE.replace("binary-deflated", "labelmap-rle"), "(labelmap-rle stands there twice)"),
+        ('[[profiles]]\nname = "viewer"', "profiles.viewer.objects is missing; it must be a list of: SEG, SR"),
+        ("profiles = [1]", "profiles.#1: found 1; allowed: a table with name, objects"),
         (PACS.replace("104", "0"), "line 5: destinations.pacs.port: found 0; allowed: a whole number from 1"),
     ],
 )
