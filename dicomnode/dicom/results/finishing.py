@@ -27,6 +27,13 @@ LONG_STRING = 64  # the length of LO, PS3.5 6.2
 _SHORT_STRING = 16
 _BYTE = 8  # bits
 _FRAMES = 0x52009230  # Per-Frame Functional Groups Sequence; it and what is behind it grow with the frames
+# what highdicom says of the scanner and of itself beyond what they are: by the clock, or no matter of a result
+_NOT_OF_EQUIPMENT = (
+    "ContributionDateTime",
+    "InstitutionName",
+    "InstitutionAddress",
+    "InstitutionalDepartmentName",
+)
 _LARGEST_SERIES_NUMBER = 2**31 - 1
 # Series of a kind stand together, behind their source's: its number x 1000, this, and the number of the stack.
 _SERIES_NUMBERS = {
@@ -84,8 +91,10 @@ def complete(ds: Dataset, findings: Findings) -> None:
     if "ContentDate" in ds:
         ds.ContentDate, ds.ContentTime = date, time
     for item in ds.get("ContributingEquipmentSequence", ()):
-        if "ContributionDateTime" in item:
-            del item.ContributionDateTime
+        for keyword in _NOT_OF_EQUIPMENT:
+            if keyword in item:
+                del item[keyword]
+    _set_compression(ds, findings)
     _set_device(ds, findings.device_serial_number)
 
 
@@ -159,6 +168,19 @@ def _encoded_head(ds: Dataset) -> bytes:
     buffer = BytesIO()
     dcmwrite(buffer, head, enforce_file_format=True)
     return buffer.getvalue()
+
+
+def _set_compression(ds: Dataset, findings: Findings) -> None:
+    """Say that `ds` is of images that lost something in compression where one of them did (PS3.3 C.7.6.1.1.5)."""
+    if "LossyImageCompression" not in ds:
+        return
+    lossy = next((one.ds for one in findings.headers if text(one.ds, "LossyImageCompression") == "01"), Dataset())
+    ds.LossyImageCompression = "01" if lossy else "00"
+    for keyword in ("LossyImageCompressionRatio", "LossyImageCompressionMethod"):
+        if keyword in ds:
+            del ds[keyword]
+        if text(lossy, keyword):
+            ds[keyword] = lossy[keyword]
 
 
 def _set_device(ds: Dataset, serial_number: str) -> None:
