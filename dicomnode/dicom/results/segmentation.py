@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from contextlib import closing
 from copy import deepcopy
+from itertools import pairwise
 
 import numpy as np
 from highdicom.seg import Segmentation, SegmentationFractionalTypeValues
@@ -51,6 +52,7 @@ def _write(findings: Findings, seg_type: SegType) -> WrittenObject:
         with closing(seg._db_con):  # noqa: SLF001 - highdicom's index, which it leaves open
             frames = _frames(seg, findings.headers)
             _fill(seg, frames, findings, seg_type)
+            _set_organization(seg, frames)
             complete(seg, findings)
             _complete(seg, findings.source)
             headers = [findings.headers[frame.plane].ds for frame in frames]
@@ -133,6 +135,16 @@ def _fill(seg: Segmentation, frames: Sequence[SegFrame], findings: Findings, seg
     _, seg.Rows, seg.Columns = findings.stack.shape
     seg.PixelData = frames_content(frames, findings.masks, seg_type, seg.BitsAllocated)
     seg.SegmentsOverlap = "YES" if overlap(findings.masks) else "NO"
+
+
+def _set_organization(seg: Segmentation, frames: Sequence[SegFrame]) -> None:
+    """Call `seg` 3D only where no plane lies between its frames, which then are as far apart as its slices.
+
+    PS3.3 C.7.6.16.2.1: readers of 3D images go by Spacing Between Slices, which is that of the source.
+    """
+    apart = (abs(one.plane - other.plane) for one, other in pairwise(frames))
+    if "DimensionOrganizationType" in seg and any(distance != 1 for distance in apart):
+        del seg.DimensionOrganizationType
 
 
 def _complete(seg: Segmentation, source: Dataset) -> None:
