@@ -21,6 +21,8 @@ _GEOMETRY = {
     "PixelSpacing": "PixelMeasuresSequence",
 }
 _FRAMES = ("NumberOfFrames", "PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence")
+# type 3: a PACS finds a result by the ID it knows the patient by (PS3.3 C.7.1.1)
+_OTHER_IDENTIFIERS = ("OtherPatientIDs", "OtherPatientIDsSequence", "OtherPatientNames")
 _COMPRESSION = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
 _LOSSY = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit})  # which lose something always, whether it is said or not
 _Pairs = tuple[tuple[str, str], ...]
@@ -163,9 +165,9 @@ def _thicknesses(stack: Stack) -> dict[PlaneKey, float | None]:
 
 
 def _whole(image: Dataset, reference: Dataset, stack: Stack) -> Dataset:
-    """Return all of the header of `image` but its frames, healed, lying where `reference` does."""
+    """Return the header of `image` without its frames and other names of the patient, healed, where `reference` is."""
     part = image[:]
-    for keyword in (*_GEOMETRY, *_FRAMES, "SliceThickness", "SpacingBetweenSlices"):
+    for keyword in (*_GEOMETRY, *_FRAMES, *_OTHER_IDENTIFIERS, "SliceThickness", "SpacingBetweenSlices"):
         if keyword in part:
             del part[keyword]
     whole = heal(deepcopy(part))  # else it shares its elements with the image
