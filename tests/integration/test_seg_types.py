@@ -166,6 +166,24 @@ def test_a_label_map_has_a_background_and_a_frame_a_plane(scene: Scene) -> None:
     assert sorted(heights) == [2.5, 5.0, 7.5, 10.0]
 
 
+@pytest.mark.parametrize("seg_type", [SegType.BINARY, SegType.FRACTIONAL])
+def test_frames_are_in_the_order_of_segments_and_then_of_places(scene: Scene, seg_type: SegType) -> None:
+    seg = dcmread(BytesIO(scene.written(seg_type).content))
+    assert [index.DimensionIndexPointer for index in seg.DimensionIndexSequence] == [0x0062000B, 0x00200032]
+    indices = [tuple(group.FrameContentSequence[0].DimensionIndexValues) for group in frames(seg)]
+    assert indices == sorted(indices)
+    segments = [group.SegmentIdentificationSequence[0].ReferencedSegmentNumber for group in frames(seg)]
+    assert segments == [index[0] for index in indices] == [1, 1, 2, 2, 4, 5]
+
+
+def test_a_label_map_of_more_than_255_segments_has_two_bytes_a_pixel(tmp_path: Path) -> None:
+    cells = [block(slice(n // 37, n // 37 + 1), slice(n % 37, n % 37 + 1)) for n in range(260)]
+    masks = tuple(mask({1: cell}, f"segment {number}") for number, cell in enumerate(cells))
+    scene = scene_of(ct_series(planes=2, shape=(31, 37)), masks, tmp_path)
+    seg = dcmread(BytesIO(scene.written(SegType.LABELMAP).content))
+    assert (seg.BitsAllocated, seg["PixelData"].VR, len(seg.SegmentSequence)) == (16, "OW", 261)
+
+
 def frames(seg: Dataset) -> list[Dataset]:
     return list(seg.PerFrameFunctionalGroupsSequence)
 
