@@ -41,22 +41,42 @@ def read_nifti(path: Path) -> Volume:
 
 
 def voxels_of_seg(path: Path) -> dict[int, NDArray[np.float64]]:
-    """Return the voxels of each segment of the SEG at `path`, (voxel, 3) float64 in patient mm, by pydicom alone."""
+    """Return the voxels of each segment of the SEG at `path`, (voxel, 3) float64 in patient mm, by pydicom alone.
+
+    Those of a fractional one are the pixels that are as probable as not, or more.
+    """
     ds = dcmread(path)
-    bits = np.unpackbits(np.frombuffer(ds.PixelData, dtype=np.uint8), bitorder="little")
-    frames = bits[: ds.NumberOfFrames * ds.Rows * ds.Columns].reshape(ds.NumberOfFrames, ds.Rows, ds.Columns)
     found: dict[int, list[NDArray[np.float64]]] = {item.SegmentNumber: [] for item in ds.SegmentSequence}
+    found.pop(0, None)  # the background of a label map
     shared = ds.SharedFunctionalGroupsSequence[0]
     orientation = np.array(shared.PlaneOrientationSequence[0].ImageOrientationPatient, dtype=np.float64)
-    for frame, group in zip(frames, ds.PerFrameFunctionalGroupsSequence, strict=True):
+    for frame, group in zip(_frames_of(ds), ds.PerFrameFunctionalGroupsSequence, strict=True):
         position = np.array(group.PlanePositionSequence[0].ImagePositionPatient, dtype=np.float64)
-        rows, columns = np.nonzero(frame)
         measures = (group if "PixelMeasuresSequence" in group else shared).PixelMeasuresSequence[0]
         row_gap, column_gap = (float(value) for value in measures.PixelSpacing)
-        across, down = columns[:, None] * orientation[:3] * column_gap, rows[:, None] * orientation[3:] * row_gap
-        holder = group if "SegmentIdentificationSequence" in group else shared
-        found[holder.SegmentIdentificationSequence[0].ReferencedSegmentNumber].append(position + across + down)
+        for number, inside in _inside(ds, frame, group).items():
+            rows, columns = np.nonzero(inside)
+            across, down = columns[:, None] * orientation[:3] * column_gap, rows[:, None] * orientation[3:] * row_gap
+            found[number].append(position + across + down)
     return {number: np.concatenate(parts) if parts else np.empty((0, 3)) for number, parts in found.items()}
+
+
+def _frames_of(ds: Dataset) -> NDArray[np.integer[Any]]:
+    """Return the pixels of a SEG, (frame, row, column), as they are stored."""
+    values: NDArray[np.integer[Any]] = np.frombuffer(ds.PixelData, dtype=np.uint8 if ds.BitsAllocated < 16 else "<u2")
+    if ds.BitsAllocated == 1:
+        values = np.unpackbits(values.astype(np.uint8), bitorder="little")
+    shape = (int(ds.NumberOfFrames), int(ds.Rows), int(ds.Columns))
+    return values[: int(np.prod(shape))].reshape(shape)
+
+
+def _inside(ds: Dataset, frame: NDArray[np.integer[Any]], group: Dataset) -> dict[int, NDArray[np.bool_]]:
+    """Return what a frame shows, segment number -> (row, column) bool."""
+    if ds.SegmentationType == "LABELMAP":
+        return {int(number): frame == number for number in np.unique(frame) if number}
+    holder = group if "SegmentIdentificationSequence" in group else ds.SharedFunctionalGroupsSequence[0]
+    number = int(holder.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
+    return {number: frame >= (128 if ds.SegmentationType == "FRACTIONAL" else 1)}
 
 
 def voxels_by_dcmqi(path: Path, folder: Path) -> dict[int, NDArray[np.float64]]:
@@ -71,20 +91,22 @@ def voxels_by_dcmqi(path: Path, folder: Path) -> dict[int, NDArray[np.float64]]:
     found = {}
     for file in folder.glob("*.nrrd"):
         volume = _read_nrrd(file)
-        inside = np.argwhere(volume.voxels != 0)
-        found[int(file.stem)] = inside @ volume.affine[:3, :3].T + volume.affine[:3, 3]
+        for number in set(np.unique(volume.voxels).tolist()) - {0} or {int(file.stem)}:  # one has all of a label map
+            inside = np.argwhere(volume.voxels == number)
+            found[number] = inside @ volume.affine[:3, :3].T + volume.affine[:3, 3]
     return found
 
 
 def _read_nrrd(path: Path) -> Volume:
     head, _, body = path.read_bytes().partition(b"\n\n")
     fields = dict(line.split(": ", 1) for line in head.decode().splitlines() if ": " in line)
-    assert (fields["type"], fields["encoding"], fields["space"]) == ("short", "gzip", "left-posterior-superior")
+    assert (fields["encoding"], fields["space"]) == ("gzip", "left-posterior-superior")
+    dtype = {"short": "<i2", "unsigned char": "<u1", "unsigned short": "<u2"}[fields["type"]]
     shape = [int(size) for size in fields["sizes"].split()]
     affine = np.eye(4)
     for axis, vector in enumerate([*fields["space directions"].split(), fields["space origin"]]):
         affine[:3, axis] = [float(value) for value in vector.strip("()").split(",")]
-    return Volume(voxels=np.frombuffer(gzip.decompress(body), "<i2").reshape(shape, order="F"), affine=affine)
+    return Volume(voxels=np.frombuffer(gzip.decompress(body), dtype).reshape(shape, order="F"), affine=affine)
 
 
 def on_grid(points: NDArray[np.float64], grid: Volume, tolerance: float = 0.1) -> NDArray[np.bool_]:

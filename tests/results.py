@@ -8,7 +8,13 @@ from dicomnode.domain import Annotation, Mask, ModelIdentity, SegType, Stack, Wr
 
 
 def segs_of(
-    masks: Sequence[Mask], stack: Stack, annotation: Annotation, model: ModelIdentity, device_serial_number: str = "1"
+    masks: Sequence[Mask],
+    stack: Stack,
+    annotation: Annotation,
+    model: ModelIdentity,
+    device_serial_number: str = "1",
+    *,
+    seg_type: SegType = SegType.BINARY,
 ) -> tuple[WrittenObject, ...]:
-    """Return the BINARY SEGs of `masks`."""
-    return write_segs(findings_of(masks, stack, annotation, model, device_serial_number), SegType.BINARY)
+    """Return the SEGs of `masks`, which must be possible in `seg_type`."""
+    return write_segs(findings_of(masks, stack, annotation, model, device_serial_number), seg_type)

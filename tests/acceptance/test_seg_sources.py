@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from io import BytesIO
+from itertools import permutations
 from pathlib import Path
 
 import highdicom
@@ -15,7 +16,7 @@ from pydicom.pixels.utils import pixel_array
 
 from dicomnode.dicom.results.check import check
 from dicomnode.dicom.scan import scan
-from dicomnode.domain import Annotation, Box, Fact, Mask, ModelIdentity, Stack
+from dicomnode.domain import Annotation, Box, Fact, Mask, ModelIdentity, SegType, Stack
 from dicomnode.errors import Reason
 from dicomnode.inference.classical import ClassicalRuntime
 from dicomnode.inference.runtime import Runtime
@@ -302,3 +303,51 @@ def test_a_scan_with_an_empty_character_set_is_segmented(data_dir: Path, tmp_pat
     assert len({round(float(height), 3) for height in voxels[:, 2]}) == 3
     assert_same_place(voxels_by_dcmqi(told.only_seg(), tmp_path / "dcmqi")[1], voxels)
     assert split_errors(told.only_seg(), images[0]) == (set(), [])
+
+
+@pytest.mark.parametrize("seg_type", list(SegType))
+def test_a_mask_on_three_real_slices_is_the_same_for_others_in_whatever_order_they_came(
+    data_dir: Path, tmp_path: Path, drawn: Annotation, seg_type: SegType
+) -> None:
+    files = sorted((data_dir / "dcmqi_tid1500" / "examples" / "dcmqi" / "ct-3slice").glob("*.dcm"))
+    contents = set()
+    for order in permutations(files):
+        stack = only_stack(*order)
+        masks = masks_of(stack, [prompt({plane.key: middle(stack) for plane in stack.planes})], ClassicalRuntime())
+        masks = tuple(with_probabilities(one) for one in masks)
+        (written,) = segs_of(masks, stack, drawn, FillsTheBox().identity, seg_type=seg_type)
+        check([written], masks, stack)
+        contents.add(written.content)
+    (path,) = save([dcmread(BytesIO(contents.pop()))], tmp_path / "seg")
+    assert contents == set()
+    assert_read_back(path, masks[0], stack)
+    voxels = voxels_of_seg(path)[1]
+    assert len(voxels) == masks[0].voxels > 0
+    if seg_type is not SegType.FRACTIONAL:
+        assert_same_place(voxels_by_dcmqi(path, tmp_path / "dcmqi")[1], voxels)
+    if seg_type is not SegType.LABELMAP:  # which dciodvfy does not know
+        assert split_errors(path, dcmread(files[0], stop_before_pixels=True)) == (set(), [])
+
+
+def with_probabilities(one: Mask) -> Mask:
+    return replace(
+        one, probabilities={index: np.where(inside, 255, 0).astype(np.uint8) for index, inside in one.planes.items()}
+    )
+
+
+def assert_read_back(path: Path, one: Mask, stack: Stack) -> None:
+    """Check that highdicom reads the mask of the only segment for the images it was made of."""
+    read = highdicom.seg.segread(path).get_pixels_by_source_instance(
+        [plane.key.sop_instance_uid for plane in stack.planes],
+        segment_numbers=[1],
+        assert_missing_frames_are_empty=True,
+    )
+    assert all(np.array_equal(read[index, ..., 0] > 0, inside) for index, inside in one.planes.items())
+
+
+@pytest.mark.parametrize(("name", "lossy"), [("SC_rgb_jpeg_dcmtk.dcm", "01"), ("SC_rgb.dcm", "00")])
+def test_a_seg_of_a_jpeg_says_that_something_was_lost(
+    data_dir: Path, tmp_path: Path, drawn: Annotation, name: str, lossy: str
+) -> None:
+    made = make(only_stack(file_called(name, data_dir)), [0], drawn, tmp_path / "seg", FillsTheBox())
+    assert dcmread(made.paths[0]).LossyImageCompression == lossy

@@ -211,7 +211,7 @@ def test_lossy_sources_body_part_and_time_zone_are_carried_over(tmp_path: Path) 
             TimezoneOffsetFromUTC="+0100",
         ),
     )
-    assert (seg.LossyImageCompression, seg.LossyImageCompressionMethod) == ("01", "ISO_10918_1")
+    assert compression_of(seg) == ("01", 8.0, "ISO_10918_1")
     assert (seg.BodyPartExamined, seg.TimezoneOffsetFromUTC) == ("CHEST", "+0100")
 
 
@@ -224,3 +224,66 @@ def test_no_private_element_is_copied(tmp_path: Path) -> None:
     private: list[DataElement] = []
     seg.walk(lambda _, element: private.append(element) if element.tag.is_private else None)
     assert private == []
+
+
+def compression_of(seg: Dataset) -> tuple[object, ...]:
+    """Return whether something was lost in compression, the ratio and the method."""
+    names = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
+    return tuple(seg.get(name) for name in names)
+
+
+@pytest.mark.peer
+def test_one_lossy_image_of_several_makes_a_lossy_seg(tmp_path: Path) -> None:
+    def change(ds: Dataset) -> None:
+        ds.LossyImageCompression = "01" if ds.InstanceNumber == 4 else "00"
+        if ds.InstanceNumber == 4:
+            ds.LossyImageCompressionRatio, ds.LossyImageCompressionMethod = 12.5, "ISO_15444_1"
+
+    seg = seg_with(tmp_path, change)
+    assert compression_of(seg) == ("01", 12.5, "ISO_15444_1")
+    assert_valid(seg, tmp_path)
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("stated", ["01", "00", ""])
+def test_a_ratio_or_method_without_a_value_is_left_out(tmp_path: Path, stated: str) -> None:
+    change = setting(LossyImageCompression=stated, LossyImageCompressionRatio=None, LossyImageCompressionMethod="")
+    seg = seg_with(tmp_path, change)
+    assert compression_of(seg) == (stated or "00", None, None)
+    assert_valid(seg, tmp_path)
+
+
+def test_nothing_of_the_source_is_copied_but_patient_and_study(tmp_path: Path) -> None:
+    """A result has the patient and study modules of its source; all else that may name somebody stays there."""
+    marked = {
+        **dict.fromkeys(_COPIED, "MARK"),
+        **dict.fromkeys(_LEFT, "MARK"),
+        "PatientName": "MARK^MARK",
+        "ReferringPhysicianName": "MARK^MARK",
+    }
+    names = Dataset()
+    names.PatientID, names.IssuerOfPatientID = "MARK", "MARK"
+    request = Dataset()
+    request.RequestedProcedureDescription, request.ScheduledProcedureStepID = "MARK", "MARK"
+    seg = seg_with(tmp_path, setting(**marked, OtherPatientIDsSequence=[names], RequestAttributesSequence=[request]))
+    found: set[str] = set()
+    seg.walk(lambda _, element: found.add(element.keyword) if "MARK" in str(element.value) else None, recursive=False)
+    assert found - {"ContributingEquipmentSequence"} == set(_COPIED)
+    scanner, *others = seg.ContributingEquipmentSequence
+    assert {element.keyword for element in scanner if "MARK" in str(element.value)} == set(_OF_THE_SCANNER)
+    assert not any("MARK" in str(item) for item in others)
+
+
+_COPIED = (
+    *("PatientName", "PatientID", "IssuerOfPatientID", "PatientComments", "Occupation"),
+    *("AdditionalPatientHistory", "StudyID", "StudyDescription", "AccessionNumber", "ReferringPhysicianName"),
+    *("AdmissionID", "BodyPartExamined"),
+)
+_OF_THE_SCANNER = ("StationName", "DeviceSerialNumber", "ManufacturerModelName", "SoftwareVersions")
+_LEFT = (
+    *("InstitutionName", "InstitutionAddress", "InstitutionalDepartmentName", "OperatorsName"),
+    *("PerformingPhysicianName", "RequestingPhysician", "OtherPatientIDs", "OtherPatientNames", "PatientAddress"),
+    *("PatientTelephoneNumbers", "PatientMotherBirthName", "MedicalRecordLocator", "CurrentPatientLocation"),
+    *("SeriesDescription", "ProtocolName", "ImageComments", "RequestedProcedureDescription"),
+    *_OF_THE_SCANNER,
+)

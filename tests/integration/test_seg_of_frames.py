@@ -14,7 +14,7 @@ from pydicom.uid import SecondaryCaptureImageStorage, UltrasoundMultiFrameImageS
 from dicomnode.dicom.preview import montage
 from dicomnode.dicom.results.check import check
 from dicomnode.dicom.scan import scan
-from dicomnode.domain import Annotation, Box, Fact, Mask, Stack, WrittenObject
+from dicomnode.domain import Annotation, Box, Fact, Mask, SegType, Stack, WrittenObject
 from dicomnode.errors import Reason, Refused
 from dicomnode.inference.segmenter import summarise
 from dicomnode.offline import save_objects
@@ -181,6 +181,24 @@ def test_an_image_without_a_place_has_a_seg_without_a_place(tmp_path: Path, draw
     assert list(seg.PatientOrientation) == ["L", "F"]
     assert sources(seg) == [(source.SOPInstanceUID, None)] * 2
     assert seg.SourceImageSequence[0].ReferencedSOPClassUID == source.SOPClassUID
+
+
+@pytest.mark.parametrize("seg_type", [SegType.LABELMAP, SegType.FRACTIONAL])
+def test_images_without_a_place_have_segs_of_each_type(tmp_path: Path, drawn: Annotation, seg_type: SegType) -> None:
+    source = unplaced(frames=4)
+    stack = stack_of([source], tmp_path / "in")
+    beside = block(slice(20, 30), slice(30, 40))
+    masks = [
+        replace(one, probabilities={index: 200 * inside.astype(np.uint8) for index, inside in one.planes.items()})
+        for one in (mask({1: ONE, 3: ONE}), mask({3: beside}, "beside"))
+    ]
+    objects = segs_of(masks, stack, drawn, MODEL, seg_type=seg_type)
+    check(objects, masks, stack)
+    first, second = (dcmread(BytesIO(one.content)) for one in objects)
+    assert (sources(first), set(sources(second))) == ([(source.SOPInstanceUID, 2)], {(source.SOPInstanceUID, 4)})
+    assert second.NumberOfFrames == (1 if seg_type is SegType.LABELMAP else 2)
+    assert not any("FrameOfReferenceUID" in seg for seg in (first, second))
+    assert {len(seg.DimensionIndexSequence) for seg in (first, second)} == {1}
 
 
 @pytest.mark.parametrize(("thickness", "spacing"), [(None, None), (3.0, ["0.20", "0.3"])])

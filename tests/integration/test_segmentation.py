@@ -1,7 +1,8 @@
 """What stands in a written SEG: identity, places, references, descriptions; and that two builds are the same bytes."""
 
+import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 
@@ -14,11 +15,14 @@ from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from dicomnode.dicom.pixels.decoders import Decoders
 from dicomnode.dicom.results.check import check
 from dicomnode.domain import Annotation, Box, Mask, ModelIdentity, Stack, Uid
 from dicomnode.errors import Reason
+from dicomnode.inference.runtime import Decoded
+from dicomnode.pipeline import Tools, run
 from tests.builders import Contour, ct_series, rtstruct, save, square
-from tests.fakes import FillsTheBox
+from tests.fakes import FillsTheBox, Size
 from tests.folders import job_in, outcome_of, planes_of, seg_of
 from tests.reading import voxels_by_dcmqi
 from tests.results import segs_of
@@ -310,11 +314,72 @@ def test_frames_of_several_thicknesses_have_measures_of_their_own(tmp_path: Path
     assert {number: len(voxels) for number, voxels in voxels_by_dcmqi(path, tmp_path / "dcmqi").items()} == expected
 
 
+@dataclass(frozen=True, slots=True)
+class FindsNothing(FillsTheBox):
+    """A model for which nothing belongs to the object."""
+
+    def decode(self, features: Size, boxes: NDArray[np.float64]) -> Decoded:
+        decoded = FillsTheBox().decode(features, boxes)
+        return decoded._replace(logits=np.full_like(decoded.logits, -1))
+
+
+def test_where_nothing_is_found_there_is_no_seg_and_each_segment_is_named(tmp_path: Path) -> None:
+    images = ct_series()
+    save([*images, rtstruct(images, {name: [square(5, 5, 9, 9, 5.0)] for name in "AB"})], tmp_path)
+    with Decoders() as decoders:
+        outcome = run(job_in(tmp_path), Tools(runtime=FindsNothing(), decoders=decoders))
+    assert outcome.objects == ()
+    assert [(one.what[-3:], one.reason) for one in outcome.exclusions] == [
+        ("'A'", Reason.EMPTY_RESULT),
+        ("'B'", Reason.EMPTY_RESULT),
+    ]
+    assert [(one.label, one.voxels) for one in outcome.segments] == [("A", 0), ("B", 0)]
+
+
 def test_where_nothing_was_drawn_nothing_is_written(tmp_path: Path) -> None:
     images = ct_series()
     outcome = outcome_of(images, rtstruct(images, {"A": []}), tmp_path)
     assert (outcome.objects, outcome.segments) == ((), ())
     assert [one.reason for one in outcome.exclusions] == [Reason.NOT_A_PROMPT]
+
+
+def test_two_structure_sets_make_two_segs_each_alone_in_a_series_of_its_own(tmp_path: Path) -> None:
+    """Viewers show the last object of a series of SEGs and the first series that it refers to."""
+    images = ct_series()
+    segs = [
+        seg_of(images, rtstruct(images, {"A": [square(5, 5, far, far, 5.0)]}), tmp_path / f"{far}") for far in (9, 12)
+    ]
+    assert len({seg.SeriesInstanceUID for seg in segs}) == len({seg.SOPInstanceUID for seg in segs}) == 2
+    assert len({image.SeriesInstanceUID for image in images} | {seg.SeriesInstanceUID for seg in segs}) == 3
+    for seg in segs:
+        (series,) = seg.ReferencedSeriesSequence
+        assert series.SeriesInstanceUID == images[0].SeriesInstanceUID
+        assert (seg.InstanceNumber, seg.StudyInstanceUID) == (1, images[0].StudyInstanceUID)
+
+
+@pytest.mark.peer
+def test_left_and_right_are_modifiers_and_a_name_that_nobody_knows_keeps_its_words(tmp_path: Path) -> None:
+    images = ct_series()
+    names = ["Kidney_L", "Niere rechts", "Gummibaum 7"]
+    drawn = rtstruct(images, {name: [square(5, 5, 9, 9, 5.0)] for name in names})
+    seg = seg_of(images, drawn, tmp_path / "in")
+    found = []
+    for item in seg.SegmentSequence:
+        (kind,) = item.SegmentedPropertyTypeCodeSequence
+        modifiers = kind.get("SegmentedPropertyTypeModifierCodeSequence", ())
+        found.append((item.SegmentLabel, kind.CodeMeaning, [(one.CodeValue, one.CodeMeaning) for one in modifiers]))
+    assert found == [
+        ("Kidney_L", "Kidney", [("7771000", "Left")]),
+        ("Niere rechts", "Kidney", [("24028007", "Right")]),
+        ("Gummibaum 7", "Tissue", []),
+    ]
+    (path,) = save([seg], tmp_path / "seg")
+    assert errors_of(path) == []
+    voxels_by_dcmqi(path, tmp_path / "dcmqi")
+    read = json.loads((tmp_path / "dcmqi" / "meta.json").read_text(encoding="utf-8"))
+    attributes = [one for of_file in read["segmentAttributes"] for one in of_file]
+    modified = [one.get("SegmentedPropertyTypeModifierCodeSequence", {}).get("CodeMeaning") for one in attributes]
+    assert modified == ["Left", "Right", None]
 
 
 def test_the_serial_number_is_the_sites_own_and_names_the_device(tmp_path: Path) -> None:

@@ -1,46 +1,19 @@
-"""Prove that written SEGs say, frame by frame, what the masks say."""
+"""Prove that written objects say what was found."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-import numpy as np
-
-from dicomnode.dicom.results.seg_reading import Frame, read_frames
-from dicomnode.domain import Mask, Stack, WrittenObject
-from dicomnode.errors import Reason, Refused
+from dicomnode.dicom.results.seg_check import check_segs
+from dicomnode.domain import Mask, ObjectKind, Stack, WrittenObject
 
 
 def check(objects: Sequence[WrittenObject], masks: Sequence[Mask], stack: Stack) -> None:
     """Re-read the bytes of every object and compare them with `masks`; refuse with FAILED_CHECK where they differ.
 
-    An object may hold some of the masks, on some of the planes: all together they must hold each of them once.
+    The SEGs of each type must hold all of the masks.
     """
-    by_uid = {str(mask.prompt.tracking_uid): mask for mask in masks}
-    found: list[tuple[str, int]] = []
-    for written in objects:
-        what = f"{written.kind} {written.sop_instance_uid}"
-        for number, frame in enumerate(read_frames(written.content, stack, what), start=1):
-            _compare(frame, by_uid, f"{what}, frame {number}")
-            found.append((frame.tracking_uid, frame.plane))
-    wanted = [
-        (str(mask.prompt.tracking_uid), index)
-        for mask in masks
-        for index, inside in mask.planes.items()
-        if inside.any()
-    ]
-    if sorted(found) != sorted(wanted):
-        odd = sorted(set(found) ^ set(wanted))[:3]
-        detail = f"{len(found)} frames, the masks have {len(wanted)}; (tracking UID, plane) that differ: {odd}"
-        raise Refused(Reason.FAILED_CHECK, f"{len(objects)} objects on stack {stack.key}", detail)
-
-
-def _compare(frame: Frame, by_uid: Mapping[str, Mask], what: str) -> None:
-    mask = by_uid.get(frame.tracking_uid)
-    if mask is None or mask.prompt.label != frame.label:
-        known = "no mask" if mask is None else f"the mask of {mask.prompt.label!r}"
-        raise Refused(Reason.FAILED_CHECK, what, f"it is of {frame.label!r}, its tracking UID that of {known}")
-    inside = mask.planes.get(frame.plane)
-    if inside is None:
-        raise Refused(Reason.FAILED_CHECK, what, f"it lies on plane {frame.plane}, where the mask has nothing")
-    differing = np.count_nonzero(frame.inside != inside)
-    if differing:
-        raise Refused(Reason.FAILED_CHECK, what, f"{differing} pixels differ from the mask")
+    segs = [written for written in objects if written.kind is ObjectKind.SEG]
+    types = {written.alternative for written in segs}
+    if not objects:
+        types.add(None)  # there may be none only where nothing was found
+    for seg_type in types:
+        check_segs([seg for seg in segs if seg.alternative is seg_type], masks, stack)

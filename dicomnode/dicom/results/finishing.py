@@ -7,6 +7,8 @@ from io import BytesIO
 
 from highdicom import ContributingEquipment
 from pydicom import Dataset, FileMetaDataset, dcmwrite
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_dataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import UID, ExplicitVRLittleEndian
 from pydicom.valuerep import DA, TM
@@ -23,6 +25,15 @@ from dicomnode.errors import Reason, Refused
 DRAFT = Uid("2.25.1")  # the UID of an object that has no identity yet
 LONG_STRING = 64  # the length of LO, PS3.5 6.2
 _SHORT_STRING = 16
+_BYTE = 8  # bits
+_FRAMES = 0x52009230  # Per-Frame Functional Groups Sequence; it and what is behind it grow with the frames
+# what highdicom says of the scanner and of itself beyond what they are: by the clock, or no matter of a result
+_NOT_OF_EQUIPMENT = (
+    "ContributionDateTime",
+    "InstitutionName",
+    "InstitutionAddress",
+    "InstitutionalDepartmentName",
+)
 _LARGEST_SERIES_NUMBER = 2**31 - 1
 # Series of a kind stand together, behind their source's: its number x 1000, this, and the number of the stack.
 _SERIES_NUMBERS = {
@@ -74,13 +85,16 @@ def complete(ds: Dataset, findings: Findings) -> None:
     for keyword in ("BodyPartExamined", "TimezoneOffsetFromUTC"):
         if text(findings.source, keyword):
             ds[keyword] = findings.source[keyword]
-    date, time = DA(findings.newest[0]), TM(findings.newest[1])
+    newest_date, newest_time = findings.newest
+    date, time = DA(newest_date), TM(newest_time)
     ds.InstanceCreationDate, ds.InstanceCreationTime = date, time
     if "ContentDate" in ds:
         ds.ContentDate, ds.ContentTime = date, time
     for item in ds.get("ContributingEquipmentSequence", ()):
-        if "ContributionDateTime" in item:
-            del item.ContributionDateTime
+        for keyword in _NOT_OF_EQUIPMENT:
+            if keyword in item:
+                del item[keyword]
+    _set_compression(ds, findings)
     _set_device(ds, findings.device_serial_number)
 
 
@@ -94,7 +108,8 @@ def finish(
 ) -> WrittenObject:
     """Return `ds` as an object whose UID is made from its content, and its series' from that.
 
-    `name` gives it what other UIDs of its own it has; it is called twice, first with DRAFT.
+    `name` gives it what other UIDs of its own it has; it is called twice, first with DRAFT. No such UID may stand in
+    the functional groups of the frames, which may be many and are encoded once, or behind them.
     """
 
     def give(uid: Uid) -> None:
@@ -103,15 +118,18 @@ def finish(
             name(ds, uid)
 
     give_lengths(ds)
+    frames = _encoded_frames(ds)
     give(DRAFT)
     # headers are copied too, and may change under the same source UIDs: other bytes, another UID
-    given = uid_of(kind, identify(findings), _digest(ds))
+    digest = hashlib.sha256(_encoded_head(ds))
+    digest.update(frames)
+    given = uid_of(kind, identify(findings), digest.hexdigest())
     give(given)
     return WrittenObject(
         kind=kind,
         sop_instance_uid=given,
         sop_class_uid=Uid(str(ds.SOPClassUID)),
-        content=encoded(ds),
+        content=_encoded_head(ds) + frames,
         alternative=alternative,
     )
 
@@ -127,29 +145,42 @@ def give_lengths(ds: Dataset) -> None:
                 give_lengths(item)
 
 
-def encoded(ds: Dataset) -> bytes:
-    """Return `ds` as a Part 10 file, Explicit VR Little Endian (PS3.10 7.1)."""
+def _encoded_frames(ds: Dataset) -> bytes:
+    """Return what `ds` has of each frame, functional groups and pixels, encoded without a header."""
+    frames = ds[_FRAMES:]
+    if "PixelData" in frames and frames["PixelData"].VR not in {"OB", "OW"}:
+        frames["PixelData"].VR = "OB" if ds.BitsAllocated <= _BYTE else "OW"  # PS3.5 8.1.2, A.2
+    stream = DicomBytesIO()
+    stream.is_little_endian, stream.is_implicit_VR = True, False
+    write_dataset(stream, frames, ds.get("SpecificCharacterSet", "ISO_IR 6"))
+    return stream.getvalue()
+
+
+def _encoded_head(ds: Dataset) -> bytes:
+    """Return `ds` without what it has of each frame as a Part 10 file, Explicit VR Little Endian (PS3.10 7.1)."""
+    head = ds[:_FRAMES]
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = ds.SOPClassUID, ds.SOPInstanceUID
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
     meta.ImplementationVersionName = f"DICOMNODE_{__version__}"[:_SHORT_STRING]
-    ds.file_meta = meta
+    head.file_meta = meta
     buffer = BytesIO()
-    dcmwrite(buffer, ds, enforce_file_format=True)
+    dcmwrite(buffer, head, enforce_file_format=True)
     return buffer.getvalue()
 
 
-def _digest(ds: Dataset) -> str:
-    """Return the sha256 of `ds`; its pixels are not encoded for that."""
-    if "PixelData" not in ds:
-        return hashlib.sha256(encoded(ds)).hexdigest()
-    pixels = ds["PixelData"]
-    del ds.PixelData
-    digest = hashlib.sha256(encoded(ds))
-    ds["PixelData"] = pixels
-    digest.update(pixels.value)
-    return digest.hexdigest()
+def _set_compression(ds: Dataset, findings: Findings) -> None:
+    """Say that `ds` is of images that lost something in compression where one of them did (PS3.3 C.7.6.1.1.5)."""
+    if "LossyImageCompression" not in ds:
+        return
+    lossy = next((one.ds for one in findings.headers if text(one.ds, "LossyImageCompression") == "01"), Dataset())
+    ds.LossyImageCompression = "01" if lossy else "00"
+    for keyword in ("LossyImageCompressionRatio", "LossyImageCompressionMethod"):
+        if keyword in ds:
+            del ds[keyword]
+        if text(lossy, keyword):
+            ds[keyword] = lossy[keyword]
 
 
 def _set_device(ds: Dataset, serial_number: str) -> None:

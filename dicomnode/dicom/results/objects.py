@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from dicomnode.dicom.results.findings import Findings
+from dicomnode.dicom.results.seg_types import possible_types
 from dicomnode.dicom.results.segmentation import write_segs
 from dicomnode.domain import JobOptions, ObjectKind, SegType, WrittenObject
 
@@ -17,8 +18,9 @@ class Written(NamedTuple):
 
 def write_objects(findings: Findings, options: JobOptions) -> Written:
     """Return the objects that carry `findings`, of the kinds and the types of SEG that `options` ask for."""
-    segs = {seg_type: write_segs(findings, seg_type) for seg_type in options.seg_types}
-    return Written(tuple(_objects(segs, options)))
+    types, notes = possible_types(options.seg_types, findings.masks)
+    segs = {seg_type: write_segs(findings, seg_type) for seg_type in types}
+    return Written(tuple(_objects(segs, options)), () if findings.is_empty else notes)
 
 
 def _objects(segs: dict[SegType, tuple[WrittenObject, ...]], options: JobOptions) -> Iterator[WrittenObject]:

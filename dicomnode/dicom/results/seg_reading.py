@@ -1,8 +1,9 @@
-"""Read a BINARY segmentation back, each frame matched with a plane of a stack by place and by reference."""
+"""Read a segmentation back, each frame matched with a plane of a stack by place and by reference."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
 
 from dicomnode.dicom.reading import PARSER_ERRORS, items, noted
+from dicomnode.dicom.results.seg_values import Values, values_of
 from dicomnode.domain import Plane, PlaneKey, Stack, Uid
 from dicomnode.errors import Reason, Refused
 
@@ -19,7 +21,7 @@ _SAME_COSINE = 1e-3  # one orientation stands for all planes of a stack, which d
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Frame:
-    """One frame of a segmentation: its segment, the index of the plane it lies on, and its (row, column) bool.
+    """What a segmentation shows of one segment on the plane with index `plane`, (row, column) bool.
 
     `segment` counts in its own object; `tracking_uid` says whose mask it is, in whatever object.
     """
@@ -31,63 +33,80 @@ class Frame:
     inside: NDArray[np.bool_]
 
 
-def read_frames(content: bytes, stack: Stack, what: str) -> tuple[Frame, ...]:
+class _Place(NamedTuple):
+    """The index of the plane that a frame lies on, and the frame's segment; a frame of a label map has none."""
+
+    plane: int
+    segment: int | None
+
+
+class _Segment(NamedTuple):
+    """How a segment is described."""
+
+    label: str
+    tracking_uid: str
+
+
+def read_frames(content: bytes, stack: Stack, what: str) -> Iterator[Frame]:
     """Return the frames of the SEG in `content`, a Part 10 file, on the planes of `stack`.
 
-    It is a plain reading of the object and shares no code with the writer. Refuses with FAILED_CHECK a frame that
-    names no plane of the stack as its source, lies elsewhere than that plane, or has another grid. Where the stack has
-    no frame of reference nothing may say that a frame lies somewhere.
+    A frame of a label map is one for each segment that it shows. It is a plain reading of the object and shares no
+    code with the writer. Refuses with FAILED_CHECK a frame that names no plane of the stack as its source, lies
+    elsewhere than that plane, or has another grid. Where the stack has no frame of reference nothing may say that a
+    frame lies somewhere.
     """
     try:
         with noted([]):
             seg = dcmread(BytesIO(content))
-            return _frames(seg, stack, what)
+            places = _places(seg, stack, what)
+            described = {
+                int(item.SegmentNumber): _Segment(str(item.SegmentLabel), str(item.get("TrackingUID", "")))
+                for item in seg.SegmentSequence
+            }
+            values = values_of(seg, what)
     except (InvalidDicomError, *PARSER_ERRORS) as error:
         raise Refused(Reason.FAILED_CHECK, what, f"{type(error).__name__}: {error}") from error
+    if values.shape != (len(places), *stack.shape[1:]):
+        detail = f"{values.shape} frames, rows and columns, {len(places)} functional groups, a stack of {stack.shape}"
+        raise Refused(Reason.FAILED_CHECK, what, detail)
+    return _frames(places, values, described, what)
 
 
-def _frames(seg: Dataset, stack: Stack, what: str) -> tuple[Frame, ...]:
+def _frames(places: Sequence[_Place], values: Values, described: Mapping[int, _Segment], what: str) -> Iterator[Frame]:
+    """Yield the frames one by one: their pixels are many times what the object has."""
+    for number, place in enumerate(places):
+        for segment, inside in values.segments(number, place.segment):
+            if segment not in described:
+                detail = f"it shows segment {segment}; described are {sorted(described)}"
+                raise Refused(Reason.FAILED_CHECK, f"{what}, frame {number + 1}", detail)
+            label, tracking_uid = described[segment]
+            yield Frame(segment=segment, label=label, tracking_uid=tracking_uid, plane=place.plane, inside=inside)
+
+
+def _places(seg: Dataset, stack: Stack, what: str) -> tuple[_Place, ...]:
+    """Return where the frames lie, as their functional groups say it."""
     if seg.get("FrameOfReferenceUID") != stack.frame_of_reference_uid:
         stated = seg.get("FrameOfReferenceUID")
         detail = f"its frame of reference is {stated}, the stack's {stack.frame_of_reference_uid}"
         raise Refused(Reason.FAILED_CHECK, what, detail)
-    segments = {int(item.SegmentNumber): item for item in seg.SegmentSequence}
-    groups = seg.PerFrameFunctionalGroupsSequence
     shared = seg.SharedFunctionalGroupsSequence[0]
-    pixels = _pixels(seg)
-    if (len(groups), *pixels.shape[1:]) != (len(pixels), *stack.shape[1:]):
-        detail = f"{pixels.shape} frames, rows and columns, {len(groups)} functional groups, a stack of {stack.shape}"
-        raise Refused(Reason.FAILED_CHECK, what, detail)
     numbers = {plane.key: index for index, plane in enumerate(stack.planes)}
-    frames = []
-    for number, (group, inside) in enumerate(zip(groups, pixels, strict=True), start=1):
+    places = []
+    for number, group in enumerate(seg.PerFrameFunctionalGroupsSequence, start=1):
         source, title = _source(group), f"{what}, frame {number}"
         if source not in numbers:
             raise Refused(Reason.FAILED_CHECK, title, f"its source is {source}, which is no plane of the stack")
         _check_plane(group, shared, stack, numbers[source], title)
-        segment = _segment(group, shared)
-        described = segments[segment]
-        frames.append(
-            Frame(
-                segment=segment,
-                label=str(described.SegmentLabel),
-                tracking_uid=str(described.TrackingUID),
-                plane=numbers[source],
-                inside=inside,
-            )
-        )
-    return tuple(frames)
+        named = _either(group, shared, "SegmentIdentificationSequence")
+        places.append(_Place(numbers[source], int(named[0].ReferencedSegmentNumber) if named else None))
+    return tuple(places)
 
 
-def _pixels(seg: Dataset) -> NDArray[np.bool_]:
-    """Return (frame, row, column) bool from one bit a pixel, the least significant first (PS3.5 8.1.1)."""
-    shape = (int(seg.NumberOfFrames), int(seg.Rows), int(seg.Columns))
-    bits = np.unpackbits(np.frombuffer(seg.PixelData, dtype=np.uint8), bitorder="little")
-    return bits[: int(np.prod(shape))].reshape(shape).astype(bool)
-
-
-def _segment(group: Dataset, shared: Dataset) -> int:
-    return int(_either(group, shared, "SegmentIdentificationSequence")[0].ReferencedSegmentNumber)
+def _source(group: Dataset) -> PlaneKey:
+    """Return the plane that a frame names as its source (PS3.3 10.3)."""
+    (image,) = group.DerivationImageSequence[0].SourceImageSequence
+    number = image.get("ReferencedFrameNumber")
+    return PlaneKey(Uid(str(image.ReferencedSOPInstanceUID)), None if number is None else int(number))
 
 
 def _either(group: Dataset, shared: Dataset, macro: str) -> Sequence[Dataset]:
@@ -104,13 +123,6 @@ def _check_plane(group: Dataset, shared: Dataset, stack: Stack, index: int, what
     measures = _either(group, shared, "PixelMeasuresSequence")
     if stack.frame_of_reference_uid or measures:
         _check_spacing(measures[0], plane, what)
-
-
-def _source(group: Dataset) -> PlaneKey:
-    """Return the plane that a frame names as its source (PS3.3 10.3)."""
-    (image,) = group.DerivationImageSequence[0].SourceImageSequence
-    number = image.get("ReferencedFrameNumber")
-    return PlaneKey(Uid(str(image.ReferencedSOPInstanceUID)), None if number is None else int(number))
 
 
 def _check_place(group: Dataset, shared: Dataset, plane: Plane, what: str) -> None:

@@ -5,7 +5,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 
 from pydicom import Dataset
-from pydicom.uid import UID, CTImageStorage, SecondaryCaptureImageStorage
+from pydicom.uid import UID, CTImageStorage, JPEGBaseline8Bit, JPEGExtended12Bit, SecondaryCaptureImageStorage
 from pydicom.valuerep import DA, TM
 
 from dicomnode.dicom.heal import heal, is_valid
@@ -21,6 +21,10 @@ _GEOMETRY = {
     "PixelSpacing": "PixelMeasuresSequence",
 }
 _FRAMES = ("NumberOfFrames", "PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence")
+# type 3: a PACS finds a result by the ID it knows the patient by (PS3.3 C.7.1.1)
+_OTHER_IDENTIFIERS = ("OtherPatientIDs", "OtherPatientIDsSequence", "OtherPatientNames")
+_COMPRESSION = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
+_LOSSY = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit})  # which lose something always, whether it is said or not
 _Pairs = tuple[tuple[str, str], ...]
 # what dates an object's content, an acquisition or a structure set (PS3.3 C.7.6.1, C.8.8.5)
 _DATES: _Pairs = (
@@ -128,11 +132,13 @@ def _images(planes: Sequence[Plane]) -> Iterator[tuple[Plane, Dataset]]:
 
 
 def _reference(image: Dataset, frame: int | None) -> Dataset:
-    """Return what a result needs of frame number `frame` of `image`: where it lies, its size, and its dates."""
+    """Return what a result needs of frame number `frame` of `image`: its place, size, dates, and what it lost."""
     reference = Dataset()
-    for keyword in ("Rows", "Columns", *(name for pair in _DATES for name in pair)):
+    for keyword in ("Rows", "Columns", *_COMPRESSION, *(name for pair in _DATES for name in pair)):
         if keyword in image:
             reference[keyword] = image[keyword]
+    if image.file_meta.get("TransferSyntaxUID") in _LOSSY and text(reference, "LossyImageCompression") != "01":
+        reference.LossyImageCompression, reference.LossyImageCompressionMethod = "01", "ISO_10918_1"
     for keyword, group in _GEOMETRY.items():
         for holder in _holders(image, frame, group):
             if holder.get(keyword):
@@ -159,9 +165,9 @@ def _thicknesses(stack: Stack) -> dict[PlaneKey, float | None]:
 
 
 def _whole(image: Dataset, reference: Dataset, stack: Stack) -> Dataset:
-    """Return all of the header of `image` but its frames, healed, lying where `reference` does."""
+    """Return the header of `image` without its frames and other names of the patient, healed, where `reference` is."""
     part = image[:]
-    for keyword in (*_GEOMETRY, *_FRAMES, "SliceThickness", "SpacingBetweenSlices"):
+    for keyword in (*_GEOMETRY, *_FRAMES, *_OTHER_IDENTIFIERS, "SliceThickness", "SpacingBetweenSlices"):
         if keyword in part:
             del part[keyword]
     whole = heal(deepcopy(part))  # else it shares its elements with the image
