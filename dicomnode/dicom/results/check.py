@@ -1,22 +1,32 @@
-"""Prove that written SEGs say, frame by frame, what the masks say."""
+"""Prove that written objects say what the masks say: SEGs frame by frame, the others as their own modules have it."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from dicomnode.dicom.results.seg_reading import Frame, read_frames
-from dicomnode.domain import Mask, Stack, WrittenObject
+from dicomnode.dicom.results.structure_set_check import check_structure_set
+from dicomnode.domain import Mask, ObjectKind, Stack, WrittenObject
 from dicomnode.errors import Reason, Refused
 
 
 def check(objects: Sequence[WrittenObject], masks: Sequence[Mask], stack: Stack) -> None:
     """Re-read the bytes of every object and compare them with `masks`; refuse with FAILED_CHECK where they differ.
 
-    An object may hold some of the masks, on some of the planes: all together they must hold each of them once.
+    A SEG may hold some of the masks, on some of the planes: all together they must hold each of them once.
     """
+    segs = [written for written in objects if written.kind is ObjectKind.SEG]
+    for written in objects:
+        if written.kind is ObjectKind.RTSTRUCT:
+            check_structure_set(written.content, masks, stack, f"{written.kind} {written.sop_instance_uid}")
+    if segs or not objects:
+        _check_segs(segs, masks, stack)
+
+
+def _check_segs(segs: Sequence[WrittenObject], masks: Sequence[Mask], stack: Stack) -> None:
     by_uid = {str(mask.prompt.tracking_uid): mask for mask in masks}
     found: list[tuple[str, int]] = []
-    for written in objects:
+    for written in segs:
         what = f"{written.kind} {written.sop_instance_uid}"
         for number, frame in enumerate(read_frames(written.content, stack, what), start=1):
             _compare(frame, by_uid, f"{what}, frame {number}")
@@ -30,7 +40,7 @@ def check(objects: Sequence[WrittenObject], masks: Sequence[Mask], stack: Stack)
     if sorted(found) != sorted(wanted):
         odd = sorted(set(found) ^ set(wanted))[:3]
         detail = f"{len(found)} frames, the masks have {len(wanted)}; (tracking UID, plane) that differ: {odd}"
-        raise Refused(Reason.FAILED_CHECK, f"{len(objects)} objects on stack {stack.key}", detail)
+        raise Refused(Reason.FAILED_CHECK, f"{len(segs)} objects on stack {stack.key}", detail)
 
 
 def _compare(frame: Frame, by_uid: Mapping[str, Mask], what: str) -> None:

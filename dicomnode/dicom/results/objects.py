@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from dicomnode.dicom.results.findings import Findings
 from dicomnode.dicom.results.segmentation import write_segs
+from dicomnode.dicom.results.structure_set import write_structure_set
 from dicomnode.domain import JobOptions, ObjectKind, SegType, WrittenObject
 
 
@@ -18,14 +19,18 @@ class Written(NamedTuple):
 def write_objects(findings: Findings, options: JobOptions) -> Written:
     """Return the objects that carry `findings`, of the kinds and the types of SEG that `options` ask for."""
     segs = {seg_type: write_segs(findings, seg_type) for seg_type in options.seg_types}
-    return Written(tuple(_objects(segs, options)))
+    return Written(tuple(_objects(findings, segs, options)))
 
 
-def _objects(segs: dict[SegType, tuple[WrittenObject, ...]], options: JobOptions) -> Iterator[WrittenObject]:
+def _objects(
+    findings: Findings, segs: dict[SegType, tuple[WrittenObject, ...]], options: JobOptions
+) -> Iterator[WrittenObject]:
     for kind in options.objects:
         match kind:
             case ObjectKind.SEG:
                 for of_type in segs.values():
                     yield from of_type
-            case ObjectKind.SR | ObjectKind.RTSTRUCT | ObjectKind.SC | ObjectKind.PR:
+            case ObjectKind.RTSTRUCT:
+                yield from write_structure_set(findings)
+            case ObjectKind.SR | ObjectKind.SC | ObjectKind.PR:
                 raise NotImplementedError(kind)
