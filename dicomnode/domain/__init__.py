@@ -9,6 +9,7 @@ from dicomnode.domain.output import (
     SegSyntax,
     SegType,
     WrittenObject,
+    WrittenVolume,
 )
 from dicomnode.domain.prompt import (
     FOLLOW,
@@ -116,6 +117,7 @@ __all__ = [
     "Uid",
     "Vector",
     "WrittenObject",
+    "WrittenVolume",
     "normal_of",
     "parse_uid",
 ]

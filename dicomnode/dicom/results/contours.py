@@ -34,7 +34,9 @@ def contours_of(mask: Mask, stack: Stack, headers: Sequence[SourceHeader]) -> It
             contour.NumberOfContourPoints = count
             contour.ContourNumber = number
             # as bytes, to be written as they are: there may be millions of numbers, and pydicom makes objects of them
-            contour[_CONTOUR_DATA] = RawDataElement(_CONTOUR_DATA, "DS", len(decimals), decimals, 0, False, True)
+            contour[_CONTOUR_DATA] = RawDataElement(
+                _CONTOUR_DATA, "DS", len(decimals), decimals, 0, is_implicit_VR=False, is_little_endian=True
+            )
             contour.set_original_encoding(is_implicit_vr=False, is_little_endian=True, character_encoding="iso8859")
             yield contour
 
@@ -70,7 +72,7 @@ def _to_patient(points: NDArray[np.float64], plane: Plane) -> NDArray[np.float64
     """Return `points`, (point, 2) float64 x, y in pixel-centre coordinates, as (point, 3) in mm (PS3.3 C.7.6.2.1.1)."""
     row, column = (np.asarray(plane.orientation[start : start + 3]) for start in (0, 3))
     across, down = points[:, :1] * plane.spacing[1], points[:, 1:] * plane.spacing[0]
-    return np.asarray(plane.position) + across * row + down * column
+    return np.asarray(np.asarray(plane.position) + across * row + down * column, dtype=np.float64)
 
 
 def _decimals(points: NDArray[np.float64]) -> bytes:

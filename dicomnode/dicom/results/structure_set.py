@@ -57,6 +57,8 @@ def write_structure_set(findings: Findings) -> tuple[WrittenObject, ...]:
     with made_of(findings, ObjectKind.RTSTRUCT):
         ds = _StructureSet(findings)
         complete(ds, findings)
+        if "BodyPartExamined" in ds:  # an RT series has none (PS3.3 C.8.8.1)
+            del ds.BodyPartExamined
         return (finish(ds, ObjectKind.RTSTRUCT, findings),)
 
 
@@ -108,9 +110,7 @@ class _StructureSet(SOPClass):
         for number, (name, mask) in enumerate(zip(names, masks, strict=True), start=1):
             described = describe_segment(number, mask, findings.model)
             region = _region(number, name, mask.prompt, findings)
-            region.ROIDerivationAlgorithmIdentificationSequence = (
-                described.SegmentationAlgorithmIdentificationSequence
-            )
+            region.ROIDerivationAlgorithmIdentificationSequence = described.SegmentationAlgorithmIdentificationSequence
             self.StructureSetROISequence.append(region)
             drawn = Dataset()
             drawn.ROIDisplayColor = _colour(described)
@@ -174,7 +174,7 @@ def _region(number: int, name: str, prompt: Prompt, findings: Findings) -> Datas
 def _definition(annotation: Annotation, prompt: Prompt) -> Dataset:
     """Return a reference to the object in which the region was marked; to the segment, where it is a SEG."""
     source = _reference(annotation)
-    if annotation.sop_class_uid == SegmentationStorage and prompt.source_item.isdigit():
+    if UID(annotation.sop_class_uid) == SegmentationStorage and prompt.source_item.isdigit():
         source.ReferencedSegmentNumber = int(prompt.source_item)
     return source
 
