@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
-from pydicom.uid import RTStructureSetStorage
+from pydicom.uid import UID, RTStructureSetStorage
 
 from dicomnode.dicom.codes import ANATOMICAL, LESION, MORPHOLOGICALLY_ABNORMAL, TISSUE
 from dicomnode.dicom.results.check import check
@@ -86,7 +86,7 @@ def test_the_masks_are_regions_that_a_validator_accepts(tmp_path: Path) -> None:
     path.write_bytes(made.content)
     assert errors_of(path) == []
     ds = read(made)
-    assert (made.kind, made.sop_class_uid) == (ObjectKind.RTSTRUCT, RTStructureSetStorage)
+    assert (made.kind, UID(made.sop_class_uid)) == (ObjectKind.RTSTRUCT, RTStructureSetStorage)
     assert (ds.Modality, ds.ApprovalStatus, ds.SeriesNumber, ds.InstanceNumber) == ("RTSTRUCT", "UNAPPROVED", 2401, 1)
     assert (ds.StructureSetLabel, ds.StructureSetDate, ds.StructureSetTime) == ("fills the box", "20260102", "120000")
     assert ds.PredecessorStructureSetSequence[0].ReferencedSOPInstanceUID == job.annotation.sop_instance_uid
@@ -120,8 +120,9 @@ def test_contours_enclose_the_area_of_the_pixels_and_lie_on_the_planes_they_name
 
 
 def test_no_number_is_longer_than_a_decimal_string_may_be(tmp_path: Path) -> None:
-    huge = {"spacing": (1e6, 1e6), "shape": (128, 128), "orientation": (-1, 0, 0, 0, -1, 0)}
-    stack, job = source(tmp_path, ct_series(**huge, origin=(0.123457, -0.123457, 0)))
+    away, origin = (-1, 0, 0, 0, -1, 0), (0.123457, -0.123457, 0)
+    images = ct_series(shape=(128, 128), spacing=(1e6, 1e6), orientation=away, origin=origin)
+    stack, job = source(tmp_path, images)
     inside = np.zeros((128, 128), dtype=bool)
     inside[2:9, 103:120] = True
     ds = read(written([mask({1: inside})], stack, job))

@@ -65,7 +65,7 @@ def _header(shape: tuple[int, int, int], affine: NDArray[np.float64]) -> bytes:
         struct.pack("<8h", 3, columns, rows, planes, 1, 1, 1, 1),
         struct.pack("<14x3h", _UINT8, 8, 0),
         struct.pack("<8f", 1.0, *spacing, 0.0, 0.0, 0.0, 0.0),
-        struct.pack("<3fhBB20x", _VOXELS_AT, 1.0, 0.0, 0, 0, _MILLIMETRES),
+        struct.pack("<3fhBB24x", _VOXELS_AT, 1.0, 0.0, 0, 0, _MILLIMETRES),
         struct.pack("<80s24s", f"dicomnode {__version__}".encode(), b""),
         struct.pack("<2h", _SCANNER if turned else 0, _SCANNER),
         struct.pack("<6f", *_quaternion(rotation), *affine[:3, 3]),
