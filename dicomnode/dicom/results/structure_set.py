@@ -27,7 +27,7 @@ from dicomnode.dicom.results.finishing import (
 )
 from dicomnode.dicom.results.segments import describe_segment, item_word
 from dicomnode.dicom.results.sources import references_to
-from dicomnode.domain import Annotation, AnnotationKind, ObjectKind, Prompt, WrittenObject
+from dicomnode.domain import Annotation, AnnotationKind, Code, ObjectKind, Prompt, WrittenObject
 
 _SHORT_STRING = 16  # the length of SH, PS3.5 6.2
 _STUDY_CLASS = UID("1.2.840.10008.3.1.2.3.1")  # Detached Study Management, which is what all structure sets name here
@@ -200,7 +200,12 @@ def _observation(number: int, prompt: Prompt, described: SegmentDescription) -> 
 
 def interpreted_type(prompt: Prompt) -> str:
     """Return the RT ROI Interpreted Type of what `prompt` shows; '' where it is neither tumour nor organ."""
-    if prompt.category == MORPHOLOGICALLY_ABNORMAL:
+    if _same(prompt.category, MORPHOLOGICALLY_ABNORMAL):
         is_tumour = is_gross_tumour(prompt.label) or (prompt.type.value, prompt.type.scheme) in _TUMOURS
         return "GTV" if is_tumour else ""
-    return "ORGAN" if prompt.category == ANATOMICAL else ""
+    return "ORGAN" if _same(prompt.category, ANATOMICAL) else ""
+
+
+def _same(one: Code, other: Code) -> bool:
+    """Return whether two codes are one, whatever their meanings say (PS3.3 8.3)."""
+    return (one.value, one.scheme) == (other.value, other.scheme)

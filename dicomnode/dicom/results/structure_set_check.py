@@ -122,7 +122,7 @@ def _placed(points: NDArray[np.float64], plane: Plane, what: str) -> NDArray[np.
     distance = float(np.max(np.linalg.norm(offsets - placed @ steps.T, axis=1)))
     if distance > _SAME_MM:
         raise Refused(Reason.FAILED_CHECK, what, f"it lies {distance:.4f} mm from the plane it names, {plane.key}")
-    return np.asarray(placed)
+    return np.asarray(placed, dtype=np.float64)
 
 
 def _compare(drawn: Mapping[int, Sequence[_Lines]], mask: Mask, stack: Stack, what: str) -> None:
