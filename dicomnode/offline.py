@@ -29,6 +29,7 @@ from dicomnode.domain import (
     StackImages,
     Uid,
     WrittenObject,
+    WrittenVolume,
 )
 from dicomnode.errors import Refused
 from dicomnode.inference.runtime import Runtime
@@ -49,12 +50,16 @@ class SavedObject:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Result:
-    """What one annotation on one stack gave, and how many seconds each step took."""
+    """What one annotation on one stack gave, and how many seconds each step took.
+
+    `volumes` are the NIfTI files by the number of their segment.
+    """
 
     job: Job
     model: ModelIdentity
     objects: tuple[SavedObject, ...]
     preview: Path | None
+    volumes: Mapping[int, Path]
     segments: tuple[Segment, ...]
     notes: tuple[str, ...]
     seconds: Mapping[str, float]
@@ -75,7 +80,8 @@ class Wishes:
     """How to segment: where results go, how annotations are read, whether to draw previews, whom to tell how far it is.
 
     `profile` says which objects to make, in which form, whatever `options` say of that. `boxes` are prompts beside
-    those that are found; `own_results` tells that what dicomnode made is a prompt too.
+    those that are found; `own_results` tells that what dicomnode made is a prompt too; `nifti` asks for the masks as
+    NIfTI volumes too.
     """
 
     output: Path
@@ -85,6 +91,7 @@ class Wishes:
     profile: OutputProfile = SEG_ONLY
     boxes: tuple[WrittenBox, ...] = ()
     own_results: bool = False
+    nifti: bool = False
 
 
 def segment_paths(paths: Iterable[Path], runtime: Runtime, wishes: Wishes) -> Report:
@@ -112,11 +119,24 @@ def save_objects(objects: Iterable[WrittenObject], stem: Path) -> Iterator[Saved
         counts[made.kind] += 1
         numbered = f"-{counts[made.kind]}" if counts[made.kind] > 1 else ""
         path = stem.with_name(f"{stem.name}_{made.kind}{numbered}.dcm")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f"{path.name}.{os.getpid()}.part")
-        part.write_bytes(made.content)
-        os.replace(part, path)  # noqa: PTH105 - atomic, and says so
+        _write_whole(path, made.content)
         yield SavedObject(kind=made.kind, path=path, sop_instance_uid=made.sop_instance_uid)
+
+
+def _save_volumes(volumes: Sequence[WrittenVolume], stem: Path) -> dict[int, Path]:
+    """Write each of `volumes` to a file of its own beside the SEG, and say where, by the number of its segment."""
+    paths = {made.segment: stem.with_name(f"{stem.name}_SEG_{made.segment}.nii.gz") for made in volumes}
+    for made in volumes:
+        _write_whole(paths[made.segment], made.content)
+    return paths
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """Write `content` to `path`, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part.write_bytes(content)
+    os.replace(part, path)  # noqa: PTH105 - atomic, and says so
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -163,7 +183,7 @@ def _segment(job: Job, tools: Tools, wishes: Wishes, place: tuple[Path, str], do
         watch.at(step)
         wishes.progress(title, step, count, total)
 
-    outcome = run(job, replace(tools, progress=progress))
+    outcome = run(job, replace(tools, progress=progress, volumes=wishes.nifti))
     done.exclusions.extend(outcome.exclusions)
     objects = tuple(save_objects(_in_form(outcome.objects, wishes.profile), stem))
     if not objects:
@@ -173,6 +193,7 @@ def _segment(job: Job, tools: Tools, wishes: Wishes, place: tuple[Path, str], do
         model=tools.runtime.identity,
         objects=objects,
         preview=None,
+        volumes=_save_volumes(outcome.volumes, stem),
         segments=outcome.segments,
         notes=outcome.notes,
         seconds=watch.stop(),

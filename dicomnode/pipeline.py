@@ -1,6 +1,6 @@
 """One job: the straight line from a stack and an annotation to finished objects."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -10,9 +10,11 @@ from dicomnode.dicom.pixels.decoders import Decoders
 from dicomnode.dicom.prompts.read import Asked, Means, read_prompts
 from dicomnode.dicom.results.check import check
 from dicomnode.dicom.results.findings import findings_of
+from dicomnode.dicom.results.nifti import write_volumes
 from dicomnode.dicom.results.objects import write_objects
 from dicomnode.dicom.stack import read_stack
-from dicomnode.domain import Job, Outcome, Prompts, Stack
+from dicomnode.domain import Exclusion, Job, Mask, Outcome, Prompts, Stack, WrittenVolume
+from dicomnode.errors import Refused
 from dicomnode.inference.feature_cache import FeatureCache
 from dicomnode.inference.runtime import Runtime
 from dicomnode.inference.segmenter import nothing_found, segment, summarise, with_boxes
@@ -35,13 +37,15 @@ def _tell_nobody(_step: Step, _done: int, _total: int) -> None:
 class Tools:
     """What a job works with: the model, decoders of pixels, what is kept of images, and whom to tell.
 
-    `features` are those of earlier jobs; `progress` is told (step, done, total).
+    `features` are those of earlier jobs; `progress` is told (step, done, total). `volumes` asks for the masks as NIfTI
+    volumes too, beside what is delivered.
     """
 
     runtime: Runtime
     decoders: Decoders
     features: FeatureCache = field(default_factory=FeatureCache)
     progress: Callable[[Step, int, int], None] = _tell_nobody
+    volumes: bool = False
 
 
 def prompts_of(job: Job, stack: Stack, tools: Tools) -> Prompts:
@@ -75,7 +79,22 @@ def run(job: Job, tools: Tools) -> Outcome:
     found_here = findings_of(masks, stack, job.annotation, tools.runtime.identity, job.options.device_serial_number)
     written = write_objects(found_here, job.options)
     check(written.objects, masks, stack)  # re-reads what was written, plane by plane, in patient space
+    volumes, no_grid = _volumes(masks, stack) if tools.volumes and written.objects else ((), ())
     tools.progress(Step.WRITE, 1, 1)
-    exclusions = (*stack.exclusions, *found.exclusions, *without, *nothing_found(masks))
+    exclusions = (*stack.exclusions, *found.exclusions, *without, *nothing_found(masks), *no_grid)
     notes = (*notes_of(job, stack, masks), *written.notes)
-    return Outcome(objects=written.objects, segments=summarise(masks, stack), exclusions=exclusions, notes=notes)
+    return Outcome(
+        objects=written.objects,
+        segments=summarise(masks, stack),
+        exclusions=exclusions,
+        notes=notes,
+        volumes=volumes,
+    )
+
+
+def _volumes(masks: Sequence[Mask], stack: Stack) -> tuple[tuple[WrittenVolume, ...], tuple[Exclusion, ...]]:
+    """Return the volumes of `masks`, or why there are none: that takes nothing from what is delivered."""
+    try:
+        return write_volumes(masks, stack), ()
+    except Refused as error:
+        return (), (Exclusion.of(error),)

@@ -10,9 +10,9 @@ from typing import Any
 from tests.reading import DICOMNODE
 
 
-def inspect(*paths: Path) -> tuple[int, Mapping[str, Any]]:
+def inspect(*paths: Path, options: tuple[str, ...] = ()) -> tuple[int, Mapping[str, Any]]:
     """Run the installed command on `paths` and return its exit code and its document."""
-    command: list[str | Path] = [DICOMNODE, "inspect", *paths, "--json"]
+    command: list[str | Path] = [DICOMNODE, "inspect", *paths, "--json", *options]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.stdout, done.stderr
     return done.returncode, json.loads(done.stdout)

@@ -52,6 +52,10 @@ ProfileOption = Annotated[
 ]
 PreviewOption = Annotated[bool, typer.Option("--preview", help="Draw a picture beside each result.")]
 
+NiftiOption = Annotated[
+    bool, typer.Option("--nifti", help="Also write each segment as a NIfTI mask, where the stack is regular.")
+]
+
 
 @with_options(asked=PromptOptions, how=StrategyOptions)
 def segment(  # noqa: PLR0913 - an argument an option
@@ -63,6 +67,7 @@ def segment(  # noqa: PLR0913 - an argument an option
     model: ModelOption = None,
     profile: ProfileOption = SEG_ONLY.name,
     preview: PreviewOption = False,
+    nifti: NiftiOption = False,
     as_json: JsonOption = False,
     config: ConfigOption = None,
     asked: PromptOptions,
@@ -94,6 +99,7 @@ def segment(  # noqa: PLR0913 - an argument an option
                 profile=wanted,
                 boxes=written,
                 own_results=asked.takes_own_results(settings),
+                nifti=nifti,
             )
             report = segment_paths([path.absolute() for path in paths], runtime, wishes)
     finally:  # one document, whatever happened
@@ -134,6 +140,7 @@ def _document(report: Report) -> dict[str, Any]:
                         "planes": one.planes,
                         "quality": one.quality,
                         "made_with": dict(one.parameters),
+                        "nifti": str(result.volumes[one.number]) if one.number in result.volumes else None,
                     }
                     for one in result.segments
                 ],
@@ -151,7 +158,8 @@ def _tell(report: Report, console: Console, aside: Console) -> None:
     if report.results:
         console.print(_table(report))
     for result in report.results:
-        for path in (*(one.path for one in result.objects), *([result.preview] if result.preview else [])):
+        pictures = [result.preview] if result.preview else []
+        for path in (*(one.path for one in result.objects), *result.volumes.values(), *pictures):
             showing.line(console, str(path))
     for result in report.results:
         for note in result.notes:

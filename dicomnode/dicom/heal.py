@@ -27,10 +27,12 @@ def heal(ds: Dataset) -> Dataset:
 
     Texts are decoded by the character set they were written in and will be written as UTF-8; absent type 2 elements
     of patient and study become empty; dates and times of ACR-NEMA become DICOM's; impossible dates, times, sexes and
-    ages become empty, 'O' or absent; private elements go.
+    ages become empty, 'O' or absent; private elements and sequences without an item go.
     """
     ds.remove_private_tags()
     _decode_texts(ds)
+    for element in [one for one in ds if one.VR == "SQ" and not one.value]:  # of patient and study all are optional
+        del ds[element.tag]
     _modernise(ds)
     for keyword in _TYPE_2:
         if not text(ds, keyword):

@@ -11,6 +11,7 @@ from dicomnode.domain.output import (
     SegSyntax,
     SegType,
     WrittenObject,
+    WrittenVolume,
 )
 from dicomnode.domain.prompt import (
     FOLLOW,
@@ -120,6 +121,7 @@ __all__ = [
     "Uid",
     "Vector",
     "WrittenObject",
+    "WrittenVolume",
     "normal_of",
     "parse_uid",
 ]

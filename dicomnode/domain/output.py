@@ -138,6 +138,14 @@ class WrittenObject:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class WrittenVolume:
+    """The voxels of one segment as a file for researchers, compressed NIfTI-1; `segment` is its number."""
+
+    segment: int
+    content: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Segment:
     """One segment of a result as the user's table shows it.
 
@@ -156,9 +164,10 @@ class Segment:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """What one job gave."""
+    """What one job gave; `volumes` where they were asked for."""
 
     objects: tuple[WrittenObject, ...]
     segments: tuple[Segment, ...]
     exclusions: tuple[Exclusion, ...]
     notes: tuple[str, ...] = ()
+    volumes: tuple[WrittenVolume, ...] = ()

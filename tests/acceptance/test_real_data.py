@@ -202,4 +202,4 @@ def assert_document(document: Mapping[str, Any]) -> None:
             assert f"{result['series_uid']}-{result['stack'].rpartition('/')[2]}".endswith(tail)
             assert result["annotation_uid"].endswith(Path(made["path"]).name.removesuffix("_SEG.dcm"))
         for one in result["segments"]:
-            assert set(one) == {"number", "label", "voxels", "volume_ml", "planes", "quality", "made_with"}
+            assert set(one) == {"number", "label", "voxels", "volume_ml", "planes", "quality", "made_with", "nifti"}

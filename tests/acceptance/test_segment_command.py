@@ -50,7 +50,16 @@ def test_the_json_document_has_what_is_promised_and_absolute_paths(tmp_path: Pat
     assert result["stack"] == f"{result['series_uid']}/1"
     assert (result["annotation_kind"], result["model"]) == ("RTSTRUCT", "classical")
     assert Path(result["objects"][0]["path"]).is_absolute()
-    assert set(result["segments"][0]) == {"number", "label", "voxels", "volume_ml", "planes", "quality", "made_with"}
+    assert set(result["segments"][0]) == {
+        "number",
+        "label",
+        "voxels",
+        "volume_ml",
+        "planes",
+        "quality",
+        "made_with",
+        "nifti",
+    }
     assert result["segments"][0]["made_with"] == {"strategy": "per-plane"}
     assert set(result["made_with"]) == {"levels", "rounds", "prior"}
     assert result["segments"][0]["quality"] is None  # the classical model predicts none

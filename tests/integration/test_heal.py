@@ -114,6 +114,13 @@ def test_an_element_that_may_be_empty_but_not_absent_becomes_empty(tmp_path: Pat
 
 
 @pytest.mark.peer
+def test_a_sequence_without_an_item_is_left_out(tmp_path: Path) -> None:
+    seg = seg_with(tmp_path, setting(ReferencedStudySequence=[]))
+    assert "ReferencedStudySequence" not in seg
+    assert_valid(seg, tmp_path)
+
+
+@pytest.mark.peer
 @pytest.mark.parametrize(("written", "meant"), [("X", "O"), ("m", "M"), ("F ", "F"), ("", ""), ("Female", "O")])
 def test_a_sex_is_one_of_the_defined_terms(tmp_path: Path, written: str, meant: str) -> None:
     seg = seg_with(tmp_path, setting(PatientSex=written))

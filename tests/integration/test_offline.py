@@ -114,6 +114,30 @@ def test_a_preview_is_drawn_beside_the_object(tmp_path: Path) -> None:
     assert result.preview.parent == result.objects[0].path.parent
 
 
+def test_volumes_lie_beside_the_object_one_for_each_segment(tmp_path: Path) -> None:
+    _study(tmp_path / "in")
+    result = _segment(tmp_path / "in", tmp_path / "out", nifti=True).results[0]
+    stem = str(result.objects[0].path).removesuffix(".dcm")
+    assert {number: str(path) for number, path in result.volumes.items()} == {
+        number: f"{stem}_{number}.nii.gz" for number in (1, 2)
+    }
+    contents = [path.read_bytes() for path in result.volumes.values()]
+    again = _segment(tmp_path / "in", tmp_path / "out", nifti=True).results[0]
+    assert [path.read_bytes() for path in again.volumes.values()] == contents
+    assert not list(tmp_path.rglob("*.part"))
+    assert _segment(tmp_path / "in", tmp_path / "other").results[0].volumes == {}
+
+
+def test_a_stack_that_is_not_regular_gives_its_object_and_no_volume(tmp_path: Path) -> None:
+    images = ct_series()
+    drawn = rtstruct(images, {"Liver": [square(10, 8, 20, 16, 5.0)]})
+    save([*images[:3], images[4], drawn], tmp_path / "in")
+    report = _segment(tmp_path / "in", tmp_path / "out", nifti=True)
+    assert [one.path.is_file() for one in report.results[0].objects] == [True]
+    assert report.results[0].volumes == {}
+    assert [(one.reason, "MISSING_SLICES" in one.detail) for one in report.refused] == [(Reason.NOT_REGULAR, True)]
+
+
 def test_two_structure_sets_under_one_uid_do_not_overwrite_each_other(tmp_path: Path) -> None:
     images = ct_series()
     save([*images, rtstruct(images, {"A": [square(5, 5, 9, 9, 5.0)]})], tmp_path / "in" / "1")

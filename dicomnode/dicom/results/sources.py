@@ -81,18 +81,25 @@ def refer(seg: Dataset, headers: Sequence[SourceHeader]) -> None:
     for group in seg.PerFrameFunctionalGroupsSequence:
         image = group.DerivationImageSequence[0].SourceImageSequence[0]
         if header := by_uid.get(image.ReferencedSOPInstanceUID):  # the segments of a plane share one item
-            image.update(_named(header, [header]))
+            image.update(reference_to(header, [header]))
+    seg.SourceImageSequence = references_to(headers)
+    members = {header.key.sop_instance_uid: header for header in headers}
+    seg.ReferencedSeriesSequence[0].ReferencedInstanceSequence = [reference_to(one, ()) for one in members.values()]
+
+
+def references_to(headers: Sequence[SourceHeader]) -> list[Dataset]:
+    """Return a reference to each image that `headers` are planes of, and to its frames where they are not all."""
     members: dict[Uid, list[SourceHeader]] = {}
     for header in headers:
         members.setdefault(header.key.sop_instance_uid, []).append(header)
-    seg.SourceImageSequence = [
-        _named(of_image[0], of_image if len(of_image) < of_image[0].frames else ()) for of_image in members.values()
+    return [
+        reference_to(of_image[0], of_image if len(of_image) < of_image[0].frames else ())
+        for of_image in members.values()
     ]
-    seg.ReferencedSeriesSequence[0].ReferencedInstanceSequence = [_named(one[0], ()) for one in members.values()]
 
 
-def _named(header: SourceHeader, members: Sequence[SourceHeader]) -> Dataset:
-    """Return a reference to the image of `header`, and to the frames of `members` in it."""
+def reference_to(header: SourceHeader, members: Sequence[SourceHeader]) -> Dataset:
+    """Return a reference to the image of `header`, and to the frames of `members` in it (PS3.3 10.3)."""
     reference = Dataset()
     reference.ReferencedSOPClassUID = header.sop_class_uid
     reference.ReferencedSOPInstanceUID = header.key.sop_instance_uid
