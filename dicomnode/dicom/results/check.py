@@ -1,19 +1,30 @@
-"""Prove that written SEGs say, frame by frame, what the masks say."""
+"""Prove that written objects say, plane by plane, what the masks say."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from dicomnode.dicom.results.pictures_check import check_pictures
+from dicomnode.dicom.results.presentation_check import check_presentation_states
 from dicomnode.dicom.results.seg_reading import Frame, read_frames
-from dicomnode.domain import Mask, Stack, WrittenObject
+from dicomnode.domain import Mask, ObjectKind, Stack, WrittenObject
 from dicomnode.errors import Reason, Refused
 
 
 def check(objects: Sequence[WrittenObject], masks: Sequence[Mask], stack: Stack) -> None:
     """Re-read the bytes of every object and compare them with `masks`; refuse with FAILED_CHECK where they differ.
 
-    An object may hold some of the masks, on some of the planes: all together they must hold each of them once.
+    Those of a kind may each hold some of the masks, on some of the planes: all together they must hold each of them.
     """
+    check_pictures([one for one in objects if one.kind is ObjectKind.SC], masks, stack)
+    check_presentation_states([one for one in objects if one.kind is ObjectKind.PR], masks, stack)
+    segs = [one for one in objects if one.kind is ObjectKind.SEG]
+    if segs or not objects:
+        _check_segs(segs, masks, stack)
+
+
+def _check_segs(objects: Sequence[WrittenObject], masks: Sequence[Mask], stack: Stack) -> None:
+    """Compare the frames of the SEGs `objects`, which must hold each mask on each plane once."""
     by_uid = {str(mask.prompt.tracking_uid): mask for mask in masks}
     found: list[tuple[str, int]] = []
     for written in objects:

@@ -1,6 +1,7 @@
 """Finish an object: the equipment, dates and texts that all results have, its identity, and its bytes."""
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -23,6 +24,7 @@ from dicomnode.errors import Reason, Refused
 DRAFT = Uid("2.25.1")  # the UID of an object that has no identity yet
 LONG_STRING = 64  # the length of LO, PS3.5 6.2
 _SHORT_STRING = 16
+_CODE_STRING = 16  # the length of CS
 _LARGEST_SERIES_NUMBER = 2**31 - 1
 # Series of a kind stand together, behind their source's: its number x 1000, this, and the number of the stack.
 _SERIES_NUMBERS = {
@@ -60,8 +62,15 @@ def series_description(findings: Findings) -> str:
     """Return who made what, and for a plane that lies nowhere of which frame it is."""
     labels = ", ".join(mask.prompt.label for mask in findings.masks)
     frame = findings.stack.planes[0].key.frame
-    where = f" frame {frame}" if frame and not findings.stack.frame_of_reference_uid else ""
+    alone = len(findings.stack.planes) == 1 and not findings.stack.frame_of_reference_uid
+    where = f" frame {frame}" if frame and alone else ""
     return f"{findings.model.name} {labels}"[: LONG_STRING - len(where)] + where
+
+
+def content_label(findings: Findings, kind: ObjectKind) -> str:
+    """Return the code string that names an object by what made it and its kind, such as CLASSICAL_SEG."""
+    end = f"_{kind}"
+    return re.sub("[^A-Z0-9_ ]", "_", findings.model.name.upper())[: _CODE_STRING - len(end)] + end
 
 
 def own_equipment() -> ContributingEquipment:
@@ -91,21 +100,23 @@ def finish(
     *,
     name: Callable[[Dataset, Uid], None] | None = None,
     alternative: SegType | None = None,
+    beside: Uid | None = None,
 ) -> WrittenObject:
     """Return `ds` as an object whose UID is made from its content, and its series' from that.
 
-    `name` gives it what other UIDs of its own it has; it is called twice, first with DRAFT.
+    `name` gives it what other UIDs of its own it has; it is called twice, first with DRAFT. `beside` is the SOP
+    Instance UID of the first object of the series, made of the same findings, where `ds` is a further one.
     """
 
     def give(uid: Uid) -> None:
-        ds.SOPInstanceUID, ds.SeriesInstanceUID = UID(uid), UID(uid_of("series", uid))
+        ds.SOPInstanceUID, ds.SeriesInstanceUID = UID(uid), UID(uid_of("series", beside or uid))
         if name:
             name(ds, uid)
 
     give_lengths(ds)
     give(DRAFT)
     # headers are copied too, and may change under the same source UIDs: other bytes, another UID
-    given = uid_of(kind, identify(findings), _digest(ds))
+    given = uid_of(kind, beside or identify(findings), _digest(ds))
     give(given)
     return WrittenObject(
         kind=kind,

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from dicomnode.dicom.results.findings import Findings
+from dicomnode.dicom.results.pictures import write_pictures
+from dicomnode.dicom.results.presentation import write_presentation_states
 from dicomnode.dicom.results.segmentation import write_segs
 from dicomnode.domain import JobOptions, ObjectKind, SegType, WrittenObject
 
@@ -18,14 +20,20 @@ class Written(NamedTuple):
 def write_objects(findings: Findings, options: JobOptions) -> Written:
     """Return the objects that carry `findings`, of the kinds and the types of SEG that `options` ask for."""
     segs = {seg_type: write_segs(findings, seg_type) for seg_type in options.seg_types}
-    return Written(tuple(_objects(segs, options)))
+    return Written(tuple(_objects(findings, segs, options)))
 
 
-def _objects(segs: dict[SegType, tuple[WrittenObject, ...]], options: JobOptions) -> Iterator[WrittenObject]:
+def _objects(
+    findings: Findings, segs: dict[SegType, tuple[WrittenObject, ...]], options: JobOptions
+) -> Iterator[WrittenObject]:
     for kind in options.objects:
         match kind:
             case ObjectKind.SEG:
                 for of_type in segs.values():
                     yield from of_type
-            case ObjectKind.SR | ObjectKind.RTSTRUCT | ObjectKind.SC | ObjectKind.PR:
+            case ObjectKind.SC:
+                yield from write_pictures(findings)
+            case ObjectKind.PR:
+                yield from write_presentation_states(findings)
+            case ObjectKind.SR | ObjectKind.RTSTRUCT:
                 raise NotImplementedError(kind)

@@ -1,6 +1,5 @@
 """Write masks as DICOM Segmentation objects (PS3.3 A.51)."""
 
-import re
 from collections.abc import Sequence
 from contextlib import closing
 from copy import deepcopy
@@ -20,6 +19,7 @@ from dicomnode.dicom.results.finishing import (
     DRAFT,
     LONG_STRING,
     complete,
+    content_label,
     finish,
     made_of,
     own_equipment,
@@ -31,7 +31,6 @@ from dicomnode.dicom.results.sources import SourceHeader, refer
 from dicomnode.dicom.uids import uid_of
 from dicomnode.domain import Mask, ObjectKind, SegType, Stack, Uid, WrittenObject
 
-_CODE_STRING = 16  # the length of CS, PS3.5 6.2
 _SIDES = 2  # of a plane: the way along its rows, and along its columns
 
 
@@ -68,7 +67,7 @@ def _segmentation(findings: Findings) -> Segmentation:
         manufacturer_model_name=MANUFACTURER,
         software_versions=__version__,
         device_serial_number="",
-        content_label=re.sub("[^A-Z0-9_ ]", "_", model.name.upper())[: _CODE_STRING - 4] + "_SEG",
+        content_label=content_label(findings, ObjectKind.SEG),
         content_description=_content_description(masks),
         content_creator_name=MANUFACTURER.upper(),
         transfer_syntax_uid=ExplicitVRLittleEndian,

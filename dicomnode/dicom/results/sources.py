@@ -20,6 +20,8 @@ _GEOMETRY = {
     "ImageOrientationPatient": "PlaneOrientationSequence",
     "PixelSpacing": "PixelMeasuresSequence",
 }
+# likewise of how a plane is shown
+_WINDOW = dict.fromkeys(("WindowCenter", "WindowWidth", "VOILUTFunction"), "FrameVOILUTSequence")
 _FRAMES = ("NumberOfFrames", "PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence")
 _Pairs = tuple[tuple[str, str], ...]
 # what dates an object's content, an acquisition or a structure set (PS3.3 C.7.6.1, C.8.8.5)
@@ -77,17 +79,17 @@ def refer(seg: Dataset, headers: Sequence[SourceHeader]) -> None:
     for group in seg.PerFrameFunctionalGroupsSequence:
         image = group.DerivationImageSequence[0].SourceImageSequence[0]
         if header := by_uid.get(image.ReferencedSOPInstanceUID):  # the segments of a plane share one item
-            image.update(_named(header, [header]))
+            image.update(named(header, [header]))
     members: dict[Uid, list[SourceHeader]] = {}
     for header in headers:
         members.setdefault(header.key.sop_instance_uid, []).append(header)
     seg.SourceImageSequence = [
-        _named(of_image[0], of_image if len(of_image) < of_image[0].frames else ()) for of_image in members.values()
+        named(of_image[0], of_image if len(of_image) < of_image[0].frames else ()) for of_image in members.values()
     ]
-    seg.ReferencedSeriesSequence[0].ReferencedInstanceSequence = [_named(one[0], ()) for one in members.values()]
+    seg.ReferencedSeriesSequence[0].ReferencedInstanceSequence = [named(one[0], ()) for one in members.values()]
 
 
-def _named(header: SourceHeader, members: Sequence[SourceHeader]) -> Dataset:
+def named(header: SourceHeader, members: Sequence[SourceHeader]) -> Dataset:
     """Return a reference to the image of `header`, and to the frames of `members` in it."""
     reference = Dataset()
     reference.ReferencedSOPClassUID = header.sop_class_uid
@@ -128,12 +130,12 @@ def _images(planes: Sequence[Plane]) -> Iterator[tuple[Plane, Dataset]]:
 
 
 def _reference(image: Dataset, frame: int | None) -> Dataset:
-    """Return what a result needs of frame number `frame` of `image`: where it lies, its size, and its dates."""
+    """Return what a result needs of frame number `frame` of `image`: its place, size, number, window and dates."""
     reference = Dataset()
-    for keyword in ("Rows", "Columns", *(name for pair in _DATES for name in pair)):
+    for keyword in ("Rows", "Columns", "InstanceNumber", *(name for pair in _DATES for name in pair)):
         if keyword in image:
             reference[keyword] = image[keyword]
-    for keyword, group in _GEOMETRY.items():
+    for keyword, group in (_GEOMETRY | _WINDOW).items():
         for holder in _holders(image, frame, group):
             if holder.get(keyword):
                 reference[keyword] = holder[keyword]
@@ -161,7 +163,7 @@ def _thicknesses(stack: Stack) -> dict[PlaneKey, float | None]:
 def _whole(image: Dataset, reference: Dataset, stack: Stack) -> Dataset:
     """Return all of the header of `image` but its frames, healed, lying where `reference` does."""
     part = image[:]
-    for keyword in (*_GEOMETRY, *_FRAMES, "SliceThickness", "SpacingBetweenSlices"):
+    for keyword in (*_GEOMETRY, *_WINDOW, *_FRAMES, "SliceThickness", "SpacingBetweenSlices"):
         if keyword in part:
             del part[keyword]
     whole = heal(deepcopy(part))  # else it shares its elements with the image
