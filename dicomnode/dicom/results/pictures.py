@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from highdicom.sc import SCImage
 from highdicom.sr import CodedConcept
-from pydicom import Dataset
+from pydicom import DataElement, Dataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import UID, ExplicitVRLittleEndian
 from pydicom.valuerep import DA, DS, TM
@@ -119,7 +119,7 @@ def _image(findings: Findings, picture: Picture, factor: int) -> Dataset:
     image.ImageType = ["DERIVED", "SECONDARY"]
     image.BurnedInAnnotation = "YES"
     image.DerivationDescription = f"outlines of what {findings.model.name} found, drawn over the image. {NOTICE}"
-    image.PatientOrientation = _orientation(findings)
+    image["PatientOrientation"] = DataElement("PatientOrientation", "CS", _orientation(findings))
     _set_spacing(image, findings, factor)
     return image
 

@@ -30,7 +30,7 @@ class _View:
     @property
     def line(self) -> int:
         """Return how many pixels wide a line may be: the pixel beside a mask, more only in a very large picture."""
-        return max(self.factor, round(max(self.shown.shape) / 512))
+        return max(self.factor, round(max(len(self.shown), len(self.shown[0])) / 512))
 
 
 def check_pictures(objects: Sequence[WrittenObject], masks: Sequence[Mask], stack: Stack) -> None:
@@ -80,17 +80,22 @@ def _view(ds: Dataset, stack: Stack, index_of: dict[PlaneKey, int], what: str) -
 
 
 def _check(view: _View, masks: Sequence[Mask], plane: Plane, what: str) -> None:
-    here = [(mask, mask.planes[view.plane]) for mask in masks if view.plane in mask.planes]
-    inside = [_enlarged(one, view.factor) for _, one in here]
-    covered = np.any(inside, axis=0) if inside else np.zeros(view.shown.shape[:2], dtype=bool)
-    near_box = _near_boxes(view, masks, plane.key)
-    round_masks = [_grown(one, view.line) & ~one for one in inside]
-    free = covered | ~(near_box | np.any(round_masks, axis=0) if round_masks else near_box)
-    _check_image(view, plane, free, what)
-    for number, ((mask, _), one) in enumerate(zip(here, inside, strict=True)):
-        others = [zone for place, zone in enumerate(round_masks) if place != number]
-        own = _beside(one) & ~covered & ~near_box & ~(np.any(others, axis=0) if others else np.False_)
-        _check_colour(view.shown[own], mask, what)
+    here = [
+        (mask, _Patch.of(mask.planes[view.plane], view))
+        for mask in masks
+        if view.plane in mask.planes and mask.planes[view.plane].any()
+    ]
+    covered = np.zeros(view.shown.shape[:2], dtype=bool)
+    lines = _near_boxes(view, masks, plane.key)
+    beside = lines.astype(np.uint8)  # how many lines may go there
+    for _, patch in here:
+        covered[patch.place] |= patch.inside
+        lines[patch.place] |= patch.near
+        beside[patch.place] += patch.near
+    _check_image(view, plane, covered | ~lines, what)
+    for mask, patch in here:
+        own = patch.edge & ~covered[patch.place] & (beside[patch.place] == 1)
+        _check_colour(view.shown[patch.place][own], mask, what)
 
 
 def _check_image(view: _View, plane: Plane, free: Pixels, what: str) -> None:
@@ -140,24 +145,36 @@ def _span(first: float, last: float) -> slice:
     return slice(max(int(np.floor(first)), 0), max(int(np.ceil(last)), 0))
 
 
-def _enlarged(inside: Pixels, factor: int) -> Pixels:
-    return np.kron(inside, np.ones((factor, factor), dtype=bool)) if factor > 1 else inside
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Patch:
+    """The part of a picture that a mask and the lines round it are in, and what of it is what, (row, column) bool.
+
+    `inside` is the mask, `edge` shares sides with it, and `near` is as near as a line may be.
+    """
+
+    place: tuple[slice, slice]
+    inside: Pixels
+    edge: Pixels
+    near: Pixels
+
+    @classmethod
+    def of(cls, inside: Pixels, view: _View) -> "_Patch":
+        """Return the part of `view` round `inside`, (row, column) bool of the plane, with a pixel inside."""
+        factor, around = view.factor, -(-view.line // view.factor) + 1
+        found = [np.flatnonzero(inside.any(axis=axis)) for axis in (1, 0)]
+        (top, bottom), (left, right) = ((max(int(one[0]) - around, 0), int(one[-1]) + around + 1) for one in found)
+        part = inside[top:bottom, left:right].repeat(factor, axis=0).repeat(factor, axis=1)
+        place = (slice(top * factor, bottom * factor), slice(left * factor, right * factor))
+        near = _grown(_grown(part, view.line, 0), view.line, 1) & ~part
+        edge = (_grown(part, 1, 0) | _grown(part, 1, 1)) & ~part
+        return cls(place=place, inside=part, edge=edge, near=near)
 
 
-def _beside(inside: Pixels) -> Pixels:
-    """Return the pixels outside that share a side with one of `inside`."""
-    padded = np.pad(inside, 1)
-    near = padded[:-2, 1:-1] | padded[2:, 1:-1] | padded[1:-1, :-2] | padded[1:-1, 2:]
-    return np.asarray(near & ~inside)
-
-
-def _grown(inside: Pixels, by: int) -> Pixels:
-    """Return `inside` and all that is within `by` pixels of it along rows and columns."""
-    grown = inside
-    for axis in (0, 1):
-        sums = np.cumsum(np.pad(grown, [(by + 1, by) if one == axis else (0, 0) for one in (0, 1)]), axis, np.int32)
-        width = 2 * by + 1
-        grown = np.take(sums, range(width, sums.shape[axis]), axis) > np.take(
-            sums, range(sums.shape[axis] - width), axis
-        )
+def _grown(inside: Pixels, by: int, axis: int) -> Pixels:
+    """Return `inside` and all that is within `by` pixels of it along `axis`."""
+    grown = inside.copy()
+    target, source = np.moveaxis(grown, axis, 0), np.moveaxis(inside, axis, 0)
+    for step in range(1, by + 1):
+        target[step:] |= source[:-step]
+        target[:-step] |= source[step:]
     return grown

@@ -7,16 +7,13 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from highdicom import ModalityLUTTransformation, PresentationLUTTransformation
 from highdicom.color import CIELabColor
-from highdicom.content import ReferencedImageSequence
 from highdicom.pr import (
     ColorSoftcopyPresentationState,
     GraphicAnnotation,
     GraphicLayer,
     GraphicObject,
     GrayscaleSoftcopyPresentationState,
-    SoftcopyVOILUTTransformation,
     TextObject,
 )
 from numpy.typing import NDArray
@@ -26,7 +23,6 @@ from pydicom.valuerep import DA, TM
 
 from dicomnode import __version__
 from dicomnode.dicom.instances import MANUFACTURER
-from dicomnode.dicom.reading import text
 from dicomnode.dicom.results.findings import Findings
 from dicomnode.dicom.results.finishing import (
     DRAFT,
@@ -41,8 +37,8 @@ from dicomnode.dicom.results.finishing import (
 )
 from dicomnode.dicom.results.marks import BOX_COLOUR, NOTICE, Colour, Mark, marks_of
 from dicomnode.dicom.results.outlines import outlines_of
+from dicomnode.dicom.results.presentation_greys import greys
 from dicomnode.dicom.results.sources import SourceHeader, named
-from dicomnode.dicom.results.windows import Window, windows_of
 from dicomnode.domain import Box, ObjectKind, WrittenObject
 
 BOXES, NOTES = "BOXES", "NOTES"  # layers beside those of the masks, which are MASK 1, MASK 2 ...
@@ -96,7 +92,7 @@ def _state(findings: Findings, marks: Marks) -> Dataset:
     if colour:
         profile = findings.source.get("ICCProfile") or pkgutil.get_data("highdicom", _SRGB)
         return ColorSoftcopyPresentationState(**common, icc_profile=profile)
-    return GrayscaleSoftcopyPresentationState(**common, **_greys(findings, marks, images))
+    return GrayscaleSoftcopyPresentationState(**common, **greys(findings, images))
 
 
 def _stand_ins(findings: Findings, marks: Marks, samples: int) -> dict[int, Dataset]:
@@ -144,9 +140,8 @@ def _annotations(
                 )
     note = f"{findings.model.name} {findings.model.version}. {NOTICE}"
     height = max(1.0, shape[0] * _LINE_OF_TEXT)
-    whole = _text(note, (0.0, shape[0] - height, float(shape[1]), float(shape[0])))
-    for image in images.values():
-        yield GraphicAnnotation([image], layers[NOTES], text_objects=[whole])
+    place = (0.0, shape[0] - height, float(shape[1]), float(shape[0]))
+    yield GraphicAnnotation([*images.values()][:1], layers[NOTES], text_objects=[_text(note, place)])
 
 
 def _outlines(mark: Mark, inside: NDArray[np.bool_]) -> Iterator[GraphicObject]:
@@ -179,61 +174,16 @@ def _label(label: str, inside: NDArray[np.bool_]) -> TextObject:
     """Return `label` above what is inside, or below where there is no room above."""
     rows, columns = inside.shape
     height = max(1.0, rows * _LINE_OF_TEXT)
-    (ys, xs) = np.nonzero(inside)
-    left = min(float(xs.min()), columns * 0.75)
-    top = float(ys.min()) - height
+    ys, xs = (np.flatnonzero(inside.any(axis=axis)) for axis in (1, 0))
+    left = min(float(xs[0]), columns * 0.75)
+    top = float(ys[0]) - height
     if top < 0:
-        top = min(float(ys.max()) + 1, rows - height)
+        top = min(float(ys[-1]) + 1, rows - height)
     return _text(label, (left, top, float(columns), top + height))
 
 
 def _text(words: str, place: tuple[float, float, float, float]) -> TextObject:
     return TextObject(words, "PIXEL", bounding_box=place, text_justification="LEFT")
-
-
-def _greys(findings: Findings, marks: Marks, images: Mapping[int, Dataset]) -> dict[str, Any]:
-    """Return how stored values become greys: a state replaces all that its images say of that (PS3.4 N.2).
-
-    Where planes are rescaled each in its own way, as PET, no slope holds for all: windows count in stored values then.
-    """
-    planes = {index: findings.stack.planes[index] for index in marks}
-    windows = windows_of(findings, marks)
-    inverted = any(plane.inverted for plane in planes.values())
-    rescales = {(plane.slope, plane.intercept) for plane in planes.values()}
-    rescale = None
-    if len(rescales) == 1:
-        ((slope, intercept),) = rescales
-        if (slope, intercept) != (1.0, 0.0):
-            rescale = ModalityLUTTransformation(intercept, slope, _unit(findings))
-    else:
-        windows = {index: _stored(windows[index], plane.slope, plane.intercept) for index, plane in planes.items()}
-        inverted ^= min(plane.slope for plane in planes.values()) < 0
-    return {
-        "modality_lut_transformation": rescale,
-        "voi_lut_transformations": [*_vois(windows, images)],
-        "presentation_lut_transformation": PresentationLUTTransformation("INVERSE" if inverted else "IDENTITY"),
-    }
-
-
-def _unit(findings: Findings) -> str:
-    return text(findings.source, "RescaleType") or ("HU" if findings.stack.modality == "CT" else "US")
-
-
-def _stored(window: Window, slope: float, intercept: float) -> Window:
-    """Return `window` in stored values."""
-    return Window.between(*sorted((bound - intercept) / slope for bound in window.bounds))
-
-
-def _vois(windows: Mapping[int, Window], images: Mapping[int, Dataset]) -> Iterator[SoftcopyVOILUTTransformation]:
-    """Yield each window with the images that it is for, which are all where there is one."""
-    for window in dict.fromkeys(windows.values()):
-        here = [images[index] for index, one in windows.items() if one == window]
-        yield SoftcopyVOILUTTransformation(
-            window_center=window.centre,
-            window_width=window.width,
-            voi_lut_function=window.function,
-            referenced_images=None if len(here) == len(images) else ReferencedImageSequence(here),
-        )
 
 
 def _complete(state: Dataset, findings: Findings, marks: Marks) -> None:
@@ -246,6 +196,8 @@ def _complete(state: Dataset, findings: Findings, marks: Marks) -> None:
         state.ModalityLUTSequence = deepcopy(findings.source.ModalityLUTSequence)
     (area,) = state.DisplayedAreaSelectionSequence
     _set_proportions(area, findings.source)
+    note = state.GraphicAnnotationSequence[-1]
+    del note.ReferencedImageSequence  # highdicom wants one; without it is of all images (PS3.3 C.10.5)
     by_uid = {findings.headers[index].ds.SOPInstanceUID: findings.headers[index] for index in marks}
     for holder in (
         *state.ReferencedSeriesSequence,

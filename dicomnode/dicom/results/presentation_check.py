@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from io import BytesIO
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,13 +11,15 @@ from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
 
 from dicomnode.dicom.reading import PARSER_ERRORS, items, noted
-from dicomnode.domain import Box, Mask, PlaneKey, Stack, Uid, WrittenObject
+from dicomnode.domain import Box, Mask, Stack, WrittenObject
 from dicomnode.errors import Reason, Refused
 
 _BOXES = "BOXES"  # the layer of boxes; all other graphics are outlines
 _SAME = 1e-3  # pixels: GraphicData are of single precision
 
 Lines = list[NDArray[np.float64]]
+_Drawn = dict[tuple[str, int], Lines]  # tracking UID, plane -> what is drawn for it
+_Planes = dict[str, dict[int | None, int]]  # SOP Instance UID -> frame number -> index of the plane
 
 
 def check_presentation_states(objects: Sequence[WrittenObject], masks: Sequence[Mask], stack: Stack) -> None:
@@ -27,68 +30,58 @@ def check_presentation_states(objects: Sequence[WrittenObject], masks: Sequence[
     """
     if not objects:
         return
-    outlines: dict[tuple[str, int], Lines] = defaultdict(list)
-    boxes: dict[tuple[str, int], Lines] = defaultdict(list)
+    outlines: _Drawn = defaultdict(list)
+    boxes: _Drawn = defaultdict(list)
+    planes: _Planes = defaultdict(dict)
+    for index, plane in enumerate(stack.planes):
+        planes[plane.key.sop_instance_uid][plane.key.frame] = index
     for written in objects:
         what = f"{written.kind} {written.sop_instance_uid}"
         try:
             with noted([]):
                 state = dcmread(BytesIO(written.content))
-                drawn = {*_graphics(state, stack, what, outlines, boxes)}
-                referred = {*_planes(state.ReferencedSeriesSequence[0], stack, what)}
+                drawn = {*_graphics(state, planes, what, (outlines, boxes))}
+                referred = {*_planes(state.ReferencedSeriesSequence[0], planes, what)}
         except (InvalidDicomError, *PARSER_ERRORS) as error:
             raise Refused(Reason.FAILED_CHECK, what, f"{type(error).__name__}: {error}") from error
         if drawn != referred:
             odd = sorted(drawn ^ referred)[:3]
             raise Refused(Reason.FAILED_CHECK, what, f"planes that it only draws on, or only refers to: {odd}")
     what = f"the presentation states of stack {stack.key}"
-    _check_outlines(outlines, masks, stack.shape[1:], what)
+    _check_outlines(outlines, masks, what)
     _check_boxes(boxes, masks, stack, what)
 
 
-def _graphics(
-    state: Dataset,
-    stack: Stack,
-    what: str,
-    outlines: Mapping[tuple[str, int], Lines],
-    boxes: Mapping[tuple[str, int], Lines],
-) -> Iterator[int]:
-    """Add the lines in `state` to those of the same tracking UID and plane; yield all planes that it draws on."""
+def _graphics(state: Dataset, planes: _Planes, what: str, drawn: tuple[_Drawn, _Drawn]) -> Iterator[int]:
+    """Add the lines in `state` to those `drawn`, outlines and boxes; yield the planes that it draws them on."""
     layers = {str(layer.GraphicLayer) for layer in state.GraphicLayerSequence}
     for annotation in state.GraphicAnnotationSequence:
-        planes = [*_planes(annotation, stack, what)]
-        yield from planes
         if annotation.GraphicLayer not in layers:
             raise Refused(Reason.FAILED_CHECK, what, f"it has no layer {annotation.GraphicLayer}")
-        kind = boxes if annotation.GraphicLayer == _BOXES else outlines
+        kind = drawn[annotation.GraphicLayer == _BOXES]
         for graphic in items(annotation, "GraphicObjectSequence"):
             form = (graphic.GraphicType, graphic.GraphicAnnotationUnits, graphic.GraphicFilled)
             if form != ("POLYLINE", "PIXEL", "N"):
                 raise Refused(Reason.FAILED_CHECK, what, f"a graphic is {form}, and no line in pixels")
             points = np.array(graphic.GraphicData, dtype=np.float64).reshape(graphic.NumberOfGraphicPoints, 2)
-            for plane in planes:
+            for plane in _planes(annotation, planes, what):
                 kind[str(graphic.TrackingUID), plane].append(points)
+                yield plane
 
 
-def _planes(holder: Dataset, stack: Stack, what: str) -> Iterator[int]:
+def _planes(holder: Dataset, planes: _Planes, what: str) -> Iterator[int]:
     """Yield the planes that the references in `holder` mean: of an image without frame numbers all its planes."""
     for image in holder.ReferencedImageSequence:
-        uid, frames = Uid(str(image.ReferencedSOPInstanceUID)), image.get("ReferencedFrameNumber")
-        numbers = [int(one) for one in (frames if isinstance(frames, Sequence) else [frames])] if frames else None
-        found = [
-            index
-            for index, plane in enumerate(stack.planes)
-            if plane.key.sop_instance_uid == uid and (numbers is None or plane.key.frame in numbers)
-        ]
-        if len(found) < len(numbers or [1]):
-            missing = PlaneKey(uid, numbers[0] if numbers else None)
-            raise Refused(Reason.FAILED_CHECK, what, f"it refers to {missing}, which is no plane of the stack")
-        yield from found
+        known = planes.get(str(image.ReferencedSOPInstanceUID), {})
+        frames = image.get("ReferencedFrameNumber")
+        wanted = known.keys() if frames is None else np.atleast_1d(frames).tolist()
+        if not wanted or not set(wanted) <= known.keys():
+            detail = f"it refers to {image.ReferencedSOPInstanceUID}, frames {frames}: no planes of the stack"
+            raise Refused(Reason.FAILED_CHECK, what, detail)
+        yield from (known[number] for number in wanted)
 
 
-def _check_outlines(
-    outlines: Mapping[tuple[str, int], Lines], masks: Sequence[Mask], shape: Sequence[int], what: str
-) -> None:
+def _check_outlines(outlines: _Drawn, masks: Sequence[Mask], what: str) -> None:
     wanted = {
         (str(mask.prompt.tracking_uid), index): inside
         for mask in masks
@@ -97,13 +90,12 @@ def _check_outlines(
     }
     _compare_keys(outlines, wanted, f"{what}, outlines")
     for (uid, index), lines in outlines.items():
-        differing = np.count_nonzero(_filled(lines, shape) != wanted[uid, index])
-        if differing:
+        if differing := _differing(lines, wanted[uid, index]):
             detail = f"{differing} pixels differ from the mask {uid}"
             raise Refused(Reason.FAILED_CHECK, f"{what}, outlines on plane {index}", detail)
 
 
-def _check_boxes(boxes: Mapping[tuple[str, int], Lines], masks: Sequence[Mask], stack: Stack, what: str) -> None:
+def _check_boxes(boxes: _Drawn, masks: Sequence[Mask], stack: Stack, what: str) -> None:
     wanted = {
         (str(mask.prompt.tracking_uid), index): mask.prompt.boxes[plane.key]
         for mask in masks
@@ -132,16 +124,27 @@ def _compare_keys(found: Mapping[tuple[str, int], object], wanted: Mapping[tuple
         raise Refused(Reason.FAILED_CHECK, what, detail)
 
 
-def _filled(lines: Lines, shape: Sequence[int]) -> NDArray[np.bool_]:
-    """Return (row, column) bool: the pixels from which a line to the left crosses `lines` an odd number of times."""
-    crossed = np.zeros((shape[0], shape[1] + 1), dtype=bool)
+def _differing(lines: Lines, inside: NDArray[np.bool_]) -> int:
+    """Return how many pixels are inside either `lines` or `inside`, (row, column) bool, and not both.
+
+    A pixel is inside lines that a way from it to the left crosses an odd number of times.
+    """
+    every = np.vstack(lines)
+    corners = np.rint(every).astype(int)
+    (left, top), (right, bottom) = corners.min(axis=0), corners.max(axis=0)
+    if np.max(np.abs(every - corners)) > _SAME or min(left, top) < 0:  # corners of pixels are whole numbers
+        return inside.size
+    crossed = np.zeros((bottom - top, right - left + 1), dtype=bool)
     for points in lines:
-        corners = np.rint(points).astype(int)
-        if np.max(np.abs(points - corners)) > _SAME:  # a corner of a pixel is a whole number from the image's corner
-            return np.zeros(tuple(shape), dtype=bool)
-        for (x0, y0), (x1, y1) in zip(corners[:-1].tolist(), corners[1:].tolist(), strict=True):
+        steps = np.rint(points).astype(int) - (left, top)
+        for (x0, y0), (x1, y1) in pairwise(steps.tolist()):
+            if x0 != x1 and y0 != y1:  # pixels have no slanting sides
+                return inside.size
             if x0 == x1:
                 crossed[min(y0, y1) : max(y0, y1), x0] ^= True
-            elif y0 != y1:
-                return np.zeros(tuple(shape), dtype=bool)  # pixels have no slanting sides
-    return np.logical_xor.accumulate(crossed, axis=1)[:, :-1]
+    filled = np.logical_xor.accumulate(crossed, axis=1)[:, :-1]
+    part = inside[top:bottom, left:right]
+    if part.shape != filled.shape:
+        return inside.size
+    beyond = np.count_nonzero(inside) - np.count_nonzero(part)
+    return int(np.count_nonzero(filled != part) + beyond)
