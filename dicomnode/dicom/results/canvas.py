@@ -1,5 +1,6 @@
 """Paint a plane with what was found on it, and a strip below that says what it is."""
 
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -34,20 +35,20 @@ class Canvas:
     def paint(self, shown: Picture, marks: Sequence[Mark], words: str) -> Picture:
         """Return the picture of a plane that looks like `shown`, (row, column, 3), with `marks` and `words`.
 
-        Lines go round boxes and masks on the outside: they hide nothing that is in a mask.
+        Lines go round boxes and masks on the outside: the line of a mask hides nothing that is in it.
         """
         image = shown.repeat(self.factor, axis=0).repeat(self.factor, axis=1)
-        masks = [(mark.colour, mark.inside) for mark in marks if mark.inside is not None]
-        free = self._enlarged(~np.any([inside for _, inside in masks], axis=0)) if masks else np.True_
         for mark in marks:
             if mark.box:
-                image[self._round_box(mark.box) & free] = BOX_COLOUR
-        for colour, inside in masks:
-            image[self._round_mask(inside) & free] = colour
+                image[self._round_box(mark.box) & ~self._inside(mark)] = BOX_COLOUR
+        for mark in marks:
+            if mark.inside is not None:
+                image[self._round_mask(mark.inside) & ~self._inside(mark)] = mark.colour
         return np.concatenate([image, self._strip(_legend(marks), words)])
 
-    def _enlarged(self, pixels: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        return pixels.repeat(self.factor, axis=0).repeat(self.factor, axis=1)
+    def _inside(self, mark: Mark) -> NDArray[np.bool_]:
+        inside = np.zeros(self.shape, dtype=bool) if mark.inside is None else mark.inside
+        return inside.repeat(self.factor, axis=0).repeat(self.factor, axis=1)
 
     def _round_mask(self, inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Return the line round `inside` and in its holes, on the outer side of the pixels' sides."""
@@ -103,8 +104,15 @@ def canvas_for(shape: tuple[int, int], marks: Mapping[int, Sequence[Mark]]) -> C
 
 def _legend(marks: Sequence[Mark]) -> list[tuple[str, Colour]]:
     box = [("box", BOX_COLOUR)] if any(mark.box for mark in marks) else []
-    nothing = ": nothing found here"
-    return [*box, *((mark.prompt.label + nothing * (mark.inside is None), mark.colour) for mark in marks)]
+    return [*box, *((_name(mark), mark.colour) for mark in marks)]
+
+
+def _name(mark: Mark) -> str:
+    """Return the number and label of a mask in the letters that the font has, which are those of ASCII."""
+    parts = unicodedata.normalize("NFKD", mark.prompt.label)
+    label = "".join(letter if letter.isascii() else "?" for letter in parts if not unicodedata.combining(letter))
+    named = f"{mark.number} {label}" if any(letter.isalnum() for letter in label) else f"mask {mark.number}"
+    return named if mark.inside is not None else f"{named}: nothing found here"
 
 
 def _draw_beside(line: NDArray[np.bool_], side: tuple[int, int, int, int], width: int) -> None:

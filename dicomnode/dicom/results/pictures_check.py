@@ -36,8 +36,8 @@ class _View:
 def check_pictures(objects: Sequence[WrittenObject], masks: Sequence[Mask], stack: Stack) -> None:
     """Re-read the bytes of every picture; refuse with FAILED_CHECK what does not show `masks` on `stack` as they are.
 
-    A picture must show the very plane that it names, what lies inside a mask as it is, the colour of a mask all round
-    it, and no line that is farther from a mask than a pixel or off the edge of a box. All planes that a mask has
+    A picture must show the very plane that it names, the colour of a mask all round it, and no line that is farther
+    from a mask than a pixel, inside it for its own sake, or off the edge of a box. All planes that a mask has
     pixels on must be there, once, in one series.
     """
     if not objects:
@@ -85,16 +85,14 @@ def _check(view: _View, masks: Sequence[Mask], plane: Plane, what: str) -> None:
         for mask in masks
         if view.plane in mask.planes and mask.planes[view.plane].any()
     ]
-    covered = np.zeros(view.shown.shape[:2], dtype=bool)
     lines = _near_boxes(view, masks, plane.key)
-    beside = lines.astype(np.uint8)  # how many lines may go there
+    beside = lines.astype(np.uint16)  # how many lines may go there
     for _, patch in here:
-        covered[patch.place] |= patch.inside
         lines[patch.place] |= patch.near
         beside[patch.place] += patch.near
-    _check_image(view, plane, covered | ~lines, what)
+    _check_image(view, plane, ~lines, what)
     for mask, patch in here:
-        own = patch.edge & ~covered[patch.place] & (beside[patch.place] == 1)
+        own = patch.edge & (beside[patch.place] == 1)
         _check_colour(view.shown[patch.place][own], mask, what)
 
 
@@ -131,12 +129,17 @@ def _near_boxes(view: _View, masks: Sequence[Mask], key: PlaneKey) -> Pixels:
     """Return the pixels no farther from the edge of a box than a line is wide, and a half for rounding."""
     near = np.zeros(view.shown.shape[:2], dtype=bool)
     reach = view.line + 0.5
-    for box in (mask.prompt.boxes[key] for mask in masks if key in mask.prompt.boxes):
+    for mask in masks:
+        box = mask.prompt.boxes.get(key)
+        if box is None:
+            continue
         left, top, right, bottom = ((side + 0.5) * view.factor for side in (box.x0, box.y0, box.x1, box.y1))
         zone = np.zeros_like(near)
         zone[_span(top - reach, bottom + reach), _span(left - reach, right + reach)] = True
         if bottom - top > 2 * reach and right - left > 2 * reach:
             zone[_span(top + reach, bottom - reach), _span(left + reach, right - reach)] = False
+        if view.plane in mask.planes:
+            zone &= ~mask.planes[view.plane].repeat(view.factor, axis=0).repeat(view.factor, axis=1)
         near |= zone
     return near
 
@@ -149,11 +152,10 @@ def _span(first: float, last: float) -> slice:
 class _Patch:
     """The part of a picture that a mask and the lines round it are in, and what of it is what, (row, column) bool.
 
-    `inside` is the mask, `edge` shares sides with it, and `near` is as near as a line may be.
+    `edge` shares sides with the mask, and `near` is as near outside it as a line may be.
     """
 
     place: tuple[slice, slice]
-    inside: Pixels
     edge: Pixels
     near: Pixels
 
@@ -167,7 +169,7 @@ class _Patch:
         place = (slice(top * factor, bottom * factor), slice(left * factor, right * factor))
         near = _grown(_grown(part, view.line, 0), view.line, 1) & ~part
         edge = (_grown(part, 1, 0) | _grown(part, 1, 1)) & ~part
-        return cls(place=place, inside=part, edge=edge, near=near)
+        return cls(place=place, edge=edge, near=near)
 
 
 def _grown(inside: Pixels, by: int, axis: int) -> Pixels:

@@ -46,7 +46,7 @@ BOXES, NOTES = "BOXES", "NOTES"  # layers beside those of the masks, which are M
 _OUTER_CORNER = 0.5  # pixels: GraphicData count from the first pixel's corner (PS3.3 C.10.5.1.2), we from its centre
 _MOST_POINTS = 8000  # of a graphic: the length of an FL element has 16 bits, 65534 bytes (PS3.5 7.1.2)
 _LINE_OF_TEXT = 1 / 24  # of the image's height
-_WHITE = (255, 255, 255)
+_WHITE, _BRIGHTEST = (255, 255, 255), 0xFFFF  # and likewise on displays without colours
 _SRGB = "_icc_profiles/sRGB_v4_ICC_preference.icc"  # what colours without a profile are
 
 Marks = Mapping[int, Sequence[Mark]]
@@ -117,10 +117,13 @@ def _layers(marks: Marks) -> dict[str, GraphicLayer]:
         *((f"MASK {number}", masks[number].prompt.label, masks[number].colour) for number in sorted(masks)),
         (NOTES, NOTICE, _WHITE),
     ]
-    return {
+    layers = {
         name: GraphicLayer(name, order, description[:LONG_STRING], CIELabColor.from_rgb(*colour))
         for order, (name, description, colour) in enumerate(wanted, start=1)
     }
+    for layer in layers.values():
+        layer.GraphicLayerRecommendedDisplayGrayscaleValue = _BRIGHTEST
+    return layers
 
 
 def _annotations(
