@@ -23,6 +23,7 @@ from dicomnode.domain import (
     ModelIdentity,
     ObjectKind,
     Segment,
+    SegType,
     StackImages,
     Uid,
     WrittenObject,
@@ -175,7 +176,12 @@ def _segment(job: Job, tools: Tools, wishes: Wishes, place: tuple[Path, str], do
     if wishes.preview:
         picture = stem.with_name(f"{stem.name}_SEG.png")
         stack = read_stack(job.images, tools.decoders)
-        draw(stack, prompts_of(job, stack, tools).prompts, [made.content for made in outcome.objects], picture)
+        segs = [
+            made.content
+            for made in outcome.objects
+            if made.kind is ObjectKind.SEG and made.alternative is SegType.BINARY
+        ]
+        draw(stack, prompts_of(job, stack, tools).prompts, segs, picture)
         done.results[-1] = replace(result, preview=picture)
 
 
