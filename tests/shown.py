@@ -114,10 +114,10 @@ def saved(written: WrittenObject, folder: Path) -> Path:
     return path
 
 
-def shown_by_dcmtk(image: Path, state: Path, folder: Path, frame: int = 1) -> tuple[NDArray[np.uint8], str]:
-    """Return the greys, (row, column), in which DCMTK shows `image` by `state`, and its words on the graphics."""
+def shown_by_dcmtk(image: Path, state: Path, folder: Path) -> tuple[NDArray[np.uint8], str]:
+    """Return the greys, (row, column), of the first frame of `image` by `state` in DCMTK, and its words on that."""
     target = folder / "shown.pgm"
-    command = [require_program("dcmp2pgm"), "-v", "-f", str(frame), "-p", str(state), str(image), str(target)]
+    command = [require_program("dcmp2pgm"), "-v", "-p", str(state), str(image), str(target)]
     done = subprocess.run(command, capture_output=True, timeout=60, check=True)
     return np.array(Image.open(target)), done.stderr.decode()
 

@@ -163,11 +163,11 @@ def test_dcmtk_shows_the_greys_of_the_pictures_and_reads_the_same_lines(
 
 
 @pytest.mark.peer
-def test_dcmtk_finds_the_graphics_of_a_frame(tmp_path: Path) -> None:
+def test_dcmtk_finds_the_graphics_of_one_frame_on_that(tmp_path: Path) -> None:
     source = enhanced(ct_series())
-    (written,) = write_presentation_states(found([source], tmp_path, ({1: SQUARE, 3: ~SQUARE}, "organ")))
+    (written,) = write_presentation_states(found([source], tmp_path, ({0: SQUARE, 3: ~SQUARE}, "organ")))
     (path,) = save([source], tmp_path / "one")
-    _, words = shown_by_dcmtk(path, saved(written, tmp_path), tmp_path, frame=2)
+    _, words = shown_by_dcmtk(path, saved(written, tmp_path), tmp_path)
     assert lines_by_dcmtk(words, "MASK 1") == [[*zip(SQUARE_LINE[::2], SQUARE_LINE[1::2], strict=True)]]
 
 

@@ -12,7 +12,7 @@ from pydicom.valuerep import DA, DS, TM
 
 from dicomnode import __version__
 from dicomnode.dicom.instances import MANUFACTURER
-from dicomnode.dicom.reading import text
+from dicomnode.dicom.reading import numbers, text
 from dicomnode.dicom.results.canvas import Canvas, Picture, canvas_for
 from dicomnode.dicom.results.findings import Findings
 from dicomnode.dicom.results.finishing import (
@@ -30,6 +30,7 @@ from dicomnode.dicom.results.windows import shown_bounds, windows_of
 from dicomnode.dicom.shades import rgb
 from dicomnode.dicom.views import letters_of
 from dicomnode.domain import ObjectKind, Uid, WrittenObject
+from dicomnode.errors import Refused
 
 _SIDES = 2  # of a plane: the way along its rows, and along its columns
 _COPIED = (  # what stays true of a picture of an image
@@ -76,11 +77,19 @@ def _pictures(findings: Findings) -> Iterator[tuple[int, Picture, int]]:
 
 
 def _words(findings: Findings, index: int) -> str:
-    """Return which plane it is, as a viewer of the source counts it and as its place in the stack, and who drew."""
+    """Return which plane it is, by its place in the stack and as a viewer of the source counts it, and who drew."""
     header = findings.headers[index]
-    number = f"frame {header.key.frame}" if header.key.frame else f"source image {text(header.ds, 'InstanceNumber')}"
+    source = f"frame {header.key.frame}" if header.key.frame else _image_number(header)
     place = f"plane {index + 1} / {len(findings.stack.planes)}"
-    return f"{place}   {number.rstrip()}   {findings.model.name} {findings.model.version}"
+    return "   ".join(part for part in (place, source, f"{findings.model.name} {findings.model.version}") if part)
+
+
+def _image_number(header: SourceHeader) -> str:
+    try:
+        stated = numbers(header.ds, "InstanceNumber", 1, "an image")
+    except Refused:
+        return ""
+    return f"source image {stated[0]:.0f}" if stated else ""
 
 
 def _image(findings: Findings, picture: Picture, factor: int) -> Dataset:

@@ -137,7 +137,7 @@ def _reference(image: Dataset, frame: int | None) -> Dataset:
             reference[keyword] = image[keyword]
     for keyword, group in (_GEOMETRY | _WINDOW).items():
         for holder in _holders(image, frame, group):
-            if holder.get(keyword):
+            if keyword in holder and holder[keyword].VM:  # 0 is a value
                 reference[keyword] = holder[keyword]
                 break
     return reference

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from pydicom import Dataset
 
-from dicomnode.dicom.reading import numbers, text
+from dicomnode.dicom.reading import PARSER_ERRORS, numbers, text
 from dicomnode.dicom.results.findings import Findings
 from dicomnode.dicom.shades import window_of
 from dicomnode.domain import Plane, Stack
@@ -60,17 +60,19 @@ def shown_bounds(window: Window, plane: Plane) -> tuple[float, float]:
 
 def _stated(ds: Dataset) -> Window | None:
     """Return the first window that `ds` states, if any that shows more than black and white."""
-    first = Dataset()
-    for keyword in ("WindowCenter", "WindowWidth"):
-        setattr(first, keyword, text(ds, keyword).split("\\")[0] or None)
-    try:
-        centre, width = (numbers(first, keyword, 1, "window") for keyword in ("WindowCenter", "WindowWidth"))
-    except Refused:
-        return None
+    centre, width = _first(ds, "WindowCenter"), _first(ds, "WindowWidth")
     function = text(ds, "VOILUTFunction") or "LINEAR"
-    if not centre or not width or function not in _FUNCTIONS or width[0] <= (function == "LINEAR"):
+    if centre is None or width is None or function not in _FUNCTIONS or width <= (function == "LINEAR"):
         return None
-    return Window(centre=centre[0], width=width[0], function=function)
+    return Window(centre=centre, width=width, function=function)
+
+
+def _first(ds: Dataset, keyword: str) -> float | None:
+    try:
+        stated = numbers(ds, keyword, ds[keyword].VM, "a window") if keyword in ds else None
+    except (Refused, *PARSER_ERRORS):
+        return None
+    return stated[0] if stated else None
 
 
 def _of_values(stack: Stack) -> Window:
