@@ -11,6 +11,7 @@ from pydicom.uid import SecondaryCaptureImageStorage
 
 from dicomnode.dicom.results.check import check
 from dicomnode.dicom.results.pictures import write_pictures
+from dicomnode.dicom.results.presentation import write_presentation_states
 from dicomnode.domain import Box, WrittenObject
 from dicomnode.errors import Reason, Refused
 from tests.builders import ct_series
@@ -214,6 +215,21 @@ def test_dciodvfy_finds_nothing_wrong_in_a_picture_of_an_image_that_lost_informa
     (written,) = write_pictures(found(images, tmp_path, ({1: inside}, "organ")))
     assert errors_of(saved(written, tmp_path)) == []
     assert (read(written).LossyImageCompression, read(written).LossyImageCompressionRatio) == ("01", 7)
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize(
+    ("part", "side", "written"),
+    [("KNEE", "L", "L"), ("KNEE", "", ""), ("KNEE", "B", ""), ("CHEST", "", None), ("CHEST", "L", None), ("", "", "")],
+)
+def test_the_side_of_a_paired_part_is_the_sources_or_not_known(
+    tmp_path: Path, part: str, side: str, written: str | None
+) -> None:
+    images = ct_series(BodyPartExamined=part, Laterality=side)
+    findings = found(images, tmp_path, ({1: SQUARE}, "organ"))
+    for made in (*write_pictures(findings), *write_presentation_states(findings)):
+        assert read(made).get("Laterality") == written
+        assert errors_of(saved(made, tmp_path)) == []
 
 
 def paint(row: slice, column: slice, colour: tuple[int, int, int]) -> Callable[[Dataset], None]:

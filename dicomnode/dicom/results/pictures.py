@@ -24,6 +24,7 @@ from dicomnode.dicom.results.finishing import (
     series_description,
     series_number,
 )
+from dicomnode.dicom.results.laterality import set_laterality
 from dicomnode.dicom.results.marks import NOTICE, marks_of
 from dicomnode.dicom.results.sources import SourceHeader, named
 from dicomnode.dicom.results.windows import shown_bounds, windows_of
@@ -124,7 +125,7 @@ def _image(findings: Findings, picture: Picture, factor: int) -> Dataset:
     complete(image, findings)
     date, time = findings.newest
     image.DateOfSecondaryCapture, image.TimeOfSecondaryCapture = DA(date), TM(time)
-    image.Laterality = ""  # type 2C
+    set_laterality(image, source)
     image.ImageType = ["DERIVED", "SECONDARY"]
     image.BurnedInAnnotation = "YES"
     image.DerivationDescription = f"outlines of what {findings.model.name} found, drawn over the image. {NOTICE}"
@@ -153,7 +154,7 @@ def _set_spacing(image: Dataset, findings: Findings, factor: int) -> None:
         for keyword in ("PixelSpacingCalibrationType", "PixelSpacingCalibrationDescription"):
             if keyword in source:
                 image[keyword] = source[keyword]
-    elif "PixelAspectRatio" in source:
+    elif source.get("PixelAspectRatio"):
         image["PixelAspectRatio"] = source["PixelAspectRatio"]
 
 

@@ -35,6 +35,7 @@ from dicomnode.dicom.results.finishing import (
     series_description,
     series_number,
 )
+from dicomnode.dicom.results.laterality import set_laterality
 from dicomnode.dicom.results.marks import BOX_COLOUR, NOTICE, Colour, Mark, marks_of
 from dicomnode.dicom.results.outlines import outlines_of
 from dicomnode.dicom.results.presentation_greys import greys
@@ -194,7 +195,7 @@ def _complete(state: Dataset, findings: Findings, marks: Marks) -> None:
     complete(state, findings)
     date, time = findings.newest
     state.PresentationCreationDate, state.PresentationCreationTime = DA(date), TM(time)
-    state.Laterality = ""  # type 2C
+    set_laterality(state, findings.source)
     if "ModalityLUTSequence" in findings.source and not findings.stack.planes[0].is_colour:
         state.ModalityLUTSequence = deepcopy(findings.source.ModalityLUTSequence)
     (area,) = state.DisplayedAreaSelectionSequence
@@ -217,7 +218,7 @@ def _set_proportions(area: Dataset, source: Dataset) -> None:
     if "PixelSpacing" in source:
         area.PresentationPixelSpacing = source.PixelSpacing
         del area.PresentationPixelAspectRatio
-    elif "PixelAspectRatio" in source:
+    elif source.get("PixelAspectRatio"):
         area.PresentationPixelAspectRatio = source.PixelAspectRatio
 
 
