@@ -27,12 +27,11 @@ def heal(ds: Dataset) -> Dataset:
 
     Texts are decoded by the character set they were written in and will be written as UTF-8; absent type 2 elements
     of patient and study become empty; dates and times of ACR-NEMA become DICOM's; impossible dates, times, sexes and
-    ages become empty, 'O' or absent; private elements and sequences without an item go.
+    ages become empty, 'O' or absent; private elements go, and sequences without an item, which are optional.
     """
     ds.remove_private_tags()
+    _drop_empty_sequences(ds)
     _decode_texts(ds)
-    for element in [one for one in ds if one.VR == "SQ" and not one.value]:  # of patient and study all are optional
-        del ds[element.tag]
     _modernise(ds)
     for keyword in _TYPE_2:
         if not text(ds, keyword):
@@ -59,6 +58,11 @@ def is_valid(value: str, kind: type[DA | TM]) -> bool:
     except PARSER_ERRORS:
         return False
     return True
+
+
+def _drop_empty_sequences(ds: Dataset) -> None:
+    for tag in [element.tag for element in ds if element.VR == "SQ" and not element.value]:
+        del ds[tag]
 
 
 def _modernise(ds: Dataset) -> None:

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from dicomnode.dicom.results.marks import BOX_COLOUR, colour_of
+from dicomnode.dicom.results.outlines import outlines_of
 from dicomnode.dicom.results.seg_reading import read_frames
 from dicomnode.dicom.shades import rgb, window_of
 from dicomnode.domain import Box, Plane, Prompt, Stack
@@ -17,8 +19,7 @@ _TILE = 320  # pixels of a tile's longer side
 _COLUMNS = 4
 _MOST_TILES = 12
 _CONTEXT = 0.5  # of the boxes' extent is shown round them on every side
-_BOX, _DRAWN = (255, 210, 0), (0, 190, 255)
-_PALETTE = ((0, 230, 0), (255, 80, 80), (230, 100, 255), (255, 150, 40), (120, 255, 220), (150, 150, 255))
+_DRAWN = (0, 190, 255)
 _LEGEND = 22
 
 
@@ -98,33 +99,21 @@ def _tile(
     tile = Image.fromarray(part).resize(view.size, Image.Resampling.BICUBIC)
     pen = ImageDraw.Draw(tile)
     for number, prompt in enumerate(prompts, start=1):
-        for outline in prompt.outlines.get(plane.key, ()):
-            pen.line(view.place(np.vstack([outline, outline[:1]])), fill=_DRAWN, width=1)
+        for drawn in prompt.outlines.get(plane.key, ()):
+            pen.line(view.place(np.vstack([drawn, drawn[:1]])), fill=_DRAWN, width=1)
         if box := prompt.boxes.get(plane.key):
-            pen.rectangle(view.place(np.array([(box.x0, box.y0), (box.x1, box.y1)])), outline=_BOX)
+            pen.rectangle(view.place(np.array([(box.x0, box.y0), (box.x1, box.y1)])), outline=BOX_COLOUR)
         if prompt.tracking_uid in masks:
-            for edge in _edges(masks[prompt.tracking_uid]):
-                pen.line(view.place(edge), fill=_colour(number), width=2)
+            for outline in outlines_of(masks[prompt.tracking_uid]):
+                for loop in (outline.edge, *outline.holes):
+                    pen.line(view.place(np.vstack([loop, loop[:2]])), fill=colour_of(number, prompt), width=2)
     pen.text((4, 3), f"plane {index}", fill="white")
     return tile
 
 
-def _edges(inside: NDArray[np.bool_]) -> Iterable[NDArray[np.float64]]:
-    """Yield the pixel edges between inside and outside, each (2, 2) float64 x, y in pixel-centre coordinates."""
-    padded = np.pad(inside, 1)
-    for row, column in zip(*np.nonzero(padded[1:, 1:-1] != padded[:-1, 1:-1]), strict=True):
-        yield np.array([(column - 0.5, row - 0.5), (column + 0.5, row - 0.5)])
-    for row, column in zip(*np.nonzero(padded[1:-1, 1:] != padded[1:-1, :-1]), strict=True):
-        yield np.array([(column - 0.5, row - 0.5), (column - 0.5, row + 0.5)])
-
-
-def _colour(number: int) -> tuple[int, int, int]:
-    return _PALETTE[(number - 1) % len(_PALETTE)]
-
-
 def _write_legend(pen: ImageDraw.ImageDraw, prompts: Sequence[Prompt], top: int) -> None:
-    entries = [("box", _BOX), ("contour as drawn", _DRAWN)]
-    entries += [(f"mask: {prompt.label}", _colour(number)) for number, prompt in enumerate(prompts, start=1)]
+    entries = [("box", BOX_COLOUR), ("contour as drawn", _DRAWN)]
+    entries += [(f"mask: {prompt.label}", colour_of(number, prompt)) for number, prompt in enumerate(prompts, start=1)]
     left = 4.0
     for text, colour in entries:
         pen.text((left, top + 5), text, fill=colour)

@@ -1,6 +1,7 @@
 """Finish an object: the equipment, dates and texts that all results have, its identity, and its bytes."""
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -34,6 +35,7 @@ _NOT_OF_EQUIPMENT = (
     "InstitutionAddress",
     "InstitutionalDepartmentName",
 )
+_CODE_STRING = 16  # the length of CS
 _LARGEST_SERIES_NUMBER = 2**31 - 1
 # Series of a kind stand together, behind their source's: its number x 1000, this, and the number of the stack.
 _SERIES_NUMBERS = {
@@ -71,8 +73,15 @@ def series_description(findings: Findings) -> str:
     """Return who made what, and for a plane that lies nowhere of which frame it is."""
     labels = ", ".join(mask.prompt.label for mask in findings.masks)
     frame = findings.stack.planes[0].key.frame
-    where = f" frame {frame}" if frame and not findings.stack.frame_of_reference_uid else ""
+    alone = len(findings.stack.planes) == 1 and not findings.stack.frame_of_reference_uid
+    where = f" frame {frame}" if frame and alone else ""
     return f"{findings.model.name} {labels}"[: LONG_STRING - len(where)] + where
+
+
+def content_label(findings: Findings, kind: ObjectKind) -> str:
+    """Return the code string that names an object by what made it and its kind, such as CLASSICAL_SEG."""
+    end = f"_{kind}"
+    return re.sub("[^A-Z0-9_ ]", "_", findings.model.name.upper())[: _CODE_STRING - len(end)] + end
 
 
 def own_equipment() -> ContributingEquipment:
@@ -105,15 +114,17 @@ def finish(
     *,
     name: Callable[[Dataset, Uid], None] | None = None,
     alternative: SegType | None = None,
+    beside: Uid | None = None,
 ) -> WrittenObject:
     """Return `ds` as an object whose UID is made from its content, and its series' from that.
 
     `name` gives it what other UIDs of its own it has; it is called twice, first with DRAFT. No such UID may stand in
-    the functional groups of the frames, which may be many and are encoded once, or behind them.
+    the functional groups of the frames, which may be many and are encoded once, or behind them. `beside` is the SOP
+    Instance UID of the first object of the series, made of the same findings, where `ds` is a further one.
     """
 
     def give(uid: Uid) -> None:
-        ds.SOPInstanceUID, ds.SeriesInstanceUID = UID(uid), UID(uid_of("series", uid))
+        ds.SOPInstanceUID, ds.SeriesInstanceUID = UID(uid), UID(uid_of("series", beside or uid))
         if name:
             name(ds, uid)
 
@@ -123,7 +134,7 @@ def finish(
     # headers are copied too, and may change under the same source UIDs: other bytes, another UID
     digest = hashlib.sha256(_encoded_head(ds))
     digest.update(frames)
-    given = uid_of(kind, identify(findings), digest.hexdigest())
+    given = uid_of(kind, beside or identify(findings), digest.hexdigest())
     give(given)
     return WrittenObject(
         kind=kind,

@@ -32,11 +32,16 @@ class _Side(NamedTuple):
 
 def outlines_of(inside: NDArray[np.bool_]) -> tuple[Outline, ...]:
     """Return the outline of each piece of `inside`, (row, column) bool, in the order of their first pixels."""
-    sides = _sides(inside)
-    loops = [*_loops(sides)]
+    rows, columns = (np.flatnonzero(inside.any(axis=axis)) for axis in (1, 0))
+    if not len(rows):
+        return ()
+    corner = np.array([columns[0], rows[0]])
+    part = inside[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    loops = [*_loops(_sides(part))]
+    polygons = [_polygon(loop) + corner for loop in loops]
     return tuple(
-        Outline(edge=_polygon(loops[first]), holes=tuple(_polygon(loops[hole]) for hole in holes))
-        for first, *holes in _pieces(inside, loops)
+        Outline(edge=polygons[first], holes=tuple(polygons[hole] for hole in holes))
+        for first, *holes in _pieces(part, loops)
     )
 
 

@@ -1,6 +1,5 @@
 """Write masks as DICOM Segmentation objects (PS3.3 A.51)."""
 
-import re
 from collections.abc import Sequence
 from contextlib import closing
 from copy import deepcopy
@@ -20,6 +19,7 @@ from dicomnode.dicom.results.finishing import (
     DRAFT,
     LONG_STRING,
     complete,
+    content_label,
     finish,
     made_of,
     own_equipment,
@@ -33,7 +33,6 @@ from dicomnode.dicom.results.sources import SourceHeader, refer
 from dicomnode.dicom.uids import uid_of
 from dicomnode.domain import Mask, ObjectKind, SegType, Uid, WrittenObject
 
-_CODE_STRING = 16  # the length of CS, PS3.5 6.2
 _SIDES = 2  # of a plane: the way along its rows, and along its columns
 _MOST_PROBABLE = 255
 
@@ -81,7 +80,7 @@ def _header(findings: Findings, seg_type: SegType) -> Segmentation:
         device_serial_number="",
         fractional_type=SegmentationFractionalTypeValues.PROBABILITY,
         max_fractional_value=_MOST_PROBABLE,
-        content_label=re.sub("[^A-Z0-9_ ]", "_", model.name.upper())[: _CODE_STRING - 4] + "_SEG",
+        content_label=content_label(findings, ObjectKind.SEG),
         content_description=_content_description(masks),
         content_creator_name=MANUFACTURER.upper(),
         transfer_syntax_uid=ExplicitVRLittleEndian,

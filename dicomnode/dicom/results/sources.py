@@ -20,6 +20,8 @@ _GEOMETRY = {
     "ImageOrientationPatient": "PlaneOrientationSequence",
     "PixelSpacing": "PixelMeasuresSequence",
 }
+# likewise of how a plane is shown
+_WINDOW = dict.fromkeys(("WindowCenter", "WindowWidth", "VOILUTFunction"), "FrameVOILUTSequence")
 _FRAMES = ("NumberOfFrames", "PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence")
 # type 3: a PACS finds a result by the ID it knows the patient by (PS3.3 C.7.1.1)
 _OTHER_IDENTIFIERS = ("OtherPatientIDs", "OtherPatientIDsSequence", "OtherPatientNames")
@@ -139,16 +141,17 @@ def _images(planes: Sequence[Plane]) -> Iterator[tuple[Plane, Dataset]]:
 
 
 def _reference(image: Dataset, frame: int | None) -> Dataset:
-    """Return what a result needs of frame number `frame` of `image`: its place, size, dates, and what it lost."""
+    """Return what a result needs of frame number `frame` of `image`: place, size, number, window, dates, what it lost."""
     reference = Dataset()
-    for keyword in ("Rows", "Columns", *_COMPRESSION, *(name for pair in _DATES for name in pair)):
+    named = ("Rows", "Columns", "InstanceNumber", *_COMPRESSION, *(name for pair in _DATES for name in pair))
+    for keyword in named:
         if keyword in image:
             reference[keyword] = image[keyword]
     if image.file_meta.get("TransferSyntaxUID") in _LOSSY and text(reference, "LossyImageCompression") != "01":
         reference.LossyImageCompression, reference.LossyImageCompressionMethod = "01", "ISO_10918_1"
-    for keyword, group in _GEOMETRY.items():
+    for keyword, group in (_GEOMETRY | _WINDOW).items():
         for holder in _holders(image, frame, group):
-            if holder.get(keyword):
+            if keyword in holder and holder[keyword].VM:  # 0 is a value
                 reference[keyword] = holder[keyword]
                 break
     return reference
@@ -174,7 +177,7 @@ def _thicknesses(stack: Stack) -> dict[PlaneKey, float | None]:
 def _whole(image: Dataset, reference: Dataset, stack: Stack) -> Dataset:
     """Return the header of `image` without its frames and other names of the patient, healed, where `reference` is."""
     part = image[:]
-    for keyword in (*_GEOMETRY, *_FRAMES, *_OTHER_IDENTIFIERS, "SliceThickness", "SpacingBetweenSlices"):
+    for keyword in (*_GEOMETRY, *_WINDOW, *_FRAMES, *_OTHER_IDENTIFIERS, "SliceThickness", "SpacingBetweenSlices"):
         if keyword in part:
             del part[keyword]
     whole = heal(deepcopy(part))  # else it shares its elements with the image
