@@ -1,19 +1,28 @@
-"""Prove that written SEGs say, frame by frame, what the masks say."""
+"""Prove that written objects say what the masks say: SEGs frame by frame."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from dicomnode.dicom.results.report_check import check_report
 from dicomnode.dicom.results.seg_reading import Frame, read_frames
-from dicomnode.domain import Mask, Stack, WrittenObject
+from dicomnode.domain import Mask, ObjectKind, Stack, WrittenObject
 from dicomnode.errors import Reason, Refused
 
 
 def check(objects: Sequence[WrittenObject], masks: Sequence[Mask], stack: Stack) -> None:
     """Re-read the bytes of every object and compare them with `masks`; refuse with FAILED_CHECK where they differ.
 
-    An object may hold some of the masks, on some of the planes: all together they must hold each of them once.
+    A SEG may hold some of the masks, on some of the planes: all together they must hold each of them once.
     """
+    segs = [written for written in objects if written.kind is ObjectKind.SEG]
+    _check_segs(segs, masks, stack)
+    for written in objects:
+        if written.kind is ObjectKind.SR:
+            check_report(written, [seg for seg in segs if seg.alternative is written.alternative], masks, stack)
+
+
+def _check_segs(objects: Sequence[WrittenObject], masks: Sequence[Mask], stack: Stack) -> None:
     by_uid = {str(mask.prompt.tracking_uid): mask for mask in masks}
     found: list[tuple[str, int]] = []
     for written in objects:

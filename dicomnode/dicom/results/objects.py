@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from dicomnode.dicom.results.findings import Findings
+from dicomnode.dicom.results.report import write_report
 from dicomnode.dicom.results.segmentation import write_segs
 from dicomnode.domain import JobOptions, ObjectKind, SegType, WrittenObject
 
@@ -18,14 +19,20 @@ class Written(NamedTuple):
 def write_objects(findings: Findings, options: JobOptions) -> Written:
     """Return the objects that carry `findings`, of the kinds and the types of SEG that `options` ask for."""
     segs = {seg_type: write_segs(findings, seg_type) for seg_type in options.seg_types}
-    return Written(tuple(_objects(segs, options)))
+    objects = _objects(findings, segs, options)
+    return Written(tuple({made.sop_instance_uid: made for made in objects}.values()))
 
 
-def _objects(segs: dict[SegType, tuple[WrittenObject, ...]], options: JobOptions) -> Iterator[WrittenObject]:
+def _objects(
+    findings: Findings, segs: dict[SegType, tuple[WrittenObject, ...]], options: JobOptions
+) -> Iterator[WrittenObject]:
     for kind in options.objects:
         match kind:
             case ObjectKind.SEG:
                 for of_type in segs.values():
                     yield from of_type
-            case ObjectKind.SR | ObjectKind.RTSTRUCT | ObjectKind.SC | ObjectKind.PR:
+            case ObjectKind.SR:
+                for seg_type, of_type in segs.items():  # the same report for all where there is no SEG
+                    yield write_report(findings, of_type, seg_type)
+            case ObjectKind.RTSTRUCT | ObjectKind.SC | ObjectKind.PR:
                 raise NotImplementedError(kind)

@@ -20,6 +20,7 @@ _GEOMETRY = {
     "ImageOrientationPatient": "PlaneOrientationSequence",
     "PixelSpacing": "PixelMeasuresSequence",
 }
+_VALUES = {"RescaleType": "PixelValueTransformationSequence"}  # likewise, of what the values are (PS3.3 C.11.1)
 _FRAMES = ("NumberOfFrames", "PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence")
 _Pairs = tuple[tuple[str, str], ...]
 # what dates an object's content, an acquisition or a structure set (PS3.3 C.7.6.1, C.8.8.5)
@@ -128,12 +129,12 @@ def _images(planes: Sequence[Plane]) -> Iterator[tuple[Plane, Dataset]]:
 
 
 def _reference(image: Dataset, frame: int | None) -> Dataset:
-    """Return what a result needs of frame number `frame` of `image`: where it lies, its size, and its dates."""
+    """Return what a result needs of frame number `frame` of `image`: place, size, dates, and what its values are."""
     reference = Dataset()
     for keyword in ("Rows", "Columns", *(name for pair in _DATES for name in pair)):
         if keyword in image:
             reference[keyword] = image[keyword]
-    for keyword, group in _GEOMETRY.items():
+    for keyword, group in {**_GEOMETRY, **_VALUES}.items():
         for holder in _holders(image, frame, group):
             if holder.get(keyword):
                 reference[keyword] = holder[keyword]
