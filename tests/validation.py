@@ -1,9 +1,12 @@
-"""Ask dciodvfy (dicom3tools) about an object, and tell which of its errors are the source's own (waivers.toml)."""
+"""Ask dciodvfy (dicom3tools) and PixelMed about an object, and tell which of its errors are waived (waivers.toml)."""
 
 import re
 import subprocess
 import tomllib
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import cache
 from pathlib import Path
 
@@ -12,23 +15,30 @@ from pydicom.config import disable_value_validation
 from pydicom.datadict import dictionary_VR
 
 from dicomnode.dicom.reading import text
-from tests.conftest import require_program
+from tests.conftest import require_program, without
+
+_PIXELMED = Path("/usr/share/java/pixelmed.jar")
+_JAVA_OPTIONS = (
+    # its rules are longer than a JRE of today allows
+    *(f"-Djdk.xml.xpath{limit}=0" for limit in ("ExprOpLimit", "TotalOpLimit", "ExprGrpLimit")),
+    *("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"),  # most of the time goes into reading the rules, once for a file
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Waiver:
-    """An error that is accepted where it is about a value that `element` of the source has."""
+    """An error that is accepted: always, or with `element` only where it is about a value that the source has there."""
 
-    element: str
     pattern: re.Pattern[str]
     reason: str
     section: str
+    element: str = ""
 
     def covers(self, line: str, sources: tuple[Dataset, ...]) -> bool:
-        """Return whether dciodvfy's `line` is about what one of `sources` says."""
+        """Return whether a validator's `line` is accepted, and about what one of `sources` says where it must be."""
         found = self.pattern.match(line)
-        if not found:
-            return False
+        if not found or not self.element:
+            return bool(found)
         with disable_value_validation():
             stated = [self._comparable(text(source, self.element)) for source in sources]
         return self._comparable("\\".join(found.groups())) in stated
@@ -38,11 +48,23 @@ class Waiver:
         return [float(one) for one in value.split("\\")] if dictionary_VR(self.element) == "DS" else value
 
 
+class Validator(StrEnum):
+    """PixelMed's validators, as Java classes."""
+
+    INSTANCE = "com.pixelmed.validate.DicomInstanceValidator"
+    SR = "com.pixelmed.validate.DicomSRValidator"
+
+    @property
+    def ending(self) -> str:
+        """Return what it says when it knows such an object and has looked at all of it."""
+        return "Root Template Validation Complete" if self is Validator.SR else "IOD validation complete"
+
+
 @cache
-def waivers() -> tuple[Waiver, ...]:
-    """Return the waivers, each with an element of its own."""
+def waivers(table: str = "waiver") -> tuple[Waiver, ...]:
+    """Return the waivers in `table`; those for dciodvfy have an element of their own each."""
     with Path(__file__).with_name("waivers.toml").open("rb") as file:
-        listed = tomllib.load(file)["waiver"]
+        listed = tomllib.load(file)[table]
     return tuple(Waiver(**{**one, "pattern": re.compile(one["pattern"])}) for one in listed)
 
 
@@ -64,3 +86,33 @@ def split_errors(path: Path, *sources: Dataset) -> tuple[set[str], list[str]]:
         if not elements:
             own.append(line)
     return copied, own
+
+
+def split_by_pixelmed(
+    asked: Mapping[Path, Validator], sources: Mapping[Path, Dataset]
+) -> tuple[dict[Path, list[str]], set[Waiver]]:
+    """Return in which lines PixelMed says that the objects at these paths are wrong, and the waivers of other lines.
+
+    `sources` are the images that they were made of, as far as one has something wrong. Two are asked at a time.
+    """
+    with ThreadPoolExecutor(2) as pool:
+        found = dict(zip(asked, pool.map(_pixelmed_errors, asked.values(), asked), strict=True))
+    own: dict[Path, list[str]] = {path: [] for path in asked}
+    used: set[Waiver] = set()
+    for path, lines in found.items():
+        of_file = (sources[path],) if path in sources else ()
+        for line in lines:
+            covering = {waiver for waiver in waivers("pixelmed") if waiver.covers(line, of_file)}
+            used |= covering
+            if not covering:
+                own[path].append(line)
+    return own, used
+
+
+def _pixelmed_errors(validator: Validator, path: Path) -> list[str]:
+    if not _PIXELMED.is_file():
+        without("PixelMed's validators are not installed (make peers)")
+    command = [require_program("java"), *_JAVA_OPTIONS, "-cp", str(_PIXELMED), validator, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert validator.ending in done.stdout.splitlines(), done.stdout + done.stderr
+    return [line for line in done.stdout.splitlines() if line.startswith("Error")]

@@ -26,13 +26,14 @@ def write_objects(findings: Findings, options: JobOptions) -> Written:
 def _objects(
     findings: Findings, segs: dict[SegType, tuple[WrittenObject, ...]], options: JobOptions
 ) -> Iterator[WrittenObject]:
-    for kind in options.objects:
+    kinds = (ObjectKind.SEG, *options.objects) if ObjectKind.SR in options.objects else options.objects
+    for kind in dict.fromkeys(kinds):  # a report refers to the SEGs: it does not come without them
         match kind:
             case ObjectKind.SEG:
                 for of_type in segs.values():
                     yield from of_type
             case ObjectKind.SR:
-                for seg_type, of_type in segs.items():  # the same report for all where there is no SEG
-                    yield write_report(findings, of_type, seg_type)
+                for seg_type, of_type in segs.items() if findings.masks else ():
+                    yield write_report(findings, of_type, seg_type)  # the same for all where there is no SEG
             case ObjectKind.RTSTRUCT | ObjectKind.SC | ObjectKind.PR:
                 raise NotImplementedError(kind)

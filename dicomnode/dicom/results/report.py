@@ -58,6 +58,8 @@ def write_report(findings: Findings, segs: Sequence[WrittenObject], seg_type: Se
             contributing_equipment=[own_equipment()],
         )
         complete(report, findings)
+        if "BodyPartExamined" in report:  # a report is of no body part (PS3.3 A.35.13.3)
+            del report.BodyPartExamined
         return finish(report, ObjectKind.SR, findings, alternative=seg_type if segs else None)
 
 
