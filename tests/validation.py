@@ -3,8 +3,7 @@
 import re
 import subprocess
 import tomllib
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -18,10 +17,11 @@ from dicomnode.dicom.reading import text
 from tests.conftest import require_program, without
 
 _PIXELMED = Path("/usr/share/java/pixelmed.jar")
+_PROGRAM = Path(__file__).with_name("PixelMed.java")  # a JRE runs its source as it is
 _JAVA_OPTIONS = (
     # its rules are longer than a JRE of today allows
     *(f"-Djdk.xml.xpath{limit}=0" for limit in ("ExprOpLimit", "TotalOpLimit", "ExprGrpLimit")),
-    *("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"),  # most of the time goes into reading the rules, once for a file
+    *("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"),  # most of the time goes into reading the rules
 )
 
 
@@ -49,10 +49,10 @@ class Waiver:
 
 
 class Validator(StrEnum):
-    """PixelMed's validators, as Java classes."""
+    """PixelMed's validators, as tests/PixelMed.java knows them."""
 
-    INSTANCE = "com.pixelmed.validate.DicomInstanceValidator"
-    SR = "com.pixelmed.validate.DicomSRValidator"
+    INSTANCE = "INSTANCE"
+    SR = "SR"
 
     @property
     def ending(self) -> str:
@@ -89,30 +89,30 @@ def split_errors(path: Path, *sources: Dataset) -> tuple[set[str], list[str]]:
 
 
 def split_by_pixelmed(
-    asked: Mapping[Path, Validator], sources: Mapping[Path, Dataset]
+    validator: Validator, sources: Mapping[Path, Dataset]
 ) -> tuple[dict[Path, list[str]], set[Waiver]]:
     """Return in which lines PixelMed says that the objects at these paths are wrong, and the waivers of other lines.
 
-    `sources` are the images that they were made of, as far as one has something wrong. Two are asked at a time.
+    `sources` are the paths, each with an image that its object was made of.
     """
-    with ThreadPoolExecutor(2) as pool:
-        found = dict(zip(asked, pool.map(_pixelmed_errors, asked.values(), asked), strict=True))
-    own: dict[Path, list[str]] = {path: [] for path in asked}
+    own: dict[Path, list[str]] = {path: [] for path in sources}
     used: set[Waiver] = set()
-    for path, lines in found.items():
-        of_file = (sources[path],) if path in sources else ()
+    for path, lines in _pixelmed_errors(validator, list(sources)).items():
         for line in lines:
-            covering = {waiver for waiver in waivers("pixelmed") if waiver.covers(line, of_file)}
+            covering = {waiver for waiver in waivers("pixelmed") if waiver.covers(line, (sources[path],))}
             used |= covering
             if not covering:
                 own[path].append(line)
     return own, used
 
 
-def _pixelmed_errors(validator: Validator, path: Path) -> list[str]:
+def _pixelmed_errors(validator: Validator, paths: Sequence[Path]) -> dict[Path, list[str]]:
+    """Return the lines in which `validator` says that something is wrong; it reads its rules once for all `paths`."""
     if not _PIXELMED.is_file():
-        without("PixelMed's validators are not installed (make peers)")
-    command = [require_program("java"), *_JAVA_OPTIONS, "-cp", str(_PIXELMED), validator, str(path)]
+        without(f"{_PIXELMED} is not installed (make peers)")
+    command: list[str | Path] = [require_program("java"), *_JAVA_OPTIONS, "-cp", _PIXELMED, _PROGRAM, validator, *paths]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert validator.ending in done.stdout.splitlines(), done.stdout + done.stderr
-    return [line for line in done.stdout.splitlines() if line.startswith("Error")]
+    _, *parts = re.split(r"^File: .*\n", done.stdout, flags=re.MULTILINE)
+    found = {path: part.splitlines() for path, part in zip(paths, parts, strict=True)}
+    assert all(validator.ending in lines for lines in found.values()), done.stdout + done.stderr
+    return {path: [line for line in lines if line.startswith("Error")] for path, lines in found.items()}
