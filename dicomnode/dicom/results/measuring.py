@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from dicomnode.dicom.results.outlines import outlines_of
 from dicomnode.domain import Mask, Plane, Stack
 
+_LAST_BITS_MM = 1e-9
+
 
 class Axes(NamedTuple):
     """The axes of a mask on the plane where the long one is greatest, in mm, and the index of that plane.
@@ -37,7 +39,7 @@ def axes_of(planes: Mapping[int, NDArray[np.bool_]], spacing: tuple[float, float
     """
     found: Axes | None = None
     for most, index in sorted(_bounds(planes, spacing), key=lambda bound: (-bound[0], bound[1])):
-        if found and most < found.long:
+        if found and most < found.long - _LAST_BITS_MM:
             break  # no plane from here on has room for a longer one
         for outline in outlines_of(planes[index]):
             long, short = _axes_of_hull(_convex_hull(outline.edge * (spacing[1], spacing[0])))
@@ -68,13 +70,19 @@ def intensities(masks: Sequence[Mask], stack: Stack) -> tuple[Intensity | None, 
 
 
 def _bounds(planes: Mapping[int, NDArray[np.bool_]], spacing: tuple[float, float]) -> list[tuple[float, int]]:
-    """Return the diagonal of the box round what is inside on each plane, in mm, with the plane's index."""
+    """Return the greatest distance in what is inside on each plane, whole, in mm, with the plane's index.
+
+    No piece is longer, and of one piece it is the long axis.
+    """
     found: list[tuple[float, int]] = []
     for index, inside in planes.items():
-        rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+        rows = np.flatnonzero(inside.any(axis=1))
         if len(rows):
-            height, width = rows[-1] - rows[0] + 1, columns[-1] - columns[0] + 1
-            found.append((float(np.hypot(height * spacing[0], width * spacing[1])), index))
+            first = inside[rows].argmax(axis=1)
+            behind = inside.shape[1] - inside[rows, ::-1].argmax(axis=1)
+            corners = [np.column_stack([x, rows + down]) for x in (first, behind) for down in (0, 1)]
+            hull = _convex_hull(np.concatenate(corners) * (spacing[1], spacing[0]))
+            found.append((_axes_of_hull(hull)[0], index))
     return found
 
 

@@ -68,7 +68,7 @@ def _segmented(
     segment = ReferencedSegment(
         seg.sop_class_uid,
         seg.sop_instance_uid,
-        seg.number_of(mask.prompt.tracking_uid),
+        seg.numbers[mask.prompt.tracking_uid],
         source_images=_images(findings, _filled(mask) or _searched(findings, mask), SourceImageForSegmentation),
     )
     group = VolumetricROIMeasurementsAndQualitativeEvaluations(
@@ -148,7 +148,7 @@ def _seg_of(findings: Findings, mask: Mask, segs: Sequence[WrittenSeg]) -> Writt
     """Return which of `segs` has the segment of `mask`: that with its planes, or any that lists an empty segment."""
     keys = [findings.stack.planes[index].key for index in _filled(mask)]
     tracking_uid = mask.prompt.tracking_uid
-    return next((seg for seg in segs if seg.lists(tracking_uid) and all(map(seg.lies_on, keys))), None)
+    return next((seg for seg in segs if tracking_uid in seg.numbers and all(map(seg.lies_on, keys))), None)
 
 
 def _images(findings: Findings, planes: Collection[int], kind: type[_Image]) -> list[_Image]:
