@@ -43,12 +43,12 @@ graphs: $(VENV)/.test ## Make the graphs of the networks anew, without weights
 # Tests skip, with the reason, what needs a program that is missing here.
 peers: ## As root on Debian: install the programs that tests talk to
 	@missing=; \
-	for program in Orthanc dcmsend dciodvfy dcm2niix plastimatch; do PATH=$$PATH:/usr/sbin command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+	for program in Orthanc dcmsend dciodvfy dcm2niix plastimatch DicomSRValidator; do PATH=$$PATH:/usr/sbin command -v $$program >/dev/null || missing="$$missing $$program"; done; \
 	if [ -z "$$missing" ]; then exit 0; fi; \
 	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
 		echo "missing:$$missing; as root, make peers installs them from Debian; tests that need them skip"; exit 0; fi; \
 	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-		orthanc dcmtk dicom3tools dcm2niix plastimatch >/dev/null
+		orthanc dcmtk dicom3tools dcm2niix plastimatch pixelmed-apps >/dev/null
 
 clean: ## Remove the environment and everything that was made
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,9 +1,9 @@
-"""Where the planes of a stack lie: facts, distances between them, and the slab each one stands for."""
+"""Where the planes of a stack lie: facts, distances between them, the slab each one stands for, and volumes."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dicomnode.domain import Fact, Stack
+from dicomnode.domain import Fact, Mask, Stack
 
 SAME_POSITION_MM = 1e-3
 _GAP_TOLERANCE_MM = 0.1  # positions rounded to 0.1 mm are everyday scanners' rounding
@@ -63,6 +63,18 @@ def slab_depths(stack: Stack) -> NDArray[np.float64]:
     Where slices are missing, a plane stands for its own slice only.
     """
     return np.asarray(local_gaps(stack.heights(), stack.thicknesses()).mean(axis=1))
+
+
+def volume_of(mask: Mask, stack: Stack) -> float | None:
+    """Return how large `mask` is in ml: voxels x pixel area x slab depth; None where planes have no place."""
+    if stack.frame_of_reference_uid is None:
+        return None
+    depths = slab_depths(stack)
+    volume = sum(
+        np.count_nonzero(inside) * stack.planes[index].spacing[0] * stack.planes[index].spacing[1] * depths[index]
+        for index, inside in mask.planes.items()
+    )
+    return float(volume) / 1000
 
 
 def _typical(gaps: NDArray[np.float64]) -> float:

@@ -5,12 +5,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from dicomnode.domain import Exclusion, JobOptions, Mask, Prompt, Segment, SegType, Stack
 from dicomnode.errors import Reason
-from dicomnode.geometry import multiples, slab_depths
+from dicomnode.geometry import multiples, volume_of
 from dicomnode.inference.boxes import Shape, as_array
 from dicomnode.inference.encoding import Encoder
 from dicomnode.inference.feature_cache import FeatureCache
@@ -133,7 +130,6 @@ def with_boxes(prompts: Sequence[Prompt]) -> tuple[tuple[Prompt, ...], tuple[Exc
 
 def summarise(masks: Sequence[Mask], stack: Stack) -> tuple[Segment, ...]:
     """Return the figures of each mask; the volume is voxels x pixel area x slab depth where planes have a place."""
-    depths = slab_depths(stack) if stack.frame_of_reference_uid else None
     segments = []
     for number, mask in enumerate(masks, start=1):
         filled = sum(bool(inside.any()) for inside in mask.planes.values())
@@ -142,7 +138,7 @@ def summarise(masks: Sequence[Mask], stack: Stack) -> tuple[Segment, ...]:
                 number=number,
                 label=mask.prompt.label,
                 voxels=mask.voxels,
-                volume_ml=None if depths is None else _volume_ml(mask, stack, depths),
+                volume_ml=volume_of(mask, stack),
                 planes=filled,
                 quality=_quality(mask),
                 parameters=mask.parameters,
@@ -155,14 +151,6 @@ def _quality(mask: Mask) -> float | None:
     """Return the mean of the predicted qualities of the planes that have something inside."""
     known = [quality for index, quality in mask.quality.items() if mask.planes[index].any()]
     return math.fsum(known) / len(known) if known else None
-
-
-def _volume_ml(mask: Mask, stack: Stack, depths: NDArray[np.float64]) -> float:
-    volume = sum(
-        np.count_nonzero(inside) * stack.planes[index].spacing[0] * stack.planes[index].spacing[1] * depths[index]
-        for index, inside in mask.planes.items()
-    )
-    return float(volume) / 1000
 
 
 def nothing_found(masks: Sequence[Mask]) -> tuple[Exclusion, ...]:

@@ -89,6 +89,11 @@ def own_equipment() -> ContributingEquipment:
     return ContributingEquipment(MANUFACTURER, codes.DCM.ProcessingEquipment, software_versions=__version__)
 
 
+def device_uid(serial_number: str) -> Uid:
+    """Return the UID of the dicomnode that has `serial_number`."""
+    return uid_of("device", serial_number)
+
+
 def complete(ds: Dataset, findings: Findings) -> None:
     """Add to `ds` what every result has and what is not copied for it, and replace what was taken from the clock."""
     for keyword in ("BodyPartExamined", "TimezoneOffsetFromUTC"):
@@ -197,4 +202,4 @@ def _set_compression(ds: Dataset, findings: Findings) -> None:
 def _set_device(ds: Dataset, serial_number: str) -> None:
     """Say which device made `ds`, and its UID, which belongs to the serial number (PS3.3 C.7.5.1, C.7.5.2)."""
     ds.DeviceSerialNumber = serial_number
-    ds.DeviceUID = uid_of("device", serial_number)
+    ds.DeviceUID = device_uid(serial_number)

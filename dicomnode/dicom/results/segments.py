@@ -23,31 +23,42 @@ def describe_segment(number: int, mask: Mask, model: ModelIdentity) -> SegmentDe
     description = SegmentDescription(
         segment_number=number,
         segment_label=prompt.label,
-        segmented_property_category=_coded(prompt.category),
-        segmented_property_type=_coded(prompt.type),
+        segmented_property_category=coded(prompt.category),
+        segmented_property_type=coded(prompt.type),
         algorithm_type=hd.seg.SegmentAlgorithmTypeValues.SEMIAUTOMATIC,
         algorithm_identification=hd.AlgorithmIdentificationSequence(
             name=model.name,
-            family=_coded(model.family),
+            family=coded(model.family),
             version=model.version,
             source=model.source,
-            parameters={
-                **dict(model.parameters),
-                **dict(mask.parameters),
-                "margin_mm": f"{prompt.margin_mm:g}",
-                "prompt": f"{prompt.source_kind} {prompt.source_uid} {item_word(prompt)} {prompt.source_item}",
-            },
+            parameters=parameters_of(mask, model),
         ),
-        anatomic_regions=[_coded(site) for site in prompt.sites] or None,
+        anatomic_regions=[coded(site) for site in prompt.sites] or None,
         tracking_uid=prompt.tracking_uid,
         tracking_id=prompt.tracking_id,
         display_color=CIELabColor.from_rgb(*(prompt.colour or _GREEN)),
     )
     if prompt.modifiers:  # highdicom has no parameter for them
         described = description.SegmentedPropertyTypeCodeSequence[0]
-        modifiers = [hd.sr.CodedConcept.from_code(_coded(code)) for code in prompt.modifiers]
+        modifiers = [hd.sr.CodedConcept.from_code(coded(code)) for code in prompt.modifiers]
         described.SegmentedPropertyTypeModifierCodeSequence = modifiers
     return description
+
+
+def parameters_of(mask: Mask, model: ModelIdentity) -> dict[str, str]:
+    """Return with what `mask` was made, by name: the parameters of `model`, its own, and the prompt."""
+    prompt = mask.prompt
+    return {
+        **dict(model.parameters),
+        **dict(mask.parameters),
+        "margin_mm": f"{prompt.margin_mm:g}",
+        "prompt": f"{prompt.source_kind} {prompt.source_uid} {item_word(prompt)} {prompt.source_item}",
+    }
+
+
+def coded(code: Code) -> CodedConcept:
+    """Return `code` as highdicom takes it."""
+    return CodedConcept(code.value, code.scheme, code.meaning)
 
 
 def item_word(prompt: Prompt) -> str:
@@ -65,10 +76,6 @@ def identify(findings: Findings) -> Uid:
         __version__,
         [(mask.parameters, _digest(mask)) for mask in findings.masks],
     )
-
-
-def _coded(code: Code) -> CodedConcept:
-    return CodedConcept(code.value, code.scheme, code.meaning)
 
 
 def _named(prompt: Prompt) -> tuple[object, ...]:

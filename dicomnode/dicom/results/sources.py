@@ -20,8 +20,9 @@ _GEOMETRY = {
     "ImageOrientationPatient": "PlaneOrientationSequence",
     "PixelSpacing": "PixelMeasuresSequence",
 }
-# likewise of how a plane is shown
+# likewise of how a plane is shown, and of what its values are (PS3.3 C.11.1)
 _WINDOW = dict.fromkeys(("WindowCenter", "WindowWidth", "VOILUTFunction"), "FrameVOILUTSequence")
+_VALUES = {"RescaleType": "PixelValueTransformationSequence"}
 _FRAMES = ("NumberOfFrames", "PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence")
 # type 3: a PACS finds a result by the ID it knows the patient by (PS3.3 C.7.1.1)
 _OTHER_IDENTIFIERS = ("OtherPatientIDs", "OtherPatientIDsSequence", "OtherPatientNames")
@@ -141,7 +142,7 @@ def _images(planes: Sequence[Plane]) -> Iterator[tuple[Plane, Dataset]]:
 
 
 def _reference(image: Dataset, frame: int | None) -> Dataset:
-    """Return what a result needs of frame number `frame` of `image`: place, size, number, window, dates, what it lost."""
+    """Return what a result needs of frame number `frame` of `image`: its place, size, dates, values, what it lost."""
     reference = Dataset()
     named = ("Rows", "Columns", "InstanceNumber", *_COMPRESSION, *(name for pair in _DATES for name in pair))
     for keyword in named:
@@ -149,7 +150,7 @@ def _reference(image: Dataset, frame: int | None) -> Dataset:
             reference[keyword] = image[keyword]
     if image.file_meta.get("TransferSyntaxUID") in _LOSSY and text(reference, "LossyImageCompression") != "01":
         reference.LossyImageCompression, reference.LossyImageCompressionMethod = "01", "ISO_10918_1"
-    for keyword, group in (_GEOMETRY | _WINDOW).items():
+    for keyword, group in (_GEOMETRY | _WINDOW | _VALUES).items():
         for holder in _holders(image, frame, group):
             if keyword in holder and holder[keyword].VM:  # 0 is a value
                 reference[keyword] = holder[keyword]
