@@ -94,8 +94,9 @@ def _source_images(headers: Sequence[SourceHeader], used: Sequence[int]) -> list
     images = [headers[index].ds[:] for index in used]
     images[0] = headers[0].ds[:]
     images[0].update(headers[used[0]].ds)
-    for image in images:
-        image.Rows = image.Columns = 1
+    for image in images:  # a slice shares its elements with the header, so they are replaced and not changed
+        for keyword in ("Rows", "Columns"):
+            image.add_new(keyword, "US", 1)
     return images
 
 
