@@ -28,9 +28,9 @@ _TITLES: Mapping[ObjectKind, str] = {
     ObjectKind.SC: "Secondary capture",
     ObjectKind.PR: "Presentation state",
 }
-# Of each study: what is segmented in it, and with a label map, which holds no region inside another.
+# Of each study: the regions that are segmented, and those for a label map, which holds no region inside another.
 _REGIONS = (
-    ("BODY|Liver|GTV_1", "Liver|Kidney_L|GTV_1"),
+    ("BODY|Liver|Kidney_L|GTV_1", "Liver|Kidney_L|GTV_1"),
     ("Spleen|Aorta", "Spleen|Aorta"),
     ("GTV_1", "GTV_1"),
 )
@@ -92,7 +92,7 @@ def _objects(study: Study, index: int, decoders: Decoders) -> dict[tuple[ObjectK
             roi=_REGIONS[index][seg_type is SegType.LABELMAP],
             roi_types=("EXTERNAL",),
             device_serial_number=_serial_number(index),
-            objects=MADE_KINDS,
+            objects=MADE_KINDS if seg_type is MADE_SEG_TYPES[0] else (ObjectKind.SEG,),
             seg_types=(seg_type,),
         )
         outcome = run(job_of(pair, options, runtime.identity), Tools(runtime=runtime, decoders=decoders))

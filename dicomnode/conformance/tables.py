@@ -1,5 +1,6 @@
 """Make the tables on networking, reading and configuration from what the code does."""
 
+import json
 from collections.abc import Iterator, Mapping
 
 from dicomnode.conformance.created import Made
@@ -23,7 +24,7 @@ from dicomnode.network.facts import (
 )
 from dicomnode.network.listener import Limits
 from dicomnode.network.statuses import Status, status_of
-from dicomnode.settings import Destination, Listener, Node, PromptSettings, Readiness
+from dicomnode.settings import Destination, Listener, Node, Readiness
 from dicomnode.settings.table import Table
 from dicomnode.store.deliveries import RETRY_AFTER
 
@@ -59,10 +60,10 @@ _SETTINGS: tuple[tuple[str, type[Table], tuple[str, ...]], ...] = (
     ("node", Node, ("ae_title", "device_serial_number")),
     ("listener", Listener, tuple(Listener.model_fields)),
     ("readiness", Readiness, tuple(Readiness.model_fields)),
-    ("prompts", PromptSettings, ("own_results",)),
     ("destinations.NAME", Destination, ("ae_title", "host", "port")),
 )
 _MINUTE = 60
+_FIXED = "none: it is fixed"
 
 
 def services(made: tuple[Made, ...]) -> str:
@@ -149,8 +150,8 @@ def accepting() -> str:
     rows = [
         ("Maximum number of simultaneous associations", found.max_associations, "`listener.max_associations`"),
         *_policies(found, "`listener.max_pdu_bytes`"),
-        ("Called AE title is checked", _yes(checked=found.checks_called_ae), "no"),
-        ("Calling AE title is checked", _yes(checked=found.checks_calling_ae), "no"),
+        ("Called AE title is checked", _yes(checked=found.checks_called_ae), _FIXED),
+        ("Calling AE title is checked", _yes(checked=found.checks_calling_ae), _FIXED),
         ("An association without a byte is aborted after", f"{found.idle_seconds:g} s", "`listener.idle_seconds`"),
     ]
     return table(("Policy", "Default", "Setting"), rows)
@@ -160,20 +161,20 @@ def requesting() -> str:
     """Return how the sender associates."""
     found = requestor()
     rows = [
-        ("Maximum number of simultaneous associations", "1 for each destination", "no"),
-        *_policies(found, "no"),
-        ("Waits for a connection", f"{found.connection_seconds:g} s", "no"),
-        ("Waits for the answer to an association request", f"{found.association_seconds:g} s", "no"),
-        ("Waits for the answer to a C-STORE request", f"{found.message_seconds:g} s", "no"),
+        ("Maximum number of simultaneous associations", "1 for each destination", _FIXED),
+        *_policies(found, _FIXED),
+        ("Waits for a connection", f"{found.connection_seconds:g} s", _FIXED),
+        ("Waits for the answer to an association request", f"{found.association_seconds:g} s", _FIXED),
+        ("Waits for the answer to a C-STORE request", f"{found.message_seconds:g} s", _FIXED),
     ]
     return table(("Policy", "Value", "Setting"), rows)
 
 
 def _policies(found: Policies, setting: str) -> Iterator[tuple[str, object, str]]:
     yield "Maximum PDU size that it announces", f"{found.max_pdu_bytes} bytes", setting
-    yield "Maximum number of outstanding asynchronous transactions", 1, "no"
-    yield "Implementation Class UID", found.implementation_class_uid, "no"
-    yield "Implementation Version Name", found.implementation_version_name, "no"
+    yield "Maximum number of outstanding asynchronous transactions", 1, _FIXED
+    yield "Implementation Class UID", found.implementation_class_uid, _FIXED
+    yield "Implementation Version Name", found.implementation_version_name, _FIXED
 
 
 def _yes(*, checked: bool) -> str:
@@ -196,7 +197,7 @@ def _parameters() -> Iterator[tuple[str, str, str]]:
     for prefix, one, names in _SETTINGS:
         for name in names:
             field = one.model_fields[name]
-            default = "none: it must be set" if field.is_required() else f"`{field.default}`"
+            default = "none: it must be set" if field.is_required() else f"`{json.dumps(field.default)}`"
             yield f"`{prefix}.{name}`", default, field.description or ""
 
 

@@ -72,6 +72,7 @@ def listening(requested: list[Association]) -> Iterator[Peer]:
             (evt.EVT_C_STORE, lambda _event: 0x0000),
         ],
     )
+    assert server is not None  # it does not block
     yield Peer(ae_title="PACS", host="127.0.0.1", port=server.server_address[1])
     server.shutdown()
 
@@ -154,6 +155,7 @@ def test_every_kind_of_object_that_can_be_made_is_described(text: str, made: tup
         ("Lossy Image Compression", "ALWAYS", "COPY", ""),
         ("Lossy Image Compression Ratio", "ANAP", "COPY", ""),
         ("Segments Overlap", "ALWAYS", "AUTO", ""),
+        (">> Segmented Property Type Modifier Code Sequence", "ANAP", "AUTO", ""),
         ("> Segment Algorithm Type", "ALWAYS", "FIXED", "SEMIAUTOMATIC"),
         ("> Segment Algorithm Name", "ALWAYS", "AUTO", ""),
         (">> Algorithm Family Code Sequence", "ALWAYS", "AUTO", ""),

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pydicom.datadict import dictionary_description, dictionary_VR, tag_for_keyword
+from pydicom.datadict import dictionary_description, tag_for_keyword
 from pydicom.tag import Tag
 
 from dicomnode.dicom.conformity.seen import Keywords, Seen, Sources
@@ -68,14 +68,14 @@ class Comparison:
     def row(self, path: Keywords) -> Row:
         """Return what is to be said of an attribute."""
         source = self._source(path)
-        sequence = dictionary_VR(path[-1]) == "SQ"
-        fixed = source is Source.FIXED and (not sequence or self._codes(path))
+        vr = next(one.vrs[path] for one in self.seen if path in one.vrs)
+        fixed = source is Source.FIXED and (vr != "SQ" or self._codes(path))
         values = sorted(self.seen[0].filled(path))
         return Row(
             depth=len(path) - 1,
             name=dictionary_description(path[-1]),
             tag=str(Tag(_tag(path[-1]))).upper(),
-            vr=dictionary_VR(path[-1]),
+            vr=vr,
             type=self.types.get(path, ""),
             presence=self._presence(path),
             source=source,

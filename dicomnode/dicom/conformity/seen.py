@@ -19,9 +19,10 @@ _REFERENCES = {  # an attribute that names another object -> what the other one 
 
 @dataclass(kw_only=True, slots=True)
 class Seen:
-    """The values of an object's attributes by path, how many items each sequence has, and its private attributes."""
+    """The values and VRs of an object's attributes by path, how many items sequences have, and private attributes."""
 
     values: dict[Keywords, list[str]] = field(default_factory=lambda: defaultdict(list))
+    vrs: dict[Keywords, str] = field(default_factory=dict)
     items: Counter[Keywords] = field(default_factory=lambda: Counter({(): 1}))
     private: int = 0
 
@@ -42,6 +43,7 @@ class Seen:
             here = (*path, element.keyword)
             text = self._of_items(element.value, here) if element.VR == "SQ" else _text(element)
             self.values[here].append(text)
+            self.vrs[here] = element.VR
             words.append(f"{element.keyword}={text}")
         return _coded(ds) if "CodeValue" in ds else ", ".join(words)
 
