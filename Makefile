@@ -12,7 +12,7 @@ EXTRAS = $(shell $(BIN)/python -c 'import sys; print("[int8,openvino,torch]" if 
 SOURCES := pyproject.toml constraints.txt dicomnode/__init__.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench graphs peers clean
+.PHONY: help demo test check bench graphs conformance peers clean
 
 help: ## Say what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 14
@@ -39,6 +39,9 @@ bench: $(VENV)/.test ## Measure, as ratios within one run; WEIGHTS=... compares 
 
 graphs: $(VENV)/.test ## Make the graphs of the networks anew, without weights
 	$(BIN)/python -m dicomnode.inference.networks.graphs models/lite-medsam
+
+conformance: $(VENV)/.product ## Make docs/conformance.md anew from the code
+	$(BIN)/dicomnode conformance --output docs/conformance.md
 
 # Tests skip, with the reason, what needs a program that is missing here.
 peers: ## As root on Debian: install the programs that tests talk to

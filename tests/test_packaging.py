@@ -53,6 +53,17 @@ def test_the_wheel_carries_every_module_of_the_checkout(wheel: Path) -> None:
     assert modules - names_in(wheel) == set()
 
 
+def test_the_wheel_carries_every_other_file_of_the_packages(wheel: Path) -> None:
+    files = {
+        str(path.relative_to(root))
+        for root, package in ((ROOT, "dicomnode"), (ROOT / "cli", "dicomnode_cli"))
+        for path in (root / package).rglob("*")
+        if path.is_file() and path.suffix != ".pyc"
+    }
+    assert "dicomnode/conformance/statement.md" in files
+    assert files - names_in(wheel) == set()
+
+
 @pytest.mark.parametrize("folder", ["config", "models"])
 def test_the_wheel_carries_settings_and_models_as_data(wheel: Path, folder: str) -> None:
     shipped = {f"dicomnode/share/{path.relative_to(ROOT)}" for path in (ROOT / folder).rglob("*") if path.is_file()}

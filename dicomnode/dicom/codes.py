@@ -21,7 +21,7 @@ _BODY_SUBSTANCE = Code(value="91720002", scheme="SCT", meaning="Body Substance")
 _SUBSTANCE = Code(value="105590001", scheme="SCT", meaning="Substance")
 
 # Context groups of property types and the category of each, then anatomy at large; the first that holds a code counts.
-_GROUPS = {
+CATEGORY_OF_GROUP = {
     7194: MORPHOLOGICALLY_ABNORMAL,
     7192: ANATOMICAL,
     7191: TISSUE,
@@ -70,8 +70,8 @@ def _categories() -> dict[tuple[str, str], Code]:
         for values in keywords.values()
         for value, (_, groups) in values.items()
         for group in groups
-        if group in _GROUPS
+        if group in CATEGORY_OF_GROUP
     ]
-    order = list(_GROUPS)
+    order = list(CATEGORY_OF_GROUP)
     members.sort(key=lambda member: order.index(member[0]), reverse=True)
-    return {(value, scheme): _GROUPS[group] for group, value, scheme in members}
+    return {(value, scheme): CATEGORY_OF_GROUP[group] for group, value, scheme in members}

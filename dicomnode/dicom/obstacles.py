@@ -26,6 +26,7 @@ from dicomnode.dicom.reading import numbers, text
 from dicomnode.errors import Reason
 
 LabelMapSegmentationStorage = UID("1.2.840.10008.5.1.4.1.1.66.7")  # Supplement 243; pydicom 3.0 has no name for it
+_HeightMapSegmentationStorage = UID("1.2.840.10008.5.1.4.1.1.66.8")  # Supplement 240; likewise
 #: planes through the body: they must say where they lie
 CROSS_SECTIONAL = frozenset(
     {
@@ -42,6 +43,7 @@ CROSS_SECTIONAL = frozenset(
     }
 )
 _OTHER_PIXELS = {
+    _HeightMapSegmentationStorage: "its pixels are heights",
     ParametricMapStorage: "its pixels are measurements in floating point",
     VLWholeSlideMicroscopyImageStorage: "its frames are tiles of a slide",
 }

@@ -61,6 +61,19 @@ def answer(request: StoreRequest, data_set: bytes, receive: Receive) -> Status:
     return Status.SUCCESS
 
 
+def accepting_entity(ae_title: str, limits: Limits) -> AE:
+    """Return the AE that listens: who it says it is, and what a peer may ask of it."""
+    ae = AE(ae_title)
+    ae.implementation_class_uid = UID(IMPLEMENTATION_CLASS_UID)
+    ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+    ae.maximum_associations = limits.max_associations
+    ae.maximum_pdu_size = limits.max_pdu_bytes
+    ae.network_timeout = limits.idle_seconds
+    ae.dimse_timeout = limits.idle_seconds
+    ae.acse_timeout = min(30.0, limits.idle_seconds)
+    return ae
+
+
 class Listener:
     """A listening socket and the associations that come through it."""
 
@@ -76,7 +89,7 @@ class Listener:
         self._hooks = hooks
         self._ids: dict[Association, int] = {}
         self._lock = Lock()
-        ae = _application_entity(ae_title, limits or Limits())
+        ae = accepting_entity(ae_title, limits or Limits())
         handlers: list[Any] = [
             (evt.EVT_ACCEPTED, self._accepted),
             (evt.EVT_C_STORE, self._store),
@@ -186,18 +199,6 @@ class _Server(ThreadedAssociationServer):
         """Stop accepting."""
         socketserver.BaseServer.shutdown(self)
         self.server_close()
-
-
-def _application_entity(ae_title: str, limits: Limits) -> AE:
-    ae = AE(ae_title)
-    ae.implementation_class_uid = UID(IMPLEMENTATION_CLASS_UID)
-    ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-    ae.maximum_associations = limits.max_associations
-    ae.maximum_pdu_size = limits.max_pdu_bytes
-    ae.network_timeout = limits.idle_seconds
-    ae.dimse_timeout = limits.idle_seconds
-    ae.acse_timeout = min(30.0, limits.idle_seconds)
-    return ae
 
 
 def _refuse(error: Refused, peer_ae: str) -> Status:

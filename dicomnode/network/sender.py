@@ -63,7 +63,7 @@ def send(
 def send_all(paths: Sequence[Path], peer: Peer, calling_ae: str) -> tuple[int, ...]:
     """Send the files in one association, in order, as `send` does; stop at the first that fails."""
     wanted = {_syntax_of(_read(path, stop_before_pixels=True)): None for path in paths}
-    with _translated(peer), _associate(_application_entity(calling_ae, wanted), peer) as assoc:
+    with _translated(peer), _associate(requesting_entity(calling_ae, wanted), peer) as assoc:
         return tuple(_store(assoc, _read(path), peer) for path in paths)
 
 
@@ -88,7 +88,7 @@ def _syntax_of(ds: Dataset) -> tuple[UID, UID]:
     return ds.SOPClassUID, ds.file_meta.TransferSyntaxUID
 
 
-def _application_entity(calling_ae: str, wanted: Iterable[tuple[UID, UID]]) -> AE:
+def requesting_entity(calling_ae: str, wanted: Iterable[tuple[UID, UID]]) -> AE:
     """Return an AE that proposes one context a (class, syntax): the file's own, then what any peer knows (PS3.5 10)."""
     ae = AE(calling_ae)
     ae.implementation_class_uid = UID(IMPLEMENTATION_CLASS_UID)

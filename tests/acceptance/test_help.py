@@ -34,7 +34,9 @@ def cpu_seconds_of_help() -> float:
 
 def test_help_names_every_command() -> None:
     shown = subprocess.run([DICOMNODE, "--help"], check=True, capture_output=True, text=True, timeout=60).stdout
-    assert [name for name in ("demo", "segment", "inspect", "serve", "config") if name not in shown] == []
+    assert [
+        name for name in ("demo", "segment", "inspect", "serve", "conformance", "config") if name not in shown
+    ] == []
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -66,6 +66,11 @@ class PixelFile:
             raise Refused(Reason.UNREADABLE, self._what, str(error)) from error
 
 
+def has_decoder(syntax: UID) -> bool:
+    """Return whether pixels of a transfer syntax can be read."""
+    return syntax in _NATIVE or syntax in PLUGINS or syntax == DEFLATED_FRAMES
+
+
 def open_pixels(path: Path, decoders: Decoders) -> PixelFile:
     """Return the pixels of the file at `path`; compressed ones are left to `decoders`.
 
@@ -93,7 +98,7 @@ def _reader(ds: Dataset, source: PixelBytes, decoders: Decoders) -> Callable[[in
     syntax = _transfer_syntax(ds)
     if syntax in _NATIVE:
         return NativeFrames(source).read
-    if syntax not in PLUGINS and syntax != DEFLATED_FRAMES:
+    if not has_decoder(syntax):
         raise no_decoder(syntax, source.what)
     return EncodedFrames(source, syntax, decoders).read
 

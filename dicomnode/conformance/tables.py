@@ -1,0 +1,221 @@
+"""Make the tables on networking, reading and configuration from what the code does."""
+
+import json
+from collections.abc import Iterator, Mapping
+
+from dicomnode.conformance.created import Made
+from dicomnode.conformance.markdown import table
+from dicomnode.dicom.codes import CATEGORY_OF_GROUP
+from dicomnode.dicom.conformity.abilities import Use, character_sets, reads_pixels, use_of
+from dicomnode.dicom.labels import read_tables
+from dicomnode.dicom.prompts.references import KINDS
+from dicomnode.domain import AnnotationKind
+from dicomnode.errors import Reason, Refused
+from dicomnode.network.contexts import VERIFICATION
+from dicomnode.network.facts import (
+    Policies,
+    accepted_classes,
+    accepted_syntaxes,
+    acceptor,
+    answers,
+    named,
+    proposed_contexts,
+    requestor,
+)
+from dicomnode.network.listener import Limits
+from dicomnode.network.statuses import Status, status_of
+from dicomnode.settings import Destination, Listener, Node, Readiness
+from dicomnode.settings.table import Table
+from dicomnode.store.deliveries import RETRY_AFTER
+
+_READ: Mapping[AnnotationKind, str] = {
+    AnnotationKind.RTSTRUCT: "ROIs of organs and targets: names, types, colours, contours, and the images they are on",
+    AnnotationKind.SR: "image regions in the content tree: names, findings, sites and tracking identifiers",
+    AnnotationKind.SEG: "segments, binary, fractional and of label maps: descriptions, and where frames have pixels",
+    AnnotationKind.PR: "graphic annotations that enclose something, and the images they refer to",
+}
+_ANSWERED: Mapping[Status, tuple[str, str]] = {  # what PS3.4 B.2.3 calls it, and when it is answered
+    Status.SUCCESS: (
+        "Success",
+        "The object is on the disk and recorded; also where the same bytes were received before.",
+    ),
+    Status.OUT_OF_RESOURCES: (
+        "Refused: out of resources",
+        "The object cannot be kept now: there is no room, or the database cannot be written. Send it again.",
+    ),
+    Status.MISMATCH: (
+        "Error: data set does not match SOP class",
+        "The request names another SOP class or instance than the data set or the presentation context.",
+    ),
+    Status.CANNOT_UNDERSTAND: (
+        "Error: cannot understand",
+        "The data set cannot be read, or an identifier in it is no UID.",
+    ),
+    Status.MISSING_UID: (
+        "Error: cannot understand",
+        "The data set has no SOP Class, SOP Instance, Study Instance or Series Instance UID.",
+    ),
+}
+_SETTINGS: tuple[tuple[str, type[Table], tuple[str, ...]], ...] = (
+    ("node", Node, ("ae_title", "device_serial_number")),
+    ("listener", Listener, tuple(Listener.model_fields)),
+    ("readiness", Readiness, tuple(Readiness.model_fields)),
+    ("destinations.NAME", Destination, ("ae_title", "host", "port")),
+)
+_MINUTE = 60
+_FIXED = "none: it is fixed"
+
+
+def services(made: tuple[Made, ...]) -> str:
+    """Return which SOP classes are used and provided."""
+    verification = named(VERIFICATION)
+    storage = {one.contents.sop_class_uid: named(one.contents.sop_class_uid).name for one in made}
+    rows = [(verification.name, verification.uid, "no", "yes")]
+    rows += [(name, uid, "yes", "yes") for uid, name in storage.items()]
+    others = len(accepted_classes()) - len(storage)
+    rows.append((f"{others} other storage classes", "section 8.7", "no", "yes"))
+    return table(("SOP class", "UID", "User (SCU)", "Provider (SCP)"), rows)
+
+
+def classes() -> str:
+    """Return every storage class that is accepted, and what its instances are good for."""
+    rows = ((one.name, one.uid, use_of(one.uid)) for one in accepted_classes())
+    return table(("SOP class", "UID", "Used as"), rows)
+
+
+def class_counts() -> str:
+    """Return how many classes are good for what."""
+    uses = [use_of(one.uid) for one in accepted_classes()]
+    rows = [(use, uses.count(use)) for use in Use]
+    return table(("Used as", "SOP classes"), rows)
+
+
+def annotations() -> str:
+    """Return the classes that prompts are read from, and what is read of them."""
+    rows = ((named(uid).name, uid, kind, _READ[kind]) for uid, kind in KINDS.items())
+    return table(("SOP class", "UID", "Kind", "What is read"), rows)
+
+
+def syntaxes() -> str:
+    """Return the transfer syntaxes that are accepted, the preferred first, and whether their pixels can be read."""
+    rows = (
+        (number, one.name, one.uid, "yes" if reads_pixels(one.uid) else "no")
+        for number, one in enumerate(accepted_syntaxes(), start=1)
+    )
+    return table(("Order", "Transfer syntax", "UID", "Pixels are read"), rows)
+
+
+def proposals(made: tuple[Made, ...]) -> str:
+    """Return the presentation contexts that are proposed for each kind of object."""
+    rows = []
+    for one in made:
+        pair = (one.contents.sop_class_uid, one.contents.transfer_syntax_uid)
+        for name, offered in proposed_contexts([pair]):
+            syntax = "; ".join(f"{each.name}, {each.uid}" for each in offered)
+            rows.append((one.title, f"{name.name}, {name.uid}", syntax, "SCU", "none"))
+    return table(("Object", "Abstract syntax", "Transfer syntax", "Role", "Extended negotiation"), rows)
+
+
+def answered_statuses() -> str:
+    """Return the statuses that C-STORE is answered with."""
+    reasons: dict[Status, list[str]] = {}
+    for reason in Reason:
+        reasons.setdefault(status_of(Refused(reason, "", "")), []).append(reason)
+    rows = []
+    for status in Status:
+        words = ", ".join(reasons.get(status, [])) if status is not Status.CANNOT_UNDERSTAND else "any other"
+        rows.append((f"0x{status:04X}", *_ANSWERED[status], words))
+    return table(("Status", "Meaning", "When", "Reason in the log"), rows)
+
+
+def peer_statuses() -> str:
+    """Return what becomes of an object by the status that a destination answers."""
+    rows = (
+        (f"0x{one.first:04X}" if one.first == one.last else f"0x{one.first:04X} to 0x{one.last:04X}", one.outcome)
+        for one in answers()
+    )
+    return table(("Status", "The object is"), rows)
+
+
+def accepting() -> str:
+    """Return how the listener associates, with the settings that no file changes."""
+    limits = Listener()
+    found = acceptor(
+        Limits(
+            max_associations=limits.max_associations,
+            max_pdu_bytes=limits.max_pdu_bytes,
+            idle_seconds=limits.idle_seconds,
+        )
+    )
+    rows = [
+        ("Maximum number of simultaneous associations", found.max_associations, "`listener.max_associations`"),
+        *_policies(found, "`listener.max_pdu_bytes`"),
+        ("Called AE title is checked", _yes(checked=found.checks_called_ae), _FIXED),
+        ("Calling AE title is checked", _yes(checked=found.checks_calling_ae), _FIXED),
+        ("An association without a byte is aborted after", f"{found.idle_seconds:g} s", "`listener.idle_seconds`"),
+    ]
+    return table(("Policy", "Default", "Setting"), rows)
+
+
+def requesting() -> str:
+    """Return how the sender associates."""
+    found = requestor()
+    rows = [
+        ("Maximum number of simultaneous associations", "1 for each destination", _FIXED),
+        *_policies(found, _FIXED),
+        ("Waits for a connection", f"{found.connection_seconds:g} s", _FIXED),
+        ("Waits for the answer to an association request", f"{found.association_seconds:g} s", _FIXED),
+        ("Waits for the answer to a C-STORE request", f"{found.message_seconds:g} s", _FIXED),
+    ]
+    return table(("Policy", "Value", "Setting"), rows)
+
+
+def _policies(found: Policies, setting: str) -> Iterator[tuple[str, object, str]]:
+    yield "Maximum PDU size that it announces", f"{found.max_pdu_bytes} bytes", setting
+    yield "Maximum number of outstanding asynchronous transactions", 1, _FIXED
+    yield "Implementation Class UID", found.implementation_class_uid, _FIXED
+    yield "Implementation Version Name", found.implementation_version_name, _FIXED
+
+
+def _yes(*, checked: bool) -> str:
+    return "yes" if checked else "no"
+
+
+def retries() -> str:
+    """Return in words after how long what was not delivered is sent again."""
+    seconds = [round(wait.total_seconds()) for wait in RETRY_AFTER]
+    waits = [f"{wait // _MINUTE} min" if wait >= _MINUTE else f"{wait} s" for wait in seconds]
+    return f"{', '.join(waits)}, and every {waits[-1]} from then on"
+
+
+def parameters() -> str:
+    """Return the settings that bear on DICOM, with their defaults."""
+    return table(("Setting", "Default", "Allowed"), _parameters())
+
+
+def _parameters() -> Iterator[tuple[str, str, str]]:
+    for prefix, one, names in _SETTINGS:
+        for name in names:
+            field = one.model_fields[name]
+            default = "none: it must be set" if field.is_required() else f"`{json.dumps(field.default)}`"
+            yield f"`{prefix}.{name}`", default, field.description or ""
+
+
+def character_set_list() -> str:
+    """Return the character sets of received texts."""
+    return ", ".join(character_sets())
+
+
+def categories() -> str:
+    """Return the context groups that tell a segment's category from its type."""
+    rows = (
+        (f"CID {group}", f"{code.meaning} ({code.value}, {code.scheme})") for group, code in CATEGORY_OF_GROUP.items()
+    )
+    return table(("A type in", "has the category"), rows)
+
+
+def structures() -> str:
+    """Return the codes that names of structures become."""
+    found = sorted(read_tables().types.values(), key=lambda one: (one.category.meaning, one.type.meaning.casefold()))
+    rows = ((one.type.meaning, one.type.value, one.type.scheme, one.category.meaning) for one in found)
+    return table(("Code Meaning", "Code Value", "Coding Scheme", "Category"), rows)

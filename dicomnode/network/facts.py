@@ -1,0 +1,120 @@
+"""What the listener accepts and the sender proposes, as plain values: what a conformance statement says of them."""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from typing import NamedTuple
+
+from pydicom.uid import UID
+from pynetdicom import AE, sop_class
+
+from dicomnode.errors import PeerUnreachable, Refused
+from dicomnode.network.contexts import ACCEPTED_SYNTAXES, VERIFICATION, accepted_contexts
+from dicomnode.network.listener import Limits, accepting_entity
+from dicomnode.network.sender import requesting_entity
+from dicomnode.network.statuses import check_status
+
+_ALL_STATUSES = range(0x10000)  # PS3.7 C: 16 bits
+
+
+class Named(NamedTuple):
+    """A UID and its name."""
+
+    uid: str
+    name: str
+
+
+class Answer(NamedTuple):
+    """A range of statuses of C-STORE that a peer may answer, and what becomes of the object then."""
+
+    first: int
+    last: int
+    outcome: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Policies:
+    """How an application entity associates: its largest PDU in bytes, and for how many seconds it waits for what."""
+
+    implementation_class_uid: str
+    implementation_version_name: str
+    max_pdu_bytes: int
+    max_associations: int
+    connection_seconds: float | None
+    association_seconds: float | None
+    message_seconds: float | None
+    idle_seconds: float | None
+    checks_called_ae: bool
+    checks_calling_ae: bool
+
+
+def named(uid: str) -> Named:
+    """Return `uid` with its name, also of classes that are younger than the dictionary."""
+    name = UID(uid).name
+    if name == uid:
+        keywords = (keyword for keyword, value in vars(sop_class).items() if value == uid)
+        name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", next(keywords, uid))
+    return Named(uid, name)
+
+
+def accepted_classes() -> tuple[Named, ...]:
+    """Return the storage classes that the listener accepts, by their names."""
+    classes = (named(str(context.abstract_syntax)) for context in accepted_contexts())
+    return tuple(sorted((one for one in classes if one.uid != VERIFICATION), key=lambda one: one.name))
+
+
+def accepted_syntaxes() -> tuple[Named, ...]:
+    """Return the transfer syntaxes that it accepts for each of them, what it takes of several offered first."""
+    return tuple(named(syntax) for syntax in ACCEPTED_SYNTAXES)
+
+
+def proposed_contexts(objects: Iterable[tuple[str, str]]) -> tuple[tuple[Named, tuple[Named, ...]], ...]:
+    """Return the contexts (class, syntaxes) that the sender proposes for objects of these (class, syntax), in order."""
+    entity = requesting_entity("SCU", [(UID(name), UID(syntax)) for name, syntax in objects])
+    return tuple(
+        (named(str(context.abstract_syntax)), tuple(named(str(one)) for one in context.transfer_syntax))
+        for context in entity.requested_contexts
+    )
+
+
+def acceptor(limits: Limits) -> Policies:
+    """Return how the listener associates within `limits`."""
+    return _policies(accepting_entity("SCP", limits))
+
+
+def requestor() -> Policies:
+    """Return how the sender associates."""
+    return _policies(requesting_entity("SCU", ()))
+
+
+def answers() -> Iterator[Answer]:
+    """Yield what becomes of an object by the status that a peer answers, in ranges that cover all statuses."""
+    for outcome, codes in groupby(_ALL_STATUSES, _outcome):
+        known = list(codes)
+        yield Answer(known[0], known[-1], outcome)
+
+
+def _outcome(status: int) -> str:
+    try:
+        check_status(status, "peer", "object")
+    except PeerUnreachable:
+        return "sent again later"
+    except Refused:
+        return "not delivered, and not sent again until the node is restarted"
+    return "delivered; the status is logged as a warning" if status else "delivered"
+
+
+def _policies(entity: AE) -> Policies:
+    return Policies(
+        implementation_class_uid=str(entity.implementation_class_uid),
+        implementation_version_name=str(entity.implementation_version_name),
+        max_pdu_bytes=entity.maximum_pdu_size,
+        max_associations=entity.maximum_associations,
+        connection_seconds=entity.connection_timeout,
+        association_seconds=entity.acse_timeout,
+        message_seconds=entity.dimse_timeout,
+        idle_seconds=entity.network_timeout,
+        checks_called_ae=entity.require_called_aet,
+        checks_calling_ae=bool(entity.require_calling_aet),
+    )
