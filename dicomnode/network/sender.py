@@ -52,7 +52,7 @@ def send(
     """
     name, own = _syntax_of(_read(path, stop_before_pixels=True))
     wanted = [(name, own), *((name, UID(syntax.uid)) for syntax in syntaxes)]
-    with _translated(peer), _associate(_application_entity(calling_ae, wanted), peer) as assoc:
+    with _translated(peer), _associate(requesting_entity(calling_ae, wanted), peer) as assoc:
         accepted = _accepted(assoc, name)
         chosen = next((one for one in syntaxes if UID(one.uid) in accepted), SegSyntax.NATIVE)
         if chosen is SegSyntax.NATIVE:

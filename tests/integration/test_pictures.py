@@ -1,6 +1,6 @@
 """What stands and what is to be seen in pictures of results, and that two builds are the same bytes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +9,16 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.uid import SecondaryCaptureImageStorage
 
+from dicomnode.dicom.pixels.decoders import Decoders
 from dicomnode.dicom.results.check import check
 from dicomnode.dicom.results.pictures import write_pictures
 from dicomnode.dicom.results.presentation import write_presentation_states
-from dicomnode.domain import Box, WrittenObject
+from dicomnode.domain import Box, JobOptions, Mask, ObjectKind, Stack, WrittenObject
 from dicomnode.errors import Reason, Refused
-from tests.builders import ct_series
-from tests.folders import stack_of
+from dicomnode.pipeline import Tools, run
+from tests.builders import ct_series, rtstruct, save, square
+from tests.fakes import FillsTheBox
+from tests.folders import job_in, stack_of
 from tests.multiframe import enhanced
 from tests.shown import block, boxed, film, findings_with, found, pictures_of, read, rewritten, saved
 from tests.validation import errors_of
@@ -191,6 +194,19 @@ def test_two_builds_of_pictures_are_the_same_bytes(tmp_path: Path) -> None:
     assert not {one.sop_instance_uid for one in first} & {one.sop_instance_uid for one in other}
 
 
+@pytest.mark.parametrize("kinds", [("SC",), ("PR",), ("SEG", "SC", "PR")])
+def test_a_job_makes_the_kinds_that_it_is_asked_for(tmp_path: Path, kinds: tuple[str, ...]) -> None:
+    images = ct_series()
+    save([*images, rtstruct(images, {"A": [square(5, 5, 9, 9, z) for z in (2.5, 5.0)]})], tmp_path)
+    options = JobOptions(objects=tuple(ObjectKind(kind) for kind in kinds))
+    with Decoders() as decoders:
+        outcome = run(job_in(tmp_path, options), Tools(runtime=FillsTheBox(), decoders=decoders))
+    counts = {"SEG": 1, "SC": 2, "PR": 1}
+    assert [one.kind for one in outcome.objects] == [kind for kind in kinds for _ in range(counts[kind])]
+    save([read(one) for one in outcome.objects], tmp_path)
+    assert job_in(tmp_path).images.planes[0].image.modality == "CT"  # what dicomnode made is no image or prompt to it
+
+
 def test_masks_without_a_voxel_make_no_picture(tmp_path: Path) -> None:
     stack = stack_of(ct_series(), tmp_path / "images")
     box = Box(x0=4.5, y0=3.5, x1=20.5, y1=21.5)
@@ -308,7 +324,7 @@ def test_a_picture_too_few_or_too_many_is_refused(tmp_path: Path) -> None:
     refuse(findings.masks, findings.stack, first, second, first)
 
 
-def refuse(masks: object, stack: object, *objects: WrittenObject) -> None:
+def refuse(masks: Sequence[Mask], stack: Stack, *objects: WrittenObject) -> None:
     with pytest.raises(Refused) as refused:
-        check(objects, masks, stack)  # type: ignore[arg-type]
+        check(objects, masks, stack)
     assert refused.value.reason is Reason.FAILED_CHECK

@@ -86,7 +86,7 @@ def _check(view: _View, masks: Sequence[Mask], plane: Plane, what: str) -> None:
         if view.plane in mask.planes and mask.planes[view.plane].any()
     ]
     lines = _near_boxes(view, masks, plane.key)
-    beside = lines.astype(np.uint16)  # how many lines may go there
+    beside = np.zeros(lines.shape, dtype=np.uint16)  # how many masks may have a line there
     for _, patch in here:
         lines[patch.place] |= patch.near
         beside[patch.place] += patch.near
