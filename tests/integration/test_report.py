@@ -181,6 +181,15 @@ def test_sites_and_sides_stand_as_the_segment_has_them(tmp_path: Path) -> None:
 SIDE_AND_ORGAN = (("7771000", "Left"), ("64033007", "Kidney"))
 
 
+def test_a_label_stands_beside_the_identifier_where_they_differ(tmp_path: Path) -> None:
+    made = [mask({1: SQUARE}, "one"), mask({1: NOTHING}, "none")]
+    tracked = [replace(one, prompt=replace(one.prompt, tracking_id=f"lesion {n}")) for n, one in enumerate(made)]
+    for name, masks in (("both", tracked), ("nothing", tracked[1:])):
+        groups = groups_of(report_of(tmp_path / name, masks))
+        assert [group.text("Comment") for group in groups] == [one.prompt.label for one in masks]
+        assert [group.text("Tracking Identifier") for group in groups] == [one.prompt.tracking_id for one in masks]
+
+
 def test_a_segment_without_a_voxel_has_a_group_that_says_so(tmp_path: Path) -> None:
     findings = found(tmp_path, [mask({1: SQUARE}, "one"), mask({1: NOTHING, 2: NOTHING}, "none")])
     _, none = groups_of(opened(written(findings)))
@@ -212,6 +221,19 @@ def test_slices_that_are_missing_flag_the_volume(tmp_path: Path) -> None:
     volume = next(item for item in flagged.ds.ContentSequence if meaning(item) == "Volume")
     assert any("not counted: 2" in item.TextValue for item in children(volume, "Algorithm Parameters"))
     assert plain.all("Comment") == []
+
+
+def test_a_plane_that_could_not_be_read_flags_the_volume_too(tmp_path: Path) -> None:
+    images = ct_series(planes=7)
+    save([*images, rtstruct(images, {"A": [square(5, 5, 9, 9, z) for z in (5.0, 7.5, 10.0)]})], tmp_path)
+    broken = tmp_path / f"{images[3].SOPInstanceUID}.dcm"
+    broken.write_bytes(broken.read_bytes()[:-500])
+    with Decoders() as decoders:
+        job = job_in(tmp_path, JobOptions(objects=BOTH))
+        outcome = run(job, Tools(runtime=FillsTheBox(), decoders=decoders))
+    (group,) = groups_of(opened(outcome.objects[1]))
+    assert group.values["Volume"] == pytest.approx(outcome.segments[0].volume_ml) == pytest.approx(2 * 25 * 2.5 / 1000)
+    assert "missing in or beside it: 1" in group.text("Comment")
 
 
 def test_a_lone_plane_has_an_area_and_a_volume_only_where_it_has_a_thickness(tmp_path: Path) -> None:

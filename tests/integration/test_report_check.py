@@ -154,6 +154,13 @@ def test_a_report_that_says_something_else_is_refused(parts: Parts, tamper: Call
     assert made.sop_instance_uid in refused.value.what
 
 
+def test_a_report_that_lacks_the_label_is_refused(parts: Parts) -> None:
+    segs, made, masks, stack = parts
+    first = replace(masks[0], prompt=replace(masks[0].prompt, label="another"))
+    with pytest.raises(Refused, match="the mask 'another'"):
+        check_report(made, segs, (first, *masks[1:]), stack)
+
+
 def test_a_report_whose_seg_was_not_written_is_refused(parts: Parts) -> None:
     segs, made, masks, stack = parts
     with pytest.raises(Refused) as refused:

@@ -81,7 +81,7 @@ def _bounds(planes: Mapping[int, NDArray[np.bool_]], spacing: tuple[float, float
             first = inside[rows].argmax(axis=1)
             behind = inside.shape[1] - inside[rows, ::-1].argmax(axis=1)
             corners = [np.column_stack([x, rows + down]) for x in (first, behind) for down in (0, 1)]
-            hull = _convex_hull(np.concatenate(corners) * (spacing[1], spacing[0]))
+            hull = _convex_hull(np.concatenate(corners).astype(np.float64) * (spacing[1], spacing[0]))
             found.append((_axes_of_hull(hull)[0], index))
     return found
 

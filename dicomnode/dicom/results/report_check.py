@@ -18,12 +18,14 @@ from dicomnode.errors import Reason, Refused
 
 _GROUP = ("125007", "DCM")
 _TRACKING_ID, _TRACKING_UID = ("112039", "DCM"), ("112040", "DCM")
-_FINDING = ("121071", "DCM")
+_FINDING, _COMMENT = ("121071", "DCM"), ("121106", "DCM")
 _SEGMENT = ("121191", "DCM")
 _SOURCE = ("121233", "DCM")
 _VOLUME, _MILLILITER = ("118565006", "SCT"), "ml"
 _SUMMARY, _WITHOUT_FINDINGS = ("111017", "DCM"), ("111241", "DCM")
 _EVIDENCE = ("CurrentRequestedProcedureEvidenceSequence", "PertinentOtherEvidenceSequence")
+_WIDE = 1.5  # times the least distance between slices: there one may be missing
+_LEAST_DEPTH = 0.1  # times that distance
 _SAME_VOLUME = 1e-4  # of it; figures have six digits
 
 
@@ -105,6 +107,9 @@ def _check_group(
     mask = masks.get(uid)
     if mask is None or _only(group, _TRACKING_ID, what).TextValue != mask.prompt.tracking_id:
         raise Refused(Reason.FAILED_CHECK, what, f"its tracking identifiers are of no mask: {uid}")
+    named = [item.ds.TextValue for item in group if item.concept in {_TRACKING_ID, _COMMENT}]
+    if mask.prompt.label not in named:
+        raise Refused(Reason.FAILED_CHECK, what, f"it is called {named}, the mask {mask.prompt.label!r}")
     finding = _only(group, _FINDING, what).ConceptCodeSequence[0]
     if (finding.CodeValue, finding.CodingSchemeDesignator) != (mask.prompt.type.value, mask.prompt.type.scheme):
         raise Refused(Reason.FAILED_CHECK, what, f"it found {finding.CodeMeaning}, the mask is of {mask.prompt.type}")
@@ -156,7 +161,7 @@ def _check_volume(group: Sequence[ContentItem], mask: Mask, stack: Stack, what: 
 def _volumes(mask: Mask, stack: Stack) -> tuple[float, float]:
     """Return the least and the greatest volume that `mask` may have, in ml; the same unless slices are missing.
 
-    Where they are, a plane stands for less than half the way to its neighbours, but for half a slice distance at least.
+    Where they are, a plane stands for less than half the way to its neighbours: thicknesses tell how much.
     """
     if len(stack.planes) == 1:
         depths = least = np.array([stack.planes[0].thickness or 0.0])
@@ -165,7 +170,8 @@ def _volumes(mask: Mask, stack: Stack) -> tuple[float, float]:
         normal = np.cross(row, column) / np.linalg.norm(np.cross(row, column))
         gaps = np.abs(np.diff([np.dot(plane.position, normal) for plane in stack.planes]))
         depths = (np.append(gaps[0], gaps) + np.append(gaps, gaps[-1])) / 2
-        least = np.full(len(depths), gaps.min() / 2) if Fact.MISSING_SLICES in stack.facts else depths
+        missing = Fact.MISSING_SLICES in stack.facts or gaps.max() > _WIDE * gaps.min()
+        least = np.full(len(depths), gaps.min() * _LEAST_DEPTH) if missing else depths
     return _summed(mask, stack, least), _summed(mask, stack, depths)
 
 

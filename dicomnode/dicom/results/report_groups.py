@@ -32,6 +32,7 @@ from dicomnode.domain import Code, Mask, Prompt
 
 Group = VolumetricROIMeasurementsAndQualitativeEvaluations | MeasurementsAndQualitativeEvaluations
 
+_Group = TypeVar("_Group", VolumetricROIMeasurementsAndQualitativeEvaluations, MeasurementsAndQualitativeEvaluations)
 _Image = TypeVar("_Image", SourceImageForMeasurementGroup, SourceImageForSegmentation)
 
 _LATERALITIES = frozenset(code.value for code in codes.cid244.concepts.values())
@@ -80,16 +81,24 @@ def _segmented(
     if missing := missing_slices(findings, mask):
         words = f"slices missing in or beside it: {missing}; the volume is of those that are there"
         group[0].ContentSequence.append(_comment(words))
-    return group
+    return _labelled(group, mask.prompt)
 
 
 def _nothing(findings: Findings, mask: Mask) -> MeasurementsAndQualitativeEvaluations:
     """Return the group of a mask without a voxel: that nothing was found, and on which images."""
-    return MeasurementsAndQualitativeEvaluations(
+    group = MeasurementsAndQualitativeEvaluations(
         **_described(findings, mask),
         qualitative_evaluations=[_NOTHING_FOUND],
         source_images=_images(findings, _searched(findings, mask), SourceImageForMeasurementGroup),
     )
+    return _labelled(group, mask.prompt)
+
+
+def _labelled(group: _Group, prompt: Prompt) -> _Group:
+    """Return `group` with the label of the segment, where what tracks it is called otherwise."""
+    if prompt.label != prompt.tracking_id:
+        group[0].ContentSequence.append(_comment(prompt.label))
+    return group
 
 
 def _described(findings: Findings, mask: Mask) -> dict[str, Any]:
