@@ -25,6 +25,7 @@ from dicomnode.domain import (
     StackImages,
     WrittenObject,
 )
+from dicomnode.errors import Refused
 from dicomnode.planning import plan
 from tests.builders import ct_series, rtstruct, save, square
 from tests.fakes import FillsTheBox
@@ -52,13 +53,16 @@ class Made:
 
     @property
     def source(self) -> Dataset:
-        return dcmread(self.stack.planes[0].source, stop_before_pixels=True)
+        return dcmread(self.stack.planes[0].source, stop_before_pixels=True, force=True)
 
 
 def made_of_all_in(folder: Path, drawn: Annotation, output: Path) -> Iterator[Made]:
     instances, _ = scan([folder])
     for number, images in enumerate(plan(instances).stacks):
-        stack = planes_of(images)
+        try:
+            stack = planes_of(images)
+        except Refused:  # it has no pixels, or no decoder: nothing comes of it
+            continue
         masks = masks_of(stack, list(prompts_on(stack)), FillsTheBox(), ALL)
         findings = findings_of(masks, stack, drawn, FillsTheBox().identity, "1")
         objects = write_objects(findings, ALL).objects

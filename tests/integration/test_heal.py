@@ -222,7 +222,6 @@ def test_lossy_sources_body_part_and_time_zone_are_carried_over(tmp_path: Path) 
     assert (seg.BodyPartExamined, seg.TimezoneOffsetFromUTC) == ("CHEST", "+0100")
 
 
-
 def test_no_private_element_is_copied(tmp_path: Path) -> None:
     def change(ds: Dataset) -> None:
         ds.private_block(0x0009, "BUILDER", create=True).add_new(1, "LO", "secret")

@@ -57,6 +57,7 @@ def write_report(findings: Findings, segs: Sequence[WrittenObject], seg_type: Se
             series_description=series_description(findings),
             contributing_equipment=[own_equipment()],
         )
+        _restore_class(report, findings)
         complete(report, findings)
         if "BodyPartExamined" in report:  # a report is of no body part (PS3.3 A.35.13.3)
             del report.BodyPartExamined
@@ -88,13 +89,15 @@ def _observer(findings: Findings) -> sr.ObserverContext:
 def _evidence(findings: Findings, segs: Sequence[WrittenSeg]) -> list[Dataset]:
     """Return a header for each object that the report was made of: images, SEGs and annotation (PS3.3 C.17.2.3).
 
-    The first is whole: the patient and the study are copied from it.
+    The first is whole: the patient and the study are copied from it, for which highdicom must know its class: that of
+    the stand-in.
     """
     stack, drawn = findings.stack, findings.annotation
     images = {header.key.sop_instance_uid: header.sop_class_uid for header in findings.headers}
     named = [_named(sop_class, uid, stack.series_uid, stack.study_uid) for uid, sop_class in images.items()]
     whole = findings.source[:]
     whole.update(named[0])
+    whole["SOPClassUID"] = findings.source["SOPClassUID"]
     named += [_named(seg.sop_class_uid, seg.sop_instance_uid, seg.series_uid, stack.study_uid) for seg in segs]
     if drawn.kind is not AnnotationKind.BOXES:
         named.append(_named(drawn.sop_class_uid, drawn.sop_instance_uid, drawn.series_uid, drawn.study_uid))
@@ -106,3 +109,14 @@ def _named(sop_class_uid: str, sop_instance_uid: str, series_uid: str, study_uid
     ds.SOPClassUID, ds.SOPInstanceUID = UID(sop_class_uid), UID(sop_instance_uid)
     ds.SeriesInstanceUID, ds.StudyInstanceUID = UID(series_uid), UID(study_uid)
     return ds
+
+
+def _restore_class(report: Dataset, findings: Findings) -> None:
+    """Name the first image by the class that it has itself, which may be one that is retired."""
+    first = findings.headers[0]
+    for keyword in ("CurrentRequestedProcedureEvidenceSequence", "PertinentOtherEvidenceSequence"):
+        for study in report.get(keyword, ()):
+            for series in study.ReferencedSeriesSequence:
+                for item in series.ReferencedSOPSequence:
+                    if item.ReferencedSOPInstanceUID == first.key.sop_instance_uid:
+                        item.ReferencedSOPClassUID = first.sop_class_uid
