@@ -1,5 +1,6 @@
 """Every kind of result on its way from `serve` to a PACS: what arrives, what is found, and whether it is the same."""
 
+import subprocess
 import zlib
 from collections import Counter
 from collections.abc import Iterable
@@ -28,7 +29,7 @@ from dicomnode.store.events import events
 from tests.builders import ct_series, rtstruct, save, square
 from tests.fakes import Loopback
 from tests.orthanc import Orthanc
-from tests.serving import Serving, serving, until
+from tests.serving import COMMAND, Serving, serving, until
 
 PLANES = 4
 FORMS = ("labelmap-rle", "labelmap", "binary-deflated")
@@ -73,7 +74,7 @@ def kinds_of(contents: Iterable[Dataset]) -> Counter[str]:
 
 
 @pytest.mark.peer
-def test_orthanc_has_every_kind_of_result_byte_for_byte_and_a_viewer_has_the_label_map(
+def test_orthanc_has_every_kind_of_result_as_segment_writes_it_and_a_viewer_has_the_label_map(
     orthanc: Orthanc, tmp_path: Path
 ) -> None:
     with Loopback(tmp_path / "viewer") as viewer:
@@ -107,6 +108,11 @@ def test_orthanc_has_every_kind_of_result_byte_for_byte_and_a_viewer_has_the_lab
         deflated = heads[uid].Modality == "SEG"
         syntax = DeflatedExplicitVRLittleEndian if deflated else ExplicitVRLittleEndian
         assert dcmread(BytesIO(back), stop_before_pixels=True).file_meta.TransferSyntaxUID == syntax
+
+    asked = [COMMAND, "segment", tmp_path / "study", "--profile", "all", "--config", tmp_path / "dicomnode.toml"]
+    subprocess.run([*asked, "--output", tmp_path / "by hand"], check=True, capture_output=True, timeout=60)
+    by_hand = {path.read_bytes() for path in (tmp_path / "by hand").rglob("*.dcm")}
+    assert by_hand == {made[uid] for uid in taken}
 
     (labelmap,) = (uid for uid, ds in heads.items() if ds.SOPClassUID == LabelMapSegmentationStorage)
     assert orthanc.file(orthanc.upload(made[labelmap])) == made[labelmap]
