@@ -109,7 +109,15 @@ def test_orthanc_has_every_kind_of_result_as_segment_writes_it_and_a_viewer_has_
         syntax = DeflatedExplicitVRLittleEndian if deflated else ExplicitVRLittleEndian
         assert dcmread(BytesIO(back), stop_before_pixels=True).file_meta.TransferSyntaxUID == syntax
 
-    asked = [COMMAND, "segment", tmp_path / "study", "--profile", "all", "--config", tmp_path / "dicomnode.toml"]
+    asked: list[Path | str] = [
+        COMMAND,
+        "segment",
+        tmp_path / "study",
+        "--profile",
+        "all",
+        "--config",
+        tmp_path / "dicomnode.toml",
+    ]
     subprocess.run([*asked, "--output", tmp_path / "by hand"], check=True, capture_output=True, timeout=60)
     by_hand = {path.read_bytes() for path in (tmp_path / "by hand").rglob("*.dcm")}
     assert by_hand == {made[uid] for uid in taken}
@@ -127,6 +135,9 @@ def test_overlapping_segments_are_sent_as_binary_where_a_label_map_is_wanted(tmp
     (seg,) = (dcmread(path) for path in viewer.received)
     assert (seg.SegmentationType, seg.SegmentsOverlap) == ("BINARY", "YES")
     assert seg.file_meta.TransferSyntaxUID == DeflatedExplicitVRLittleEndian
+    (line,) = (line for line in node.log.splitlines() if "seg_type_not_made" in line)
+    assert {"before=LABELMAP", "after=BINARY"} <= set(line.split())
+    assert "vessel" not in node.log
     with node.database() as database:
         (done,) = events(database, "job_done")
     assert any(note.startswith("BINARY instead of LABELMAP: segments overlap") for note in done.details["notes"])
