@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from dicomnode.domain import ObjectKind
 from dicomnode.network.sender import Peer
 from dicomnode.store.database import Database
 
@@ -58,8 +59,14 @@ class Serving:
         database.close()
 
 
-def serving(folder: Path, *destinations: Peer, quiet_seconds: float, seg: Sequence[str] = ("binary",)) -> Serving:
-    """Write the settings file of a node that sends its SEGs to `destinations`, in the first of the forms `seg`."""
+def serving(
+    folder: Path,
+    *destinations: Peer,
+    quiet_seconds: float,
+    seg: Sequence[str] = ("binary",),
+    objects: Sequence[ObjectKind] = (ObjectKind.SEG,),
+) -> Serving:
+    """Write the settings file of a node that sends `objects` to `destinations`, of its SEGs the first of the forms."""
     port = free_port()
     lines = [
         "[node]",
@@ -73,7 +80,7 @@ def serving(folder: Path, *destinations: Peer, quiet_seconds: float, seg: Sequen
     for number, peer in enumerate(destinations):
         lines += ["[[destinations]]", f'name = "pacs-{number}"', f'ae_title = "{peer.ae_title}"']
         lines += [f'host = "{peer.host}"', f"port = {peer.port}", 'profile = "tested"']
-    lines += ["[[profiles]]", 'name = "tested"', 'objects = ["SEG"]', f"seg = {[*seg]}"]
+    lines += ["[[profiles]]", 'name = "tested"', f"objects = {[str(kind) for kind in objects]}", f"seg = {[*seg]}"]
     (folder / "dicomnode.toml").write_text("\n".join(lines))
     return Serving(folder=folder, port=port, quiet_seconds=quiet_seconds)
 

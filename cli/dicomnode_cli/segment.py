@@ -48,7 +48,12 @@ ModelOption = Annotated[
     str | None, typer.Option("--model", metavar="NAME", help="The model, instead of the settings'.")
 ]
 ProfileOption = Annotated[
-    str, typer.Option("--profile", metavar="NAME", help="Which objects to write, in which form: an output profile.")
+    str,
+    typer.Option(
+        "--profile",
+        metavar="NAME",
+        help="Which results to write: seg, results, planning, preview, all, or a profile of the settings.",
+    ),
 ]
 PreviewOption = Annotated[bool, typer.Option("--preview", help="Draw a picture beside each result.")]
 
@@ -73,8 +78,9 @@ def segment(  # noqa: PLR0913 - an argument an option
     asked: PromptOptions,
     how: StrategyOptions,
 ) -> None:
-    """Segment every annotated region in PATH... and write one DICOM SEG per stack and annotation.
+    """Segment every annotated region in PATH... and write a DICOM SEG for each stack and annotation.
 
+    With --profile also other results: structured reports, RTSTRUCT, pictures; or the SEG in another form.
     Images and annotations (RTSTRUCT, SR, SEG, presentation states) may lie in any nesting and have any name; boxes may
     stand in for annotations. Exit codes: 0 done; 1 failed; 2 wrong usage or settings; 3 nothing was written;
     4 something was refused, the rest is done.

@@ -18,8 +18,8 @@ from dicomnode.network.facts import named
 from dicomnode.pipeline import Tools, run
 from dicomnode.planning import job_of, plan
 
-MADE_KINDS = (ObjectKind.SEG,)
-MADE_SEG_TYPES = (SegType.BINARY,)
+# Of colour images, which are not among those made up: the title, and the class of their presentation states.
+OF_COLOURS = ("Presentation state of colour images", "1.2.840.10008.5.1.4.1.1.11.2")
 
 _TITLES: Mapping[ObjectKind, str] = {
     ObjectKind.SEG: "Segmentation",
@@ -50,12 +50,6 @@ class Made:
         """Return what it is called in headings."""
         return f"{_TITLES[self.kind]}, {self.type}" if self.type else _TITLES[self.kind]
 
-    @property
-    def table(self) -> str:
-        """Return its attributes as tables, one a module."""
-        parts = [f"**{module.name}** ({module.usage})\n\n{_rows(rows)}" for module, rows in self.contents.modules]
-        return "\n\n".join(parts)
-
 
 class _AnotherModel(ClassicalRuntime):
     """The model under other names, to see what of an object is the model's."""
@@ -75,9 +69,10 @@ def make_objects() -> tuple[Made, ...]:
         studies = write_studies(Path(folder))
         sources = [sources_of(study.files, _serial_number(index)) for index, study in enumerate(studies)]
         found = [_objects(study, index, decoders) for index, study in enumerate(studies)]
+    kinds = list(ObjectKind)
     return tuple(
         Made(kind=kind, type=seg_type, contents=_contents([of_study[kind, seg_type] for of_study in found], sources))
-        for kind, seg_type in found[0]
+        for kind, seg_type in sorted(found[0], key=lambda one: kinds.index(one[0]))
     )
 
 
@@ -87,12 +82,12 @@ def _objects(study: Study, index: int, decoders: Decoders) -> dict[tuple[ObjectK
     instances, _ = scan(study.files)
     (pair,) = plan(instances).pairs
     found: dict[tuple[ObjectKind, SegType | None], WrittenObject] = {}
-    for seg_type in MADE_SEG_TYPES:
+    for seg_type in SegType:
         options = JobOptions(
             roi=_REGIONS[index][seg_type is SegType.LABELMAP],
             roi_types=("EXTERNAL",),
             device_serial_number=_serial_number(index),
-            objects=MADE_KINDS if seg_type is MADE_SEG_TYPES[0] else (ObjectKind.SEG,),
+            objects=tuple(ObjectKind) if seg_type is SegType.BINARY else (ObjectKind.SEG,),
             seg_types=(seg_type,),
         )
         outcome = run(job_of(pair, options, runtime.identity), Tools(runtime=runtime, decoders=decoders))
@@ -123,11 +118,16 @@ def _cells(rows: tuple[Row, ...]) -> Iterator[tuple[object, ...]]:
 
 
 def sections(made: tuple[Made, ...]) -> str:
-    """Return a section for each kind of object, under headings of the fifth level."""
-    return "\n\n".join(
-        f"##### 8.1.1.{number} {one.title}: {named(one.contents.sop_class_uid).name}\n\n{one.table}"
-        for number, one in enumerate(made, start=1)
-    )
+    """Return a section for each kind of object, under headings of the fifth level, each module once for all alike."""
+    first: dict[str, int] = {}
+    parts = []
+    for number, one in enumerate(made, start=1):
+        parts.append(f"##### 8.1.1.{number} {one.title}: {named(one.contents.sop_class_uid).name}")
+        for module, rows in one.contents.modules:
+            text = f"**{module.name}** ({module.usage})\n\n{_rows(rows)}"
+            same = first.setdefault(text, number)
+            parts.append(text if same == number else f"**{module.name}** ({module.usage}): as in section 8.1.1.{same}")
+    return "\n\n".join(parts)
 
 
 def code_table(made: tuple[Made, ...]) -> str:
@@ -144,7 +144,8 @@ def template_table(made: tuple[Made, ...]) -> str:
 
 def class_table(made: tuple[Made, ...]) -> str:
     """Return the SOP class of each kind of object."""
-    rows = [(one.title, *reversed(named(one.contents.sop_class_uid))) for one in made]
+    pairs = [*((one.title, one.contents.sop_class_uid) for one in made), OF_COLOURS]
+    rows = [(title, *reversed(named(uid))) for title, uid in pairs]
     return table(("Object", "SOP class", "UID"), rows)
 
 

@@ -36,6 +36,7 @@ def _values(made: tuple[Made, ...]) -> dict[str, str]:
         "answered_statuses": tables.answered_statuses(),
         "made_classes": created.class_table(made),
         "requesting": tables.requesting(),
+        "profiles": tables.profiles(),
         "proposals": tables.proposals(made),
         "peer_statuses": tables.peer_statuses(),
         "retries": tables.retries(),

@@ -3,13 +3,13 @@
 import json
 from collections.abc import Iterator, Mapping
 
-from dicomnode.conformance.created import Made
+from dicomnode.conformance.created import OF_COLOURS, Made
 from dicomnode.conformance.markdown import table
 from dicomnode.dicom.codes import CATEGORY_OF_GROUP
 from dicomnode.dicom.conformity.abilities import Use, character_sets, reads_pixels, use_of
 from dicomnode.dicom.labels import read_tables
 from dicomnode.dicom.prompts.references import KINDS
-from dicomnode.domain import AnnotationKind
+from dicomnode.domain import AnnotationKind, SegSyntax
 from dicomnode.errors import Reason, Refused
 from dicomnode.network.contexts import VERIFICATION
 from dicomnode.network.facts import (
@@ -24,7 +24,8 @@ from dicomnode.network.facts import (
 )
 from dicomnode.network.listener import Limits
 from dicomnode.network.statuses import Status, status_of
-from dicomnode.settings import Destination, Listener, Node, Readiness
+from dicomnode.settings import Destination, Listener, Node, Profile, Readiness
+from dicomnode.settings.profiles import BUILT_IN_PROFILES, FORMS
 from dicomnode.settings.table import Table
 from dicomnode.store.deliveries import RETRY_AFTER
 
@@ -60,7 +61,8 @@ _SETTINGS: tuple[tuple[str, type[Table], tuple[str, ...]], ...] = (
     ("node", Node, ("ae_title", "device_serial_number")),
     ("listener", Listener, tuple(Listener.model_fields)),
     ("readiness", Readiness, tuple(Readiness.model_fields)),
-    ("destinations.NAME", Destination, ("ae_title", "host", "port")),
+    ("destinations.NAME", Destination, ("ae_title", "host", "port", "profile")),
+    ("profiles.NAME", Profile, tuple(Profile.model_fields)),
 )
 _MINUTE = 60
 _FIXED = "none: it is fixed"
@@ -69,7 +71,8 @@ _FIXED = "none: it is fixed"
 def services(made: tuple[Made, ...]) -> str:
     """Return which SOP classes are used and provided."""
     verification = named(VERIFICATION)
-    storage = {one.contents.sop_class_uid: named(one.contents.sop_class_uid).name for one in made}
+    used = [*(one.contents.sop_class_uid for one in made), OF_COLOURS[1]]
+    storage = {uid: named(uid).name for uid in used}
     rows = [(verification.name, verification.uid, "no", "yes")]
     rows += [(name, uid, "yes", "yes") for uid, name in storage.items()]
     others = len(accepted_classes()) - len(storage)
@@ -106,14 +109,25 @@ def syntaxes() -> str:
 
 
 def proposals(made: tuple[Made, ...]) -> str:
-    """Return the presentation contexts that are proposed for each kind of object."""
+    """Return the presentation contexts that are proposed for each kind of object, and which only by a profile."""
     rows = []
-    for one in made:
-        pair = (one.contents.sop_class_uid, one.contents.transfer_syntax_uid)
-        for name, offered in proposed_contexts([pair]):
-            syntax = "; ".join(f"{each.name}, {each.uid}" for each in offered)
-            rows.append((one.title, f"{name.name}, {name.uid}", syntax, "SCU", "none"))
-    return table(("Object", "Abstract syntax", "Transfer syntax", "Role", "Extended negotiation"), rows)
+    native = str(SegSyntax.NATIVE.uid)
+    of_made = [(one.title, one.contents.sop_class_uid, one.contents.transfer_syntax_uid, one.type) for one in made]
+    for title, name, own, seg_type in (*of_made, (*OF_COLOURS, native, None)):
+        forms = {str(form.syntax.uid): word for word, form in FORMS.items() if form.type is seg_type}
+        for _, offered in proposed_contexts([(name, own), *((name, uid) for uid in forms)]):
+            (syntax,) = offered
+            when = f"where the profile has `{forms[syntax.uid]}`" if syntax.uid in forms.keys() - {native} else "always"
+            abstract = f"{named(name).name}, {name}"
+            rows.append((title, abstract, f"{syntax.name}, {syntax.uid}", when, "SCU", "none"))
+    headings = ("Object", "Abstract syntax", "Transfer syntax", "Proposed", "Role", "Extended negotiation")
+    return table(headings, rows)
+
+
+def profiles() -> str:
+    """Return the built-in output profiles: what a destination gets of each."""
+    rows = ((f"`{name}`", ", ".join(profile.objects)) for name, profile in BUILT_IN_PROFILES.items())
+    return table(("Profile", "Results"), rows)
 
 
 def answered_statuses() -> str:

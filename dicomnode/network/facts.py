@@ -9,7 +9,7 @@ from typing import NamedTuple
 from pydicom.uid import UID
 from pynetdicom import AE, sop_class
 
-from dicomnode.errors import PeerUnreachable, Refused
+from dicomnode.errors import ClassRefused, PeerUnreachable, Refused
 from dicomnode.network.contexts import ACCEPTED_SYNTAXES, VERIFICATION, accepted_contexts
 from dicomnode.network.listener import Limits, accepting_entity
 from dicomnode.network.sender import requesting_entity
@@ -100,6 +100,8 @@ def _outcome(status: int) -> str:
         check_status(status, "peer", "object")
     except PeerUnreachable:
         return "sent again later"
+    except ClassRefused:
+        return "not delivered; of a SEG another type is sent instead, where the profile has one (section 4.2.2.3.1)"
     except Refused:
         return "not delivered, and not sent again until the node is restarted"
     return "delivered; the status is logged as a warning" if status else "delivered"

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -107,12 +107,23 @@ def _hand_over(desk: Desk, row: JobRow, outcome: Outcome, seconds: float) -> Non
     except Refused as error:
         _refuse(desk, row, error)
         return
+    _tell_types(desk, row, made)
     log.info("a job is done", extra=_about(row, "job_done") | {"seconds": round(seconds, 3), "objects": len(made)})
     if not desk.destinations:
         kept = {"files": [artifact.key for artifact in made]}
         log.warning(
             "there is no destination: the objects stay in the outbox", extra=_about(row, "kept_in_outbox") | kept
         )
+
+
+def _tell_types(desk: Desk, row: JobRow, made: Sequence[Artifact]) -> None:
+    """Log which destination gets another type of SEG than it wants most; why is in the notes, which name regions."""
+    for destination, profile in desk.destinations.items():
+        types = [one.alternative for one in profile.chosen(made) if one.kind is ObjectKind.SEG]
+        if types and types[0] is not profile.types[0]:
+            told = {"destination": destination, "before": profile.types[0].value, "after": f"{types[0]}"}
+            words = "a type of SEG is not made, as the masks do not allow it"
+            log.info(words, extra=_about(row, "seg_type_not_made") | told)
 
 
 def _keep(spool: Spool, row: JobRow, found: WrittenObject) -> Artifact:

@@ -1,24 +1,17 @@
-import json
 import subprocess
 import time
-import urllib.request
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
-from typing import Any
-from urllib.error import URLError
 
 import pytest
-from pydicom import Dataset, dcmread
+from pydicom import dcmread
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian, SegmentationStorage
-from pynetdicom import AE, build_context
-from pynetdicom.association import Association
-from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind  # type: ignore[attr-defined]
+from pynetdicom import build_context
 
 from dicomnode.dicom.results.syntaxes import in_syntax
 from dicomnode.domain import DeliveryState, ObjectKind, OutputProfile, SegSyntax, SegType
-from dicomnode.network.sender import Peer, send
+from dicomnode.network.sender import send
 from dicomnode.queue.steps import send_next
 from dicomnode.settings.profiles import FORMS
 from dicomnode.store import deliveries
@@ -26,80 +19,14 @@ from dicomnode.store.database import Database
 from dicomnode.store.desk import Desk
 from dicomnode.store.events import events
 from dicomnode.store.spool import Spool
-from tests.builders import STUDY, ct_series, rtstruct, save, square
+from tests.builders import ct_series, rtstruct, save, square
 from tests.conftest import require_program
 from tests.fakes import Loopback
 from tests.objects import hand_over, seg_by_highdicom
-from tests.serving import Serving, free_port, serving, until
+from tests.orthanc import Orthanc
+from tests.serving import Serving, serving, until
 
 pytestmark = pytest.mark.peer
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Orthanc:
-    """A running Orthanc: where it listens for DICOM, and for its REST API."""
-
-    peer: Peer
-    url: str
-
-    def ask(self, path: str, query: object = None) -> Any:  # noqa: ANN401 - JSON
-        """Return the JSON that the REST API answers: to a GET, or to a POST of `query`."""
-        body = None if query is None else json.dumps(query).encode()
-        with urllib.request.urlopen(self.url + path, body, timeout=5) as answer:  # noqa: S310 - it is http
-            return json.load(answer)
-
-    def segs(self) -> list[dict[str, Any]]:
-        """Return what the REST API knows of the study's segmentations."""
-        wanted = {"Modality": "SEG", "StudyInstanceUID": STUDY}
-        found: list[dict[str, Any]] = self.ask("/tools/find", {"Level": "Instance", "Query": wanted, "Expand": True})
-        return found
-
-    def file(self, instance: str) -> bytes:
-        """Return the file of an instance that the REST API names so."""
-        with urllib.request.urlopen(f"{self.url}/instances/{instance}/file", timeout=5) as answer:  # noqa: S310 - http
-            content: bytes = answer.read()
-            return content
-
-    def is_up(self) -> bool:
-        """Return whether the REST API answers."""
-        try:
-            self.ask("/system")
-        except URLError:
-            return False
-        return True
-
-
-@pytest.fixture
-def orthanc(tmp_path: Path) -> Iterator[Orthanc]:
-    program = require_program("Orthanc")
-    folder = tmp_path / "orthanc"
-    folder.mkdir()
-    pacs = Orthanc(
-        peer=Peer(ae_title="ORTHANC", host="127.0.0.1", port=free_port()), url=f"http://127.0.0.1:{free_port()}"
-    )
-    settings = {
-        "Name": "test",
-        "StorageDirectory": str(folder),
-        "IndexDirectory": str(folder),
-        "DicomAet": pacs.peer.ae_title,
-        "DicomPort": pacs.peer.port,
-        "HttpPort": int(pacs.url.rsplit(":", 1)[1]),
-        "RemoteAccessAllowed": False,
-        "AuthenticationEnabled": False,
-        "DicomAlwaysAllowFind": True,
-        "DicomAlwaysAllowStore": True,
-        "Plugins": [],
-    }
-    (folder / "orthanc.json").write_text(json.dumps(settings))
-    with (
-        (folder / "orthanc.log").open("wb") as log,
-        subprocess.Popen([program, folder / "orthanc.json"], stdout=log, stderr=log) as process,
-    ):
-        try:
-            until(pacs.is_up, 30)
-            yield pacs
-        finally:
-            process.terminate()
 
 
 @pytest.fixture
@@ -136,7 +63,7 @@ def test_the_seg_of_a_study_is_in_orthanc(
     assert own < 5
     assert seg["MainDicomTags"]["SOPInstanceUID"] == done.details["objects"][0]
     assert orthanc.ask(f"/instances/{seg['ID']}/simplified-tags")["SOPClassUID"] == SegmentationStorage
-    assert _find(orthanc.peer) == done.details["objects"]
+    assert orthanc.find("SEG") == set(done.details["objects"])
 
 
 def test_orthanc_gets_binary_deflated_in_place_of_the_label_map_that_it_does_not_take(
@@ -185,33 +112,3 @@ def test_a_pacs_that_takes_only_implicit_vr_gets_the_seg_converted(tmp_path: Pat
 def _storescu(node: Serving, folder: Path) -> None:
     program = require_program("storescu")
     subprocess.run([program, "-aec", "DICOMNODE", "+sd", "127.0.0.1", str(node.port), folder], check=True, timeout=60)
-
-
-def _find(peer: Peer) -> Sequence[str]:
-    """Return the SOP Instance UIDs of the study's segmentations, as C-FIND tells them."""
-    ae = AE("SCU")
-    ae.add_requested_context(StudyRootQueryRetrieveInformationModelFind)
-    assoc = ae.associate(peer.host, peer.port, ae_title=peer.ae_title)
-    assert assoc.is_established
-    series = _ask(assoc, QueryRetrieveLevel="SERIES", StudyInstanceUID=STUDY, Modality="SEG", SeriesInstanceUID="")
-    instances = [
-        found.SOPInstanceUID
-        for one in series
-        for found in _ask(
-            assoc,
-            QueryRetrieveLevel="IMAGE",
-            StudyInstanceUID=STUDY,
-            SeriesInstanceUID=one.SeriesInstanceUID,
-            SOPInstanceUID="",
-        )
-    ]
-    assoc.release()
-    return instances
-
-
-def _ask(assoc: Association, **elements: str) -> list[Dataset]:
-    query = Dataset()
-    for keyword, value in elements.items():
-        setattr(query, keyword, value)
-    answers = assoc.send_c_find(query, StudyRootQueryRetrieveInformationModelFind)
-    return [found for _, found in answers if found is not None]

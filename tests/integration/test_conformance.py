@@ -7,17 +7,26 @@ from pathlib import Path
 
 import pytest
 from pydicom import Dataset, FileMetaDataset, dcmwrite
-from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian, SegmentationStorage
+from pydicom.uid import (
+    UID,
+    ColorSoftcopyPresentationStateStorage,
+    CTImageStorage,
+    ExplicitVRLittleEndian,
+    SegmentationStorage,
+)
 from pynetdicom import AE, build_context, evt
 from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext
 
-from dicomnode.conformance.created import MADE_KINDS, Made, make_objects
+from dicomnode.conformance.created import OF_COLOURS, Made, make_objects
 from dicomnode.conformance.statement import statement_of
 from dicomnode.dicom.conformity.seen import sources_of
 from dicomnode.dicom.conformity.variants import Study, write_studies
+from dicomnode.dicom.obstacles import LabelMapSegmentationStorage
+from dicomnode.domain import ObjectKind, SegType
 from dicomnode.network.listener import Listener
 from dicomnode.network.sender import Peer, send
+from dicomnode.settings.profiles import FORMS
 from tests.senders import Notes
 
 ENOUGH = 128  # contexts of an association, PS3.8 9.3.2.2
@@ -63,7 +72,8 @@ def proposing(listener: Listener, contexts: list[PresentationContext]) -> Associ
 def listening(requested: list[Association]) -> Iterator[Peer]:
     """Lend a PACS that notes what it is asked for and takes nothing but segmentations in Explicit VR."""
     ae = AE("PACS")
-    ae.add_supported_context(SegmentationStorage, ExplicitVRLittleEndian)
+    for name in (SegmentationStorage, LabelMapSegmentationStorage):
+        ae.add_supported_context(name, ExplicitVRLittleEndian)
     server = ae.start_server(
         ("127.0.0.1", 0),
         block=False,
@@ -114,27 +124,43 @@ def test_a_running_listener_says_of_itself_what_the_statement_says(text: str, st
     assert assoc.acceptor.asynchronous_operations == (1, 1)
 
 
-def test_the_sender_proposes_what_the_statement_says(text: str, made: tuple[Made, ...], tmp_path: Path) -> None:
+@pytest.mark.parametrize("seg_type", SegType)
+def test_the_sender_proposes_what_the_statement_says(text: str, seg_type: SegType, tmp_path: Path) -> None:
+    rows = [row for row in rows_after(text, "###### 4.2.2.3.1") if row[0] == f"Segmentation, {seg_type}"]
+    wanted = re.findall("`(.+?)`", str(rows))
+    assert wanted == [word for word, form in FORMS.items() if form.type is seg_type and word != seg_type.lower()]
     ds = Dataset()
-    ds.SOPClassUID, ds.SOPInstanceUID = SegmentationStorage, UID("1.2.3")
+    ds.SOPClassUID, ds.SOPInstanceUID = UID(rows[0][1].rpartition(", ")[2]), UID("1.2.3")
     ds.file_meta = FileMetaDataset()
     ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     dcmwrite(tmp_path / "seg.dcm", ds, enforce_file_format=True)
     requested: list[Association] = []
     with listening(requested) as pacs:
+        send(tmp_path / "seg.dcm", pacs, "DICOMNODE", [FORMS[word].syntax for word in wanted])
         send(tmp_path / "seg.dcm", pacs, "DICOMNODE")
-    proposed = [
+    said = [(row[1].rpartition(", ")[2], [row[2].rpartition(", ")[2]]) for row in rows]
+    assert proposed_in(requested[0]) == said
+    assert proposed_in(requested[1]) == [one for one, row in zip(said, rows, strict=True) if row[3] == "always"]
+    policies = {row[0]: row[1] for row in rows_after(text, "###### 4.2.2.2.1")}
+    assert policies["Maximum PDU size that it announces"] == f"{requested[0].requestor.maximum_length} bytes"
+
+
+def proposed_in(assoc: Association) -> list[tuple[str, list[str]]]:
+    """Return the contexts that were proposed: the class, and the syntaxes."""
+    return [
         (str(context.abstract_syntax), [str(uid) for uid in context.transfer_syntax])
-        for context in requested[0].requestor.requested_contexts
+        for context in assoc.requestor.requested_contexts
     ]
-    rows = [row for row in rows_after(text, "###### 4.2.2.3.1") if row[0] == made[0].title]
-    assert proposed == [(row[1].rpartition(", ")[2], [row[2].rpartition(", ")[2]]) for row in rows]
-    said = {row[0]: row[1] for row in rows_after(text, "###### 4.2.2.2.1")}
-    assert said["Maximum PDU size that it announces"] == f"{requested[0].requestor.maximum_length} bytes"
 
 
 def test_every_kind_of_object_that_can_be_made_is_described(text: str, made: tuple[Made, ...]) -> None:
-    assert {one.kind for one in made} == set(MADE_KINDS)
+    others = [(kind, None) for kind in ObjectKind if kind is not ObjectKind.SEG]
+    assert [(one.kind, one.type) for one in made] == [*((ObjectKind.SEG, one) for one in SegType), *others]
+    assert OF_COLOURS[1] == ColorSoftcopyPresentationStateStorage
+    assert {row[2] for row in rows_after(text, "##### 4.2.2.1")} == {
+        *(one.contents.sop_class_uid for one in made),
+        OF_COLOURS[1],
+    }
     assert re.findall(r"^##### 8\.1\.1\.\d+ (.+?):", text, flags=re.MULTILINE) == [one.title for one in made]
 
 
@@ -177,7 +203,9 @@ def test_no_result_has_private_attributes_or_such_as_its_iod_lacks(made: tuple[M
 
 def test_nothing_else_is_called_fixed_that_may_as_well_be_copied(made: tuple[Made, ...]) -> None:
     known = {"InstanceNumber", "PhotometricInterpretation", "PixelRepresentation", "SamplesPerPixel"}
-    assert {keyword for one in made for keyword in one.contents.alike} <= known
+    of_structure_sets = {"Modality", "SOPClassUID", "ReferencedSOPClassUID", "ContourGeometricType"}  # as their source
+    for one in made:
+        assert set(one.contents.alike) <= known | (of_structure_sets if one.kind is ObjectKind.RTSTRUCT else set())
 
 
 def test_the_full_studies_have_no_value_in_common_but_what_images_must_have(
@@ -187,7 +215,7 @@ def test_the_full_studies_have_no_value_in_common_but_what_images_must_have(
     common = {keyword for keyword in first.keys() & second.keys() if (first[keyword] & second[keyword]) - {""}}
     assert common <= {
         *("BitsAllocated", "BitsStored", "HighBit", "ImageType", "PhotometricInterpretation", "PixelRepresentation"),
-        *("RescaleIntercept", "RescaleSlope", "SamplesPerPixel"),
+        "SamplesPerPixel",
     }
     assert len(first) > 300
 
@@ -197,3 +225,30 @@ def test_the_bare_study_has_no_patient(studies: tuple[Study, Study, Study]) -> N
     assert [keyword for keyword in values if keyword.startswith(("Patient", "Study")) and any(values[keyword])] == [
         "StudyInstanceUID"
     ]
+
+
+@pytest.mark.parametrize(
+    ("title", "attribute", "presence", "source"),
+    [
+        ("Presentation state", "Rescale Intercept", "ALWAYS", "COPY"),
+        ("Presentation state", "Rescale Slope", "ALWAYS", "COPY"),
+        ("RT structure set", "> ROI Name", "ALWAYS", "COPY"),
+        ("RT structure set", ">> Contour Data", "ALWAYS", "AUTO"),
+        ("RT structure set", "Approval Status", "ALWAYS", "FIXED"),
+        ("Structured report", "Verification Flag", "ALWAYS", "FIXED"),
+        ("Secondary capture", "Burned In Annotation", "ALWAYS", "FIXED"),
+        ("Segmentation, LABELMAP", "Segmentation Type", "ALWAYS", "FIXED"),
+    ],
+)
+def test_where_attributes_of_other_results_come_from(
+    text: str, title: str, attribute: str, presence: str, source: str
+) -> None:
+    (part,) = re.findall(rf"^##### 8\.1\.1\.\d+ {title}:.*?(?=^####)", text, flags=re.MULTILINE | re.DOTALL)
+    (row,) = {line for line in part.splitlines() if line.startswith(f"| {attribute} |")}
+    assert [cell.strip() for cell in row.split("|")[5:7]] == [presence, source]
+
+
+def test_a_module_that_an_object_has_not_is_not_said_of_it(text: str) -> None:
+    (part,) = re.findall(r"^##### 8\.1\.1\.\d+ Secondary capture:.*?(?=^####)", text, flags=re.MULTILINE | re.DOTALL)
+    assert "**Image Plane**" not in part
+    assert "| Pixel Spacing |" in part.partition("**SC Image**")[2]

@@ -22,7 +22,7 @@ from dicomnode.store.events import Event, events
 from dicomnode.store.spool import Spool
 from dicomnode.worker import LoadRuntime
 from tests.builders import STUDY, ct_series, rtstruct, save, square
-from tests.fakes import EndsTheProcess, FillsTheBox, Loopback
+from tests.fakes import EndsTheProcess, FillsTheBox, FindsBright, Loopback
 
 QUIET = 0.3
 NOBODY_LISTENS = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
@@ -239,6 +239,19 @@ def test_a_job_without_a_box_is_refused_with_the_reason(site: Site) -> None:
     assert job.reason.endswith("it has no contours")
     assert site.pacs is not None
     assert site.pacs.received == ()
+
+
+def test_where_nothing_is_found_a_pacs_that_gets_reports_is_told_so(site: Site) -> None:
+    (pacs,) = site.settings.destinations
+    site.settings = site.settings.model_copy(update={"destinations": (pacs.model_copy(update={"profile": "results"}),)})
+    with site.running(FindsBright) as node:
+        site.send(node, *IMAGES, DRAWN)
+        (sr,) = site.segs()
+        until(lambda: site.deliveries()["pacs"].state is DeliveryState.DELIVERED)
+    assert (sr.Modality, sr.PreliminaryFlag) == ("SR", "PRELIMINARY")
+    assert "All algorithms succeeded; without findings" in str(sr)
+    (done,) = site.events("job_done")
+    assert ["EMPTY_RESULT" in left for left in done.details["left_out"]] == [True]
 
 
 def test_a_job_that_ends_its_process_fails_at_last_and_the_node_goes_on(site: Site) -> None:

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from io import BytesIO
 
@@ -44,7 +45,8 @@ def contents_of(full: tuple[Specimen, Specimen], bare: Specimen) -> Contents:
     """Return what the objects hold; the sources of the `full` ones differ in everything, those of `bare` say little."""
     objects = [dcmread(BytesIO(one.content)) for one in (*full, bare)]
     seen = [Seen.of(ds) for ds in objects]
-    modules = modules_of(objects[0].SOPClassUID)
+    there = {element.keyword for element in objects[0]}
+    modules = [module for module in modules_of(objects[0].SOPClassUID) if _is_there(module, there)]
     comparison = Comparison(seen=seen, sources=[one.sources for one in full], types=_types(modules))
     rows: dict[str, list[Row]] = defaultdict(list)
     for path in comparison.paths():
@@ -84,6 +86,12 @@ def _templates(ds: Dataset) -> Iterator[tuple[str, str]]:
 
 def _types(modules: Sequence[Module]) -> dict[Keywords, str]:
     return {(*one.path, one.keyword): one.type for module in reversed(modules) for one in module.attributes}
+
+
+def _is_there(module: Module, there: AbstractSet[str]) -> bool:
+    """Return whether an object with the attributes `there` has the module: without those of type 1 it has not."""
+    needed = {one.keyword for one in module.attributes if one.type == "1" and not one.path}
+    return module.usage == "mandatory" or needed <= there
 
 
 def _home(keyword: str, modules: Sequence[Module]) -> str:

@@ -82,9 +82,15 @@ def _text(element: DataElement) -> str:
         return hashlib.sha256(value).hexdigest() if value else ""
     if element.VR == "UI" and (name := UID(value).name) != value:
         return f"{value} ({name})"
-    if element.VM > 1:
-        return "\\".join(str(one) for one in value)
-    return "" if value is None else str(value)
+    if value is None or value == "":
+        return ""
+    values = value if element.VM > 1 else [value]
+    return "\\".join(_number(one) if element.VR == "DS" else str(one) for one in values)
+
+
+def _number(value: float) -> str:
+    """Return a decimal string's number, the same for 1 and 1.0."""
+    return str(float(value)).removesuffix(".0")
 
 
 def _coded(item: Dataset) -> str:

@@ -105,7 +105,7 @@ def _first(ds: Dataset) -> None:
 def _second(ds: Dataset) -> None:
     """Make `ds` one of an MR study under other UIDs, cropped, with the patient turned a quarter and grown."""
     if "PixelData" in ds:
-        ds.Modality = "MR"
+        ds.Modality, ds.RescaleSlope, ds.RescaleIntercept = "MR", "0.5", "-512"
         _crop(ds)
     ds.walk(_renamed)
     ds.walk(_moved)
