@@ -33,6 +33,7 @@ from dicomnode.domain import (
 from dicomnode.inference.segmenter import summarise
 from dicomnode.offline import Wishes, segment_paths
 from dicomnode.pipeline import Tools, run
+from dicomnode.settings.profiles import BUILT_IN_PROFILES
 from tests.builders import ct_series, rtstruct, save, square
 from tests.fakes import FillsTheBox
 from tests.folders import job_in, planes_of
@@ -262,7 +263,8 @@ def test_planes_that_lie_nowhere_have_a_group_each_in_one_report_and_no_volume(t
     save([ds], tmp_path / "in")
     wishes = Wishes(
         output=tmp_path / "out",
-        options=JobOptions(objects=BOTH),
+        options=JobOptions(),
+        profile=BUILT_IN_PROFILES["results"],
         preview=False,
         progress=lambda *_: None,
         boxes=tuple(parse_box(f"{ds.SOPInstanceUID}@{ds.SOPInstanceUID}#{frame}:2,2,8,6") for frame in (1, 3)),

@@ -31,7 +31,8 @@ def write_objects(findings: Findings, options: JobOptions) -> Written:
 def _objects(
     findings: Findings, segs: dict[SegType, tuple[WrittenObject, ...]], options: JobOptions
 ) -> Iterator[WrittenObject]:
-    for kind in options.objects:
+    kinds = (ObjectKind.SEG, *options.objects) if ObjectKind.SR in options.objects else options.objects
+    for kind in dict.fromkeys(kinds):  # a report refers to the SEGs: it does not come without them
         match kind:
             case ObjectKind.SEG:
                 for of_type in segs.values():
