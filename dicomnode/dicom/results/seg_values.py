@@ -55,7 +55,7 @@ class Values:
                     if label:
                         yield int(label), labels == label
             case _:
-                raise Refused(Reason.FAILED_CHECK, f"frame {number + 1}", f"{self.kind} with segment {segment}")
+                raise Refused(Reason.FAILED_CHECK, f"frame {number + 1} of a {self.kind}", f"its segment is {segment}")
 
     def _unpacked(self, number: int) -> NDArray[np.bool_]:
         """Return a frame of one bit a pixel, which may begin within a byte, at its least bit first (PS3.5 8.1.1)."""
