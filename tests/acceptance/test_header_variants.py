@@ -1,4 +1,4 @@
-"""The 48 headers of `tests/variants.py`: each gives a valid SEG, or is refused with its reason."""
+"""The 48 headers of `tests/variants.py`: each gives a valid SEG and report, or is refused with its reason."""
 
 import warnings
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ import pytest
 from pydicom import dcmread
 from pydicom.config import disable_value_validation
 
-from dicomnode.domain import JobOptions
+from dicomnode.domain import JobOptions, ObjectKind
 from dicomnode.errors import Reason
 from dicomnode.offline import Report, Wishes, segment_paths
 from tests.builders import ct_series, rtstruct, save, square
@@ -44,7 +44,8 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Report]:
     for name in VARIANTS:
         folder = tmp_path_factory.mktemp("variant")
         save_variant(name, folder / "in")
-        wishes = Wishes(output=folder / "out", options=JobOptions(), preview=False, progress=lambda *_: None)
+        options = JobOptions(objects=(ObjectKind.SEG, ObjectKind.SR))
+        wishes = Wishes(output=folder / "out", options=options, preview=False, progress=lambda *_: None)
         made[name] = segment_paths([folder / "in"], FillsTheBox(), wishes)
     return made
 
@@ -81,28 +82,36 @@ def test_a_header_that_does_not_say_where_its_planes_lie_is_refused(reports: Map
     assert REFUSED[name] in {one.reason for one in reports[name].refused}
 
 
+Findings = Mapping[tuple[str, ObjectKind], tuple[set[str], list[str]]]
+
+
 @pytest.fixture(scope="module")
-def findings(reports: Mapping[str, Report]) -> Mapping[str, tuple[set[str], list[str]]]:
-    """Return by variant what dciodvfy finds wrong in its SEG: elements that are the source's, and all else."""
-    found = {}
+def findings(reports: Mapping[str, Report]) -> Findings:
+    """Return by variant and kind what dciodvfy finds wrong: elements that are the source's, and all else."""
+    found: dict[tuple[str, ObjectKind], tuple[set[str], list[str]]] = {}
     for name in VALID:
         (result,) = reports[name].results
         with disable_value_validation(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             sources = [dcmread(image.path, stop_before_pixels=True) for image in result.job.images.images]
-            found[name] = split_errors(result.objects[0].path, *sources)
+            found |= {(name, made.kind): split_errors(made.path, *sources) for made in result.objects}
     return found
 
 
 @pytest.mark.peer
 @pytest.mark.parametrize("name", VALID)
-def test_a_seg_has_no_error_but_what_its_source_has(
-    findings: Mapping[str, tuple[set[str], list[str]]], name: str
-) -> None:
-    assert findings[name] == (WRONG_IN_THE_SOURCE.get(name, set()), [])
+def test_a_seg_has_no_error_but_what_its_source_has(findings: Findings, name: str) -> None:
+    assert findings[name, ObjectKind.SEG] == (WRONG_IN_THE_SOURCE.get(name, set()), [])
 
 
 @pytest.mark.peer
-def test_every_waiver_is_needed(findings: Mapping[str, tuple[set[str], list[str]]]) -> None:
+@pytest.mark.parametrize("name", VALID)
+def test_a_report_has_no_error_but_what_its_source_has_and_no_directions(findings: Findings, name: str) -> None:
+    wrong = WRONG_IN_THE_SOURCE.get(name, set()) - {"ImageOrientationPatient"}
+    assert findings[name, ObjectKind.SR] == (wrong, [])
+
+
+@pytest.mark.peer
+def test_every_waiver_is_needed(findings: Findings) -> None:
     needed = set().union(*(elements for elements, _ in findings.values()))
     assert sorted(waiver.element for waiver in waivers()) == sorted(needed)
