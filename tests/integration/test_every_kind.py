@@ -15,11 +15,14 @@ from pydicom._dicom_dict import DicomDictionary
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 from pydicom.tag import BaseTag
+from pydicom.uid import SecondaryCaptureImageStorage
 
+from dicomnode.dicom.prompts.written import parse_box
 from dicomnode.dicom.results.check import check
 from dicomnode.dicom.results.findings import Findings, findings_of
 from dicomnode.dicom.results.objects import write_objects
-from dicomnode.domain import JobOptions, Mask, ObjectKind, SegType, WrittenObject
+from dicomnode.domain import SEG_ONLY, JobOptions, Mask, ObjectKind, SegType, WrittenObject
+from dicomnode.errors import Reason
 from dicomnode.network.sender import Peer, send_all
 from dicomnode.node import Node
 from dicomnode.offline import Wishes, segment_paths
@@ -211,6 +214,27 @@ def test_of_images_patient_study_and_scanner_are_told_and_of_an_annotation_nothi
         assert {"PatientName", "PatientID"} <= told
         assert [*texts_in(ds, "ANN")] == [], one.kind
         assert [element.tag for element in ds.iterall() if element.tag.is_private] == [], one.kind
+
+
+def test_where_all_that_is_asked_for_cannot_be_made_the_reason_is_told(tmp_path: Path) -> None:
+    (image,) = ct_series(planes=1)
+    for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "FrameOfReferenceUID"):
+        delattr(image, keyword)
+    image.SOPClassUID = image.file_meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
+    save([image], tmp_path / "in")
+    wishes = Wishes(
+        output=tmp_path / "out",
+        options=JobOptions(),
+        preview=False,
+        progress=lambda *_: None,
+        profile=replace(SEG_ONLY, objects=(ObjectKind.RTSTRUCT,)),
+        boxes=(parse_box(f"{image.SOPInstanceUID}@{image.SOPInstanceUID}:2,2,8,6"),),
+    )
+    report = segment_paths([tmp_path / "in"], FillsTheBox(), wishes)
+    assert report.results == ()
+    assert [(one.reason, one.detail) for one in report.refused] == [
+        (Reason.NO_GEOMETRY, "no RTSTRUCT is made: the images do not say where in the patient they lie")
+    ]
 
 
 def test_the_report_of_each_type_refers_to_the_seg_of_that_type(findings: Findings) -> None:

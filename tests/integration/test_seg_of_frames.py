@@ -317,7 +317,7 @@ def test_the_self_check_wants_every_mask_once_over_all_objects(tmp_path: Path, d
     stack = stack_of([unplaced(frames=3)], tmp_path / "in")
     masks = [mask({0: ONE, 1: ONE, 2: OTHER})]
     first, second, third = write(masks, stack, drawn)
-    for objects in ([], [first, third], [first, second, second, third]):
+    for objects in ([first], [first, third], [first, second, second, third]):
         with pytest.raises(Refused, match="the masks have 3"):
             check(objects, masks, stack)
 

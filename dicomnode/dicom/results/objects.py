@@ -22,7 +22,8 @@ class Written(NamedTuple):
 
 def write_objects(findings: Findings, options: JobOptions) -> Written:
     """Return the objects that carry `findings`, of the kinds and the types of SEG that `options` ask for."""
-    types, notes = possible_types(options.seg_types, findings.masks)
+    needs_segs = {ObjectKind.SEG, ObjectKind.SR} & {*options.objects}
+    types, notes = possible_types(options.seg_types if needs_segs else (), findings.masks)
     segs = {seg_type: write_segs(findings, seg_type) for seg_type in types}
     made = {one.sop_instance_uid: one for one in _objects(findings, segs, options)}
     return Written(tuple(made.values()), () if findings.is_empty else (*notes, *_missing(findings, options)))
