@@ -21,7 +21,7 @@ from dicomnode.dicom.prompts.written import parse_box
 from dicomnode.dicom.results.check import check
 from dicomnode.dicom.results.findings import Findings, findings_of
 from dicomnode.dicom.results.objects import write_objects
-from dicomnode.domain import SEG_ONLY, JobOptions, Mask, ObjectKind, SegType, WrittenObject
+from dicomnode.domain import SEG_ONLY, Box, JobOptions, Mask, ObjectKind, SegType, Uid, WrittenObject
 from dicomnode.errors import Reason
 from dicomnode.network.sender import Peer, send_all
 from dicomnode.node import Node
@@ -151,6 +151,27 @@ def test_on_another_day_all_kinds_are_the_same_bytes(findings: Findings, monkeyp
     for one in made[0].values():
         dates = {str(element.value) for element in dcmread(BytesIO(one.content)).iterall() if element.VR == "DA"}
         assert dates <= {"20260102", ""}, one.kind
+
+
+def test_other_weights_parameters_prompts_or_masks_are_other_uids_of_every_kind(findings: Findings) -> None:
+    one, *others = findings.masks
+    model, region = findings.model, one.prompt
+    turned = {index: inside[::-1] for index, inside in one.planes.items()}
+    boxed = replace(region, boxes={findings.stack.planes[1].key: Box(x0=5.5, y0=4.5, x1=11.5, y1=8.5)})
+    variants = (
+        findings,
+        replace(findings, model=replace(model, source="other weights")),
+        replace(findings, model=replace(model, parameters=(("precision", "bf16"),))),
+        replace(findings, annotation=replace(findings.annotation, sop_instance_uid=Uid("1.5.9"))),
+        replace(findings, masks=(replace(one, prompt=replace(region, source_item="2")), *others)),
+        replace(findings, masks=(replace(one, prompt=boxed), *others)),
+        replace(findings, masks=(replace(one, planes=turned, probabilities={}), *others)),
+    )
+    made = [write_objects(one, JobOptions(objects=tuple(ObjectKind))).objects for one in variants]
+    uids = [(one.kind, one.sop_instance_uid) for objects in made for one in objects]
+    series = [dcmread(BytesIO(one.content)).SeriesInstanceUID for objects in made for one in objects]
+    assert len(set(uids)) == len(uids)
+    assert len(set(series)) == len(variants) * len(ObjectKind)
 
 
 # what tells of patient, study and visit (PS3.3 C.7.1, C.7.2)
