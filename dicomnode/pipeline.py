@@ -11,10 +11,10 @@ from dicomnode.dicom.prompts.read import Asked, Means, read_prompts
 from dicomnode.dicom.results.check import check
 from dicomnode.dicom.results.findings import findings_of
 from dicomnode.dicom.results.nifti import write_volumes
-from dicomnode.dicom.results.objects import write_objects
+from dicomnode.dicom.results.objects import Written, write_objects
 from dicomnode.dicom.stack import read_stack
 from dicomnode.domain import Exclusion, Job, Mask, Outcome, Prompts, Stack, WrittenVolume
-from dicomnode.errors import Refused
+from dicomnode.errors import Reason, Refused
 from dicomnode.inference.feature_cache import FeatureCache
 from dicomnode.inference.runtime import Runtime
 from dicomnode.inference.segmenter import nothing_found, segment, summarise, with_boxes
@@ -78,10 +78,12 @@ def run(job: Job, tools: Tools) -> Outcome:
     tools.progress(Step.WRITE, 0, 1)
     found_here = findings_of(masks, stack, job.annotation, tools.runtime.identity, job.options.device_serial_number)
     written = write_objects(found_here, job.options)
-    check(written.objects, masks, stack)  # re-reads what was written, plane by plane, in patient space
+    # re-reads what was written, plane by plane, in patient space
+    check(written.objects, masks, stack, job.options.objects)
     volumes, no_grid = _volumes(masks, stack) if tools.volumes and written.objects else ((), ())
     tools.progress(Step.WRITE, 1, 1)
-    exclusions = (*stack.exclusions, *found.exclusions, *without, *nothing_found(masks), *no_grid)
+    nothing = (*nothing_found(masks), *_nothing_made(written, stack))
+    exclusions = (*stack.exclusions, *found.exclusions, *without, *nothing, *no_grid)
     notes = (*notes_of(job, stack, masks), *written.notes)
     return Outcome(
         objects=written.objects,
@@ -90,6 +92,14 @@ def run(job: Job, tools: Tools) -> Outcome:
         notes=notes,
         volumes=volumes,
     )
+
+
+def _nothing_made(written: Written, stack: Stack) -> tuple[Exclusion, ...]:
+    """Return why there is no object at all, where something was found: a note beside an object has none to stand by."""
+    if written.objects:
+        return ()
+    what = f"stack {stack.key}"
+    return tuple(Exclusion(what=what, reason=Reason.NO_GEOMETRY, detail=note) for note in written.notes)
 
 
 def _volumes(masks: Sequence[Mask], stack: Stack) -> tuple[tuple[WrittenVolume, ...], tuple[Exclusion, ...]]:

@@ -27,7 +27,8 @@ def heal(ds: Dataset) -> Dataset:
 
     Texts are decoded by the character set they were written in and will be written as UTF-8; absent type 2 elements
     of patient and study become empty; dates and times of ACR-NEMA become DICOM's; impossible dates, times, sexes and
-    ages become empty, 'O' or absent; private elements go, and sequences without an item, which are optional.
+    ages become empty, 'O' or absent; private elements go, and sequences without an item, which are optional. Other
+    sequences are written in one form, whatever the sender's was.
     """
     ds.remove_private_tags()
     _drop_empty_sequences(ds)
@@ -48,6 +49,7 @@ def heal(ds: Dataset) -> Dataset:
         for keyword in _CLINICAL_TRIAL_TYPE_2:
             setattr(ds, keyword, text(ds, keyword))
     _complete_deidentification(ds)
+    _give_lengths(ds)
     return ds
 
 
@@ -117,3 +119,14 @@ def _utf8_where_it_is(value: object) -> str:
         return str(value).encode("latin-1").decode("utf-8")
     except UnicodeError:
         return str(value)
+
+
+def _give_lengths(ds: Dataset) -> None:
+    """Let sequences and items in `ds` be written with their lengths, whichever way their source did (PS3.5 7.5.2)."""
+    ds.is_undefined_length_sequence_item = False
+    for tag in [one.tag for one in ds.values() if one.VR in {"SQ", None}]:  # None is not known yet
+        element = ds[tag]
+        if element.VR == "SQ":
+            element.is_undefined_length = False
+            for item in element.value:
+                _give_lengths(item)

@@ -1,18 +1,19 @@
 """Reports on real scans and of what is rare, as dciodvfy, PixelMed, dcmqi and the node's own reader find them."""
 
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
-from pydicom.uid import SecondaryCaptureImageStorage
+from pydicom.uid import SecondaryCaptureImageStorage, UltrasoundMultiFrameImageStorage
 
 from dicomnode.dicom.results.findings import findings_of
 from dicomnode.dicom.results.objects import write_objects
 from dicomnode.dicom.scan import scan
-from dicomnode.domain import AnnotationKind, Box, Code, JobOptions, Mask, ObjectKind
+from dicomnode.domain import SEG_ONLY, AnnotationKind, Box, Code, JobOptions, Mask, ObjectKind
 from dicomnode.inference.classical import ClassicalRuntime
 from dicomnode.offline import Wishes, segment_paths
 from dicomnode.planning import job_of, plan
@@ -27,7 +28,7 @@ from tests.values import mask
 pytestmark = [pytest.mark.data, pytest.mark.peer]
 
 UNITS = {"CT": "[hnsf'U]", "MR_T1": "1", "PET": "g/ml{SUVbw}"}
-MADE_UP = ("gap", "nothing", "flat")
+MADE_UP = ("gap", "nothing", "flat", "film")
 OPTIONS = JobOptions(objects=(ObjectKind.SEG, ObjectKind.SR))
 LEFT = Code(value="7771000", scheme="SCT", meaning="Left")
 KIDNEY = Code(value="64033007", scheme="SCT", meaning="Kidney")
@@ -55,7 +56,8 @@ def cases(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Cases:
 
 
 def _real(source: Path, output: Path) -> Case:
-    wishes = Wishes(output=output, options=OPTIONS, preview=False, progress=lambda *_: None)
+    profile = replace(SEG_ONLY, objects=OPTIONS.objects)
+    wishes = Wishes(output=output, options=JobOptions(), preview=False, progress=lambda *_: None, profile=profile)
     (result,) = segment_paths([source], ClassicalRuntime(), wishes).results
     seg, report = (one.path for one in result.objects)
     image = dcmread(min((source / "image").iterdir()), stop_before_pixels=True)
@@ -63,7 +65,7 @@ def _real(source: Path, output: Path) -> Case:
 
 
 def _made_up(folder: Path) -> Iterator[tuple[str, Case]]:
-    """Yield a report on a series with a slice missing, one of which nothing was found, and one on a lone plane."""
+    """Yield reports: where a slice is missing, where nothing was found, and on images without a place, one a film."""
     full, empty = np.zeros((32, 40), dtype=bool), np.zeros((32, 40), dtype=bool)
     full[5:9, 6:12] = True
     gap = [image for number, image in enumerate(ct_series(planes=7)) if number != 3]
@@ -74,6 +76,12 @@ def _made_up(folder: Path) -> Iterator[tuple[str, Case]]:
     yield "gap", _written(folder / "gap", gap, mask({1: full, 2: full}, "one"), mask({4: empty}, "none"))
     yield "nothing", _written(folder / "nothing", ct_series(), mask({1: empty}, "one"), mask({2: empty}, "other"))
     yield "flat", _written(folder / "flat", [flat], mask({0: full}, "one"), mask({0: empty}, "none"))
+    film = deepcopy(flat)
+    film.SOPClassUID = film.file_meta.MediaStorageSOPClassUID = UltrasoundMultiFrameImageStorage
+    film.Modality, film.NumberOfFrames, film.PixelData = "US", 4, flat.PixelData * 4
+    for keyword in ("PixelSpacing", "SliceThickness", "RescaleSlope", "RescaleIntercept", "RescaleType"):
+        delattr(film, keyword)
+    yield "film", _written(folder / "film", [film], mask({0: full}, "one"), mask({2: empty}, "none"))
 
 
 def _written(folder: Path, images: list[Dataset], *masks: Mask) -> Case:

@@ -13,7 +13,7 @@ from pydicom.uid import SegmentationStorage
 
 from dicomnode.dicom.obstacles import LabelMapSegmentationStorage
 from dicomnode.dicom.results.check import check
-from dicomnode.domain import Mask, SegType, Stack, WrittenObject
+from dicomnode.domain import Mask, ObjectKind, SegType, Stack, WrittenObject
 from dicomnode.errors import Reason, Refused
 from tests.builders import ct_series, rtstruct, save, square
 from tests.fakes import FillsTheBox
@@ -165,6 +165,21 @@ def test_a_mask_that_was_not_written_is_missed(parts: Parts) -> None:
         check([written], (more, other), stack)
 
 
+@pytest.mark.parametrize("kind", ObjectKind)
+def test_a_kind_that_was_asked_for_and_not_made_is_missed(parts: Parts, kind: ObjectKind) -> None:
+    _, (one, other), stack = parts
+    with pytest.raises(Refused, match=f"no {kind} was made of 2 masks"):
+        check([], (one, other), stack, [kind])
+
+
+def test_what_cannot_be_made_is_not_missed(parts: Parts) -> None:
+    _, (one, _), stack = parts
+    nothing = replace(one, planes={1: np.zeros((32, 40), dtype=bool)})
+    check([], (), stack, tuple(ObjectKind))
+    check([], (nothing,), stack, [kind for kind in ObjectKind if kind is not ObjectKind.SR])
+    check([], (one,), replace(stack, frame_of_reference_uid=None), [ObjectKind.RTSTRUCT])
+
+
 @pytest.fixture
 def apart(tmp_path: Path) -> Types:
     """Return two segments that do not overlap as a label map and as a fractional SEG, their masks and the stack."""
@@ -234,6 +249,12 @@ def shift_all_frames(seg: Dataset) -> None:
         place.ImagePositionPatient = [0, 0, place.ImagePositionPatient[2] + 2.5]
 
 
+def be_surer(seg: Dataset) -> None:
+    values = as_array(seg)
+    values[values >= 128] = 255
+    seg.PixelData = values.tobytes()
+
+
 def count_to_less(seg: Dataset) -> None:
     seg.MaximumFractionalValue = 200
 
@@ -249,7 +270,7 @@ def be_of_one_segment(seg: Dataset) -> None:
 
 _OF_BOTH = (change_one_value, have_the_class_of_the_other, mirror, lose_the_last_row, shift_all_frames)
 _OF_LABEL_MAPS = (swap_two_labels_of_pixels, show_a_segment_that_is_not_described, name_a_segment)
-_OF_FRACTIONAL = (count_to_less, mean_how_much_is_taken, be_of_one_segment)
+_OF_FRACTIONAL = (be_surer, count_to_less, mean_how_much_is_taken, be_of_one_segment)
 
 
 @pytest.mark.parametrize(
@@ -276,7 +297,7 @@ def test_a_label_map_or_probabilities_that_say_something_else_are_refused(
 def test_each_type_must_hold_all_masks(apart: Types) -> None:
     (label_map, fractional), (one, other), stack = apart
     more = Mask(prompt=one.prompt, planes={**one.planes, 4: one.planes[1]})
-    for objects in ([label_map], [fractional], [label_map, fractional], []):
+    for objects in ([label_map], [fractional], [label_map, fractional]):
         with pytest.raises(Refused) as refused:
             check(objects, (more, other), stack)
         assert refused.value.reason is Reason.FAILED_CHECK

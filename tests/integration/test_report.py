@@ -19,6 +19,7 @@ from dicomnode.dicom.results.findings import Findings, findings_of
 from dicomnode.dicom.results.report import write_report
 from dicomnode.dicom.results.segmentation import write_segs
 from dicomnode.domain import (
+    SEG_ONLY,
     Annotation,
     AnnotationKind,
     Code,
@@ -33,7 +34,6 @@ from dicomnode.domain import (
 from dicomnode.inference.segmenter import summarise
 from dicomnode.offline import Wishes, segment_paths
 from dicomnode.pipeline import Tools, run
-from dicomnode.settings.profiles import BUILT_IN_PROFILES
 from tests.builders import ct_series, rtstruct, save, square
 from tests.fakes import FillsTheBox
 from tests.folders import job_in, planes_of
@@ -264,9 +264,9 @@ def test_planes_that_lie_nowhere_have_a_group_each_in_one_report_and_no_volume(t
     wishes = Wishes(
         output=tmp_path / "out",
         options=JobOptions(),
-        profile=BUILT_IN_PROFILES["results"],
         preview=False,
         progress=lambda *_: None,
+        profile=replace(SEG_ONLY, objects=BOTH),
         boxes=tuple(parse_box(f"{ds.SOPInstanceUID}@{ds.SOPInstanceUID}#{frame}:2,2,8,6") for frame in (1, 3)),
     )
     (result,) = segment_paths([tmp_path / "in"], FillsTheBox(), wishes).results
@@ -355,11 +355,11 @@ def test_two_builds_are_the_same_bytes_and_another_seg_is_another_report(tmp_pat
     assert opened(other).SeriesInstanceUID != opened(first).SeriesInstanceUID
 
 
-def test_a_job_that_asks_for_a_report_gives_the_segs_that_it_refers_to(tmp_path: Path) -> None:
+def test_a_job_that_asks_for_both_gives_a_report_on_the_seg(tmp_path: Path) -> None:
     images = ct_series()
     save([*images, rtstruct(images, {"A": [square(5, 5, 9, 9, 2.5)]})], tmp_path)
     with Decoders() as decoders:
-        job = job_in(tmp_path, JobOptions(objects=(ObjectKind.SR,)))
+        job = job_in(tmp_path, JobOptions(objects=BOTH))
         outcome = run(job, Tools(runtime=FillsTheBox(), decoders=decoders))
     assert [made.kind for made in outcome.objects] == [ObjectKind.SEG, ObjectKind.SR]
     assert outcome.objects[1].alternative is SegType.BINARY

@@ -313,11 +313,21 @@ def test_the_same_mask_on_two_frames_is_two_objects(tmp_path: Path, drawn: Annot
     assert first.sop_instance_uid != second.sop_instance_uid
 
 
+def test_a_segment_that_is_found_on_no_frame_stays_listed_in_one_of_the_objects(
+    tmp_path: Path, drawn: Annotation
+) -> None:
+    stack = stack_of([unplaced(frames=4)], tmp_path / "in")
+    masks = [mask({3: np.zeros_like(ONE)}, "nowhere"), mask({1: ONE}, "one"), mask({2: OTHER}, "other")]
+    first, second = (dcmread(BytesIO(made.content)) for made in write(masks, stack, drawn))
+    assert [segment.SegmentLabel for segment in first.SegmentSequence] == ["nowhere", "one"]
+    assert [segment.SegmentLabel for segment in second.SegmentSequence] == ["other"]
+
+
 def test_the_self_check_wants_every_mask_once_over_all_objects(tmp_path: Path, drawn: Annotation) -> None:
     stack = stack_of([unplaced(frames=3)], tmp_path / "in")
     masks = [mask({0: ONE, 1: ONE, 2: OTHER})]
     first, second, third = write(masks, stack, drawn)
-    for objects in ([], [first, third], [first, second, second, third]):
+    for objects in ([first], [first, third], [first, second, second, third]):
         with pytest.raises(Refused, match="the masks have 3"):
             check(objects, masks, stack)
 

@@ -62,23 +62,28 @@ def findings_of(
 def parts_of(findings: Findings) -> Iterator[Findings]:
     """Yield what lies in one space: all of it, or without a frame of reference each plane alone.
 
-    Planes without frame of reference lie nowhere, not even beside each other. A part without a voxel is left out.
+    Planes without frame of reference lie nowhere, not even beside each other. A part without a voxel is left out; a
+    mask without one is in the first part that is not, or else nothing would list it.
     """
     if findings.stack.frame_of_reference_uid:
         if not findings.is_empty:
             yield findings
         return
+    listed = False
     for index, plane in enumerate(findings.stack.planes):
-        here = [_on_plane(mask, index) for mask in findings.masks if index in mask.planes]
+        there = [mask for mask in findings.masks if index in mask.planes or not (listed or mask.voxels)]
+        here = [_on_plane(mask, index) for mask in there]
         if any(mask.voxels for mask in here):
+            listed = True
             alone = replace(findings.stack, planes=(plane,))
             yield findings_of(here, alone, findings.annotation, findings.model, findings.device_serial_number)
 
 
 def _on_plane(mask: Mask, index: int) -> Mask:
     """Return what `mask` has on plane `index`, as that of a stack of this plane alone."""
+    planes = {0: mask.planes[index]} if index in mask.planes else {}
     probabilities = {0: mask.probabilities[index]} if index in mask.probabilities else {}
-    return replace(mask, planes={0: mask.planes[index]}, probabilities=probabilities, quality={})
+    return replace(mask, planes=planes, probabilities=probabilities, quality={})
 
 
 def _header(annotation: Annotation) -> Dataset:

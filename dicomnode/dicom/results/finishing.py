@@ -133,7 +133,6 @@ def finish(
         if name:
             name(ds, uid)
 
-    give_lengths(ds)
     frames = _encoded_frames(ds)
     give(DRAFT)
     # headers are copied too, and may change under the same source UIDs: other bytes, another UID
@@ -148,17 +147,6 @@ def finish(
         content=_encoded_head(ds) + frames,
         alternative=alternative,
     )
-
-
-def give_lengths(ds: Dataset) -> None:
-    """Let sequences and items in `ds` be written with their lengths, whichever way their source did (PS3.5 7.5.2)."""
-    ds.is_undefined_length_sequence_item = False
-    for tag in [one.tag for one in ds.values() if one.VR in {"SQ", None}]:  # None is not known yet
-        element = ds[tag]
-        if element.VR == "SQ":
-            element.is_undefined_length = False
-            for item in element.value:
-                give_lengths(item)
 
 
 def _encoded_frames(ds: Dataset) -> bytes:

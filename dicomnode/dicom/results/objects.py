@@ -22,7 +22,8 @@ class Written(NamedTuple):
 
 def write_objects(findings: Findings, options: JobOptions) -> Written:
     """Return the objects that carry `findings`, of the kinds and the types of SEG that `options` ask for."""
-    types, notes = possible_types(options.seg_types, findings.masks)
+    needs_segs = {ObjectKind.SEG, ObjectKind.SR} & {*options.objects}
+    types, notes = possible_types(options.seg_types if needs_segs else (), findings.masks)
     segs = {seg_type: write_segs(findings, seg_type) for seg_type in types}
     made = {one.sop_instance_uid: one for one in _objects(findings, segs, options)}
     return Written(tuple(made.values()), () if findings.is_empty else (*notes, *_missing(findings, options)))
@@ -31,8 +32,7 @@ def write_objects(findings: Findings, options: JobOptions) -> Written:
 def _objects(
     findings: Findings, segs: dict[SegType, tuple[WrittenObject, ...]], options: JobOptions
 ) -> Iterator[WrittenObject]:
-    kinds = (ObjectKind.SEG, *options.objects) if ObjectKind.SR in options.objects else options.objects
-    for kind in dict.fromkeys(kinds):  # a report refers to the SEGs: it does not come without them
+    for kind in options.objects:
         match kind:
             case ObjectKind.SEG:
                 for of_type in segs.values():

@@ -44,3 +44,8 @@ def _compare(frame: Frame, by_uid: Mapping[str, Mask], what: str) -> None:
     differing = np.count_nonzero(frame.inside != inside)
     if differing:
         raise Refused(Reason.FAILED_CHECK, what, f"{differing} pixels differ from the mask")
+    if frame.probabilities is None:
+        return
+    wanted = mask.probabilities.get(frame.plane)
+    if wanted is None or not np.array_equal(frame.probabilities, wanted):
+        raise Refused(Reason.FAILED_CHECK, what, "its probabilities differ from those of the mask")

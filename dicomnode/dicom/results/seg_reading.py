@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,8 @@ _SAME_COSINE = 1e-3  # one orientation stands for all planes of a stack, which d
 class Frame:
     """What a segmentation shows of one segment on the plane with index `plane`, (row, column) bool.
 
-    `segment` counts in its own object; `tracking_uid` says whose mask it is, in whatever object.
+    `segment` counts in its own object; `tracking_uid` says whose mask it is, in whatever object. `probabilities` are
+    those of a fractional one, (row, column) uint8.
     """
 
     segment: int
@@ -31,6 +32,7 @@ class Frame:
     tracking_uid: str
     plane: int
     inside: NDArray[np.bool_]
+    probabilities: NDArray[np.unsignedinteger[Any]] | None
 
 
 class _Place(NamedTuple):
@@ -75,12 +77,11 @@ def read_frames(content: bytes, stack: Stack, what: str) -> Iterator[Frame]:
 def _frames(places: Sequence[_Place], values: Values, described: Mapping[int, _Segment], what: str) -> Iterator[Frame]:
     """Yield the frames one by one: their pixels are many times what the object has."""
     for number, place in enumerate(places):
-        for segment, inside in values.segments(number, place.segment):
-            if segment not in described:
-                detail = f"it shows segment {segment}; described are {sorted(described)}"
+        for shown in values.segments(number, place.segment):
+            if shown.segment not in described:
+                detail = f"it shows segment {shown.segment}; described are {sorted(described)}"
                 raise Refused(Reason.FAILED_CHECK, f"{what}, frame {number + 1}", detail)
-            label, tracking_uid = described[segment]
-            yield Frame(segment=segment, label=label, tracking_uid=tracking_uid, plane=place.plane, inside=inside)
+            yield Frame(**described[shown.segment]._asdict(), plane=place.plane, **shown._asdict())
 
 
 def _places(seg: Dataset, stack: Stack, what: str) -> tuple[_Place, ...]:

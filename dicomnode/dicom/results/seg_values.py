@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,14 @@ _FORMS = {  # the SOP class and bits a pixel of each kind
 }
 
 
+class Shown(NamedTuple):
+    """What a frame shows of a segment, (row, column) bool; and if it has them the probabilities, likewise, 0..255."""
+
+    segment: int
+    inside: NDArray[np.bool_]
+    probabilities: NDArray[np.unsignedinteger[Any]] | None = None
+
+
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Values:
     """The pixels of all frames, of `shape` (frame, row, column), as they lie in the object; `bits` are of a pixel."""
@@ -42,18 +50,19 @@ class Values:
     bits: int
     content: bytes
 
-    def segments(self, number: int, segment: int | None) -> Iterator[tuple[int, NDArray[np.bool_]]]:
-        """Yield each segment of frame `number`, from 0, with its (row, column) bool; `segment` is the frame's own."""
+    def segments(self, number: int, segment: int | None) -> Iterator[Shown]:
+        """Yield what frame `number`, from 0, shows of each segment; `segment` is the frame's own."""
         match self.kind:
             case _Kind.BINARY if segment is not None:
-                yield segment, self._unpacked(number)
+                yield Shown(segment, self._unpacked(number))
             case _Kind.FRACTIONAL if segment is not None:
-                yield segment, self._whole(number) >= _INSIDE
+                values = self._whole(number)
+                yield Shown(segment, values >= _INSIDE, values)
             case _Kind.LABELMAP if segment is None:
                 labels = self._whole(number)
                 for label in np.flatnonzero(np.bincount(labels.ravel())):
                     if label:
-                        yield int(label), labels == label
+                        yield Shown(int(label), labels == label)
             case _:
                 raise Refused(Reason.FAILED_CHECK, f"frame {number + 1} of a {self.kind}", f"its segment is {segment}")
 
