@@ -1,6 +1,6 @@
 """`dicomnode segment`: segment what is annotated in files and folders."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,9 +12,9 @@ from rich.text import Text
 
 from dicomnode.dicom.prompts.written import WrittenBox, parse_box
 from dicomnode.dicom.prompts.written_files import parse_boxes_file
-from dicomnode.domain import SEG_ONLY
+from dicomnode.domain import SEG_ONLY, ObjectKind
 from dicomnode.errors import Refused
-from dicomnode.offline import Report, Wishes, segment_paths
+from dicomnode.offline import Report, Result, Wishes, segment_paths
 from dicomnode.pipeline import Step
 from dicomnode_cli import showing
 from dicomnode_cli.options import (
@@ -164,9 +164,8 @@ def _tell(report: Report, console: Console, aside: Console) -> None:
     if report.results:
         console.print(_table(report))
     for result in report.results:
-        pictures = [result.preview] if result.preview else []
-        for path in (*(one.path for one in result.objects), *result.volumes.values(), *pictures):
-            showing.line(console, str(path))
+        for words in _files(result):
+            showing.line(console, words)
     for result in report.results:
         for note in result.notes:
             showing.line(aside, f"note  {result.objects[0].path.name}: {note}")
@@ -176,6 +175,15 @@ def _tell(report: Report, console: Console, aside: Console) -> None:
         showing.line(aside, _nothing(report))
     showing.list_excluded("refused", report.refused, aside)
     showing.list_excluded("set aside", report.set_aside, aside)
+
+
+def _files(result: Result) -> Iterator[str]:
+    """Yield where each object, volume and picture lies; the pictures of a secondary capture series are one line."""
+    series = [one.path for one in result.objects if one.kind is ObjectKind.SC]
+    yield from (str(one.path) for one in result.objects if one.kind is not ObjectKind.SC)
+    if series:
+        yield f"{series[0]}" + (f" to {series[-1].name}, {len(series)} pictures" if len(series) > 1 else "")
+    yield from (str(path) for path in (*result.volumes.values(), *([result.preview] if result.preview else [])))
 
 
 def _table(report: Report) -> Table:

@@ -83,6 +83,18 @@ def test_a_truncated_file_among_good_ones_ends_with_4_and_is_named(tmp_path: Pat
     assert len(_json(done)["results"]) == 1
 
 
+def test_every_result_is_a_file_and_pictures_of_a_series_are_told_in_one_line(tmp_path: Path) -> None:
+    _study(tmp_path / "in")
+    done = _run("in", "--profile", "all", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    told = [line.rpartition("/")[2] for line in done.stdout.splitlines() if line.startswith("/")]
+    kinds = [name.partition("_")[2] for name in told]
+    assert kinds[:4] == ["SEG.dcm", "SR.dcm", "RTSTRUCT.dcm", "PR.dcm"]
+    assert kinds[4].endswith("_SC-2.dcm, 2 pictures")
+    assert len(kinds) == 5
+    assert len(list((tmp_path / "segmentations").rglob("*.dcm"))) == 6
+
+
 def test_the_seg_is_written_as_a_profile_of_the_settings_says(tmp_path: Path) -> None:
     _study(tmp_path / "in")
     profile = '[[profiles]]\nname = "small"\nobjects = ["SEG"]\nseg = ["binary-deflated"]\n'
