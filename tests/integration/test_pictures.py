@@ -13,7 +13,8 @@ from dicomnode.dicom.pixels.decoders import Decoders
 from dicomnode.dicom.results.check import check
 from dicomnode.dicom.results.pictures import write_pictures
 from dicomnode.dicom.results.presentation import write_presentation_states
-from dicomnode.domain import Box, JobOptions, Mask, ObjectKind, Stack, WrittenObject
+from dicomnode.dicom.results.segmentation import write_segs
+from dicomnode.domain import Box, JobOptions, Mask, ObjectKind, SegType, Stack, WrittenObject
 from dicomnode.errors import Reason, Refused
 from dicomnode.pipeline import Tools, run
 from tests.builders import ct_series, rtstruct, save, square
@@ -205,6 +206,17 @@ def test_a_job_makes_the_kinds_that_it_is_asked_for(tmp_path: Path, kinds: tuple
     assert [one.kind for one in outcome.objects] == [kind for kind in kinds for _ in range(counts[kind])]
     save([read(one) for one in outcome.objects], tmp_path)
     assert job_in(tmp_path).images.planes[0].image.modality == "CT"  # what dicomnode made is no image or prompt to it
+
+
+def test_what_is_made_after_pictures_is_what_is_made_before(tmp_path: Path) -> None:
+    images = ct_series()
+    for image, lossy in zip(images, ("00", "01", "00", "00", "00"), strict=True):
+        image.LossyImageCompression = lossy
+    images[1].LossyImageCompressionRatio = 9.5
+    findings = found(images, tmp_path, ({1: SQUARE}, "organ"))
+    before = write_segs(findings, SegType.BINARY)
+    write_pictures(findings)
+    assert write_segs(findings, SegType.BINARY) == before
 
 
 def test_masks_without_a_voxel_make_no_picture(tmp_path: Path) -> None:
