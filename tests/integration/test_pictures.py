@@ -123,6 +123,17 @@ def test_a_window_of_nothing_is_not_believed(tmp_path: Path) -> None:
     assert len(np.unique(pixels(picture)[..., 0])) > 3
 
 
+@pytest.mark.parametrize("kind", ["MONOCHROME2", "MONOCHROME1"])
+def test_what_is_small_and_bright_is_not_white_all_over(tmp_path: Path, kind: str) -> None:
+    source = film(1, colour=False)
+    source.PhotometricInterpretation = kind
+    stored = np.random.default_rng(1).integers(0, 100, (32, 40)).astype(np.int16)
+    stored[5:7, 6:10] = np.linspace(5000, 9000, 8).reshape(2, 4)
+    source.PixelData = stored.tobytes()
+    (picture,) = pictures_of(found([source], tmp_path, ({0: block(slice(5, 7), slice(6, 10))}, "lesion")))
+    assert len(np.unique(pixels(picture)[5 * FACTOR : 7 * FACTOR, 6 * FACTOR : 10 * FACTOR, 0])) >= 7
+
+
 def test_colours_of_a_film_stay_and_its_frames_are_named(tmp_path: Path) -> None:
     source = film(3, colour=True)
     pictures = pictures_of(found([source], tmp_path, ({0: SQUARE, 2: SQUARE}, "organ")))
