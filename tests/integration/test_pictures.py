@@ -177,6 +177,17 @@ def test_a_large_image_is_not_enlarged_and_its_words_are_large(tmp_path: Path) -
     assert np.count_nonzero(of_colour(picture.pixel_array[:600], GREEN)) == 2 * 2 * (100 + 200)
 
 
+def test_a_warning_and_the_plane_are_burned_in_below(tmp_path: Path) -> None:
+    one, other = pictures_of(found(ct_series(), tmp_path, ({1: SQUARE, 2: SQUARE}, "organ")))
+    strips = [picture.pixel_array[32 * FACTOR :].astype(int) for picture in (one, other)]
+    (band,) = {int(np.count_nonzero(of_colour(strip[:, -1], (110, 0, 0)))) for strip in strips}
+    warning, words = (slice(0, band), slice(band, 2 * band))
+    assert np.array_equal(strips[0][warning], strips[1][warning])
+    written = np.flatnonzero((strips[0][warning].min(axis=-1) > 200).any(axis=0))
+    assert len(written) > 100  # columns: some forty letters
+    assert not np.array_equal(strips[0][words], strips[1][words])
+
+
 def test_nothing_of_the_patient_is_burned_in(tmp_path: Path) -> None:
     images = ct_series()
     (first,) = pictures_of(found(images, tmp_path / "first", ({1: SQUARE}, "organ")))
