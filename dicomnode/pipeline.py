@@ -11,6 +11,7 @@ from dicomnode.dicom.prompts.read import Asked, Means, read_prompts
 from dicomnode.dicom.results.check import check
 from dicomnode.dicom.results.findings import findings_of
 from dicomnode.dicom.results.nifti import write_volumes
+from dicomnode.dicom.results.nifti_check import check_volumes
 from dicomnode.dicom.results.objects import Written, write_objects
 from dicomnode.dicom.stack import read_stack
 from dicomnode.domain import Exclusion, Job, Mask, Outcome, Prompts, Stack, WrittenVolume
@@ -105,6 +106,8 @@ def _nothing_made(written: Written, stack: Stack) -> tuple[Exclusion, ...]:
 def _volumes(masks: Sequence[Mask], stack: Stack) -> tuple[tuple[WrittenVolume, ...], tuple[Exclusion, ...]]:
     """Return the volumes of `masks`, or why there are none: that takes nothing from what is delivered."""
     try:
-        return write_volumes(masks, stack), ()
+        volumes = write_volumes(masks, stack)
+        check_volumes(volumes, masks, stack)  # re-reads what was written
     except Refused as error:
         return (), (Exclusion.of(error),)
+    return volumes, ()

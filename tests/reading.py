@@ -61,6 +61,15 @@ def voxels_of_seg(path: Path) -> dict[int, NDArray[np.float64]]:
     return {number: np.concatenate(parts) if parts else np.empty((0, 3)) for number, parts in found.items()}
 
 
+def pixels_of_seg(path: Path) -> dict[tuple[int, str], NDArray[np.bool_]]:
+    """Return the pixels of the SEG at `path`, (row, column) bool, by segment and by the image that they are of."""
+    ds, found = dcmread(path), {}
+    for frame, group in zip(_frames_of(ds), ds.PerFrameFunctionalGroupsSequence, strict=True):
+        image = group.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID
+        found.update({(number, image): inside for number, inside in _inside(ds, frame, group).items()})
+    return found
+
+
 def _frames_of(ds: Dataset) -> NDArray[np.integer[Any]]:
     """Return the pixels of a SEG, (frame, row, column), as they are stored."""
     values: NDArray[np.integer[Any]] = np.frombuffer(ds.PixelData, dtype=np.uint8 if ds.BitsAllocated < 16 else "<u2")
@@ -163,6 +172,11 @@ class Told:
     code: int
     document: Mapping[str, Any]
     stderr: str
+
+    def made(self, kind: str) -> list[Path]:
+        """Return where the objects of `kind` of the only result lie, in their order."""
+        (result,) = self.document["results"]
+        return [Path(one["path"]) for one in result["objects"] if one["kind"] == kind]
 
     def only_seg(self) -> Path:
         """Return where the only object of the only result lies."""

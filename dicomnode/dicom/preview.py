@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from dicomnode.dicom.results.marks import BOX_COLOUR, colour_of
+from dicomnode.dicom.results.colours import BOX_COLOUR, colour_of
 from dicomnode.dicom.results.outlines import outlines_of
 from dicomnode.dicom.results.seg_reading import read_frames
 from dicomnode.dicom.shades import rgb, window_of

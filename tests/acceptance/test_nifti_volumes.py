@@ -1,7 +1,7 @@
 """`dicomnode segment --nifti` on real scans: the masks lie where dcm2niix has the images, and are those of the SEG."""
 
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,11 +42,15 @@ class Made:
 
 
 @pytest.fixture(scope="module", params=REAL)
-def made(request: pytest.FixtureRequest, data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
+def made(
+    request: pytest.FixtureRequest,
+    data_dir: Path,
+    everything_of: Callable[[str], Told],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Made:
     folder = tmp_path_factory.mktemp("volumes")
     source = data_dir / request.param
-    told = segment(source, output=folder / "out", options=("--nifti",))
-    assert told.code == 0
+    told = everything_of(request.param)
     truth = REAL[request.param]
     return Made(truth=data_dir / truth if truth else None, source=source, told=told, folder=folder)
 
@@ -93,7 +97,7 @@ def test_every_voxel_has_the_place_and_value_that_dcm2niix_gives_it(made: Made) 
 
 
 def test_the_voxels_are_those_of_the_seg_and_overlap_the_truth_as_it_does(made: Made) -> None:
-    (seg,) = (Path(one["path"]) for one in made.result["objects"])
+    (seg,) = made.told.made("SEG")
     volumes = {one["number"]: read_nifti(Path(one["nifti"])) for one in made.result["segments"]}
     by_seg = voxels_of_seg(seg)
     assert volumes.keys() == by_seg.keys()

@@ -1,13 +1,13 @@
 """Pictures and presentation states of real images of every kind, by dciodvfy's and DCMTK's word."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
 
 from dicomnode.dicom.results.check import check
 from dicomnode.dicom.results.findings import Findings
@@ -17,7 +17,8 @@ from dicomnode.dicom.scan import scan
 from dicomnode.domain import WrittenObject
 from dicomnode.planning import plan
 from tests.folders import planes_of
-from tests.shown import boxed, findings_with, lines_by_dcmtk, read, saved, shown_by_dcmtk
+from tests.reading import Told, pixels_of_seg
+from tests.shown import boxed, findings_with, lines_by_dcmtk, saved, shown_by_dcmtk
 from tests.validation import split_errors
 
 pytestmark = [pytest.mark.data, pytest.mark.peer]
@@ -32,7 +33,12 @@ SERIES = {
     "an ultrasound film": "pydicom_testfiles/data/test_files/examples_ybr_color.dcm",
 }
 WRONG_IN_THE_SOURCE = {"a CT": {"StudyID"}, "an MR": {"StudyID"}, "a PET": {"StudyID"}}
-GREY = ("a CT", "an MR", "a PET", "an oblique MR")
+GREY = (
+    "ibsi_sts/dicom/STS_019/CT",
+    "ibsi_sts/dicom/STS_019/MR_T1",
+    "ibsi_sts/dicom/STS_019/PET",
+    "sts_raw_STS_001/STS_001/MR_T2",  # oblique
+)
 
 
 def found_on(path: Path, folder: Path) -> Findings:
@@ -65,25 +71,30 @@ def test_dciodvfy_finds_nothing_wrong_but_what_is_wrong_in_the_source(
         assert split_errors(saved(written, tmp_path), source) == (WRONG_IN_THE_SOURCE.get(name, set()), [])
 
 
-@pytest.mark.parametrize("name", GREY)
-def test_dcmtk_shows_the_source_in_the_greys_of_the_pictures_and_the_same_lines(
-    data_dir: Path, tmp_path: Path, name: str
+@pytest.mark.parametrize("part", GREY)
+def test_dcmtk_shows_the_source_in_the_greys_of_the_pictures_and_the_lines_round_the_seg(
+    data_dir: Path, everything_of: Callable[[str], Told], tmp_path: Path, part: str
 ) -> None:
-    found = found_on(data_dir / SERIES[name], tmp_path)
-    pictures, state = made_of(found)
-    path = saved(state, tmp_path)
-    planes = {plane.key.sop_instance_uid: (index, plane) for index, plane in enumerate(found.stack.planes)}
-    for picture in map(read, pictures):
-        index, plane = planes[picture.SourceImageSequence[0].ReferencedSOPInstanceUID]
-        greys, words = shown_by_dcmtk(plane.source, path, tmp_path)
+    told, folder = everything_of(part), data_dir / part / "image"
+    ((seg,), pictures, (state,)) = (told.made(kind) for kind in ("SEG", "SC", "PR"))
+    images = {str(dcmread(path, stop_before_pixels=True).SOPInstanceUID): path for path in folder.iterdir()}
+    inside = pixels_of_seg(seg)
+    assert {image for _, image in inside} <= {source_of(dcmread(path)) for path in pictures}
+    for picture in map(dcmread, (pictures[0], pictures[len(pictures) // 2], pictures[-1])):
+        greys, words = shown_by_dcmtk(images[source_of(picture)], state, tmp_path)
         factor = picture.Columns // greys.shape[1]
         ours = picture.pixel_array[: len(greys) * factor : factor, ::factor].astype(int)
         grey = (ours[..., 0] == ours[..., 1]) & (ours[..., 1] == ours[..., 2])
         assert grey.mean() > 0.5
         assert np.abs(ours[..., 0] - greys)[grey].max() <= 1
-        lines = lines_by_dcmtk(words, "MASK 1")
-        assert len(lines) == 2
-        assert np.array_equal(filled(lines, greys.shape), found.masks[0].planes[index])
+        here = {number: pixels for (number, image), pixels in inside.items() if image == source_of(picture)}
+        assert here
+        for number, pixels in here.items():
+            assert np.array_equal(filled(lines_by_dcmtk(words, f"MASK {number}"), greys.shape), pixels)
+
+
+def source_of(picture: Dataset) -> str:
+    return str(picture.SourceImageSequence[0].ReferencedSOPInstanceUID)
 
 
 def filled(lines: Sequence[Sequence[tuple[float, float]]], shape: tuple[int, ...]) -> NDArray[np.bool_]:

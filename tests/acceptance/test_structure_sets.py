@@ -1,9 +1,8 @@
 """Structure sets of real scans, as plastimatch rasterises them and as our own command reads them again."""
 
-import shutil
 import subprocess
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,18 +11,15 @@ import pytest
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 
-from dicomnode.dicom.pixels.decoders import Decoders
 from dicomnode.dicom.results.findings import findings_of
 from dicomnode.dicom.results.structure_set import write_structure_set
-from dicomnode.domain import JobOptions, Mask, ObjectKind
-from dicomnode.inference.runtime import load_built_in
-from dicomnode.pipeline import Tools, run
+from dicomnode.domain import Mask
 from tests.builders import AXIAL, ct_series, rtstruct, save, square
 from tests.conftest import require_program
 from tests.fakes import FillsTheBox
 from tests.folders import job_in, planes_of
 from tests.inspecting import inspect
-from tests.reading import dice, on_grid, read_nifti, voxels_of_seg
+from tests.reading import Told, dice, on_grid, read_nifti, voxels_of_seg
 from tests.validation import split_errors
 from tests.values import mask
 
@@ -49,20 +45,15 @@ class Made:
 
 
 @pytest.fixture(scope="module", params=REAL)
-def made(request: pytest.FixtureRequest, data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
-    folder = tmp_path_factory.mktemp("structure-sets")
-    options = JobOptions(objects=(ObjectKind.SEG, ObjectKind.RTSTRUCT))
-    job = job_in(data_dir / request.param, options)
-    with Decoders() as decoders:
-        objects = run(job, Tools(runtime=load_built_in("classical"), decoders=decoders)).objects
-    paths = [folder / f"{one.kind}.dcm" for one in objects]
-    for path, one in zip(paths, objects, strict=True):
-        path.write_bytes(one.content)
-    images = folder / "images"
-    images.mkdir()
-    for image in job.images.images:
-        shutil.copy(image.path, images / f"{image.sop_instance_uid}.dcm")
-    return Made(seg=paths[0], structure_set=paths[1], images=images, folder=folder)
+def made(
+    request: pytest.FixtureRequest,
+    data_dir: Path,
+    everything_of: Callable[[str], Told],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Made:
+    told, folder = everything_of(request.param), tmp_path_factory.mktemp("structure-sets")
+    ((seg,), (structure_set,)) = (told.made(kind) for kind in ("SEG", "RTSTRUCT"))
+    return Made(seg=seg, structure_set=structure_set, images=data_dir / request.param / "image", folder=folder)
 
 
 def rasterised(structure_set: Path, images: Path, folder: Path) -> Mapping[str, Path]:

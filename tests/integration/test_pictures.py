@@ -13,7 +13,8 @@ from dicomnode.dicom.pixels.decoders import Decoders
 from dicomnode.dicom.results.check import check
 from dicomnode.dicom.results.pictures import write_pictures
 from dicomnode.dicom.results.presentation import write_presentation_states
-from dicomnode.domain import Box, JobOptions, Mask, ObjectKind, Stack, WrittenObject
+from dicomnode.dicom.results.segmentation import write_segs
+from dicomnode.domain import Box, JobOptions, Mask, ObjectKind, SegType, Stack, WrittenObject
 from dicomnode.errors import Reason, Refused
 from dicomnode.pipeline import Tools, run
 from tests.builders import ct_series, rtstruct, save, square
@@ -122,6 +123,17 @@ def test_a_window_of_nothing_is_not_believed(tmp_path: Path) -> None:
     assert len(np.unique(pixels(picture)[..., 0])) > 3
 
 
+@pytest.mark.parametrize("kind", ["MONOCHROME2", "MONOCHROME1"])
+def test_what_is_small_and_bright_is_not_white_all_over(tmp_path: Path, kind: str) -> None:
+    source = film(1, colour=False)
+    source.PhotometricInterpretation = kind
+    stored = np.random.default_rng(1).integers(0, 100, (32, 40)).astype(np.int16)
+    stored[5:7, 6:10] = np.linspace(5000, 9000, 8).reshape(2, 4)
+    source.PixelData = stored.tobytes()
+    (picture,) = pictures_of(found([source], tmp_path, ({0: block(slice(5, 7), slice(6, 10))}, "lesion")))
+    assert len(np.unique(pixels(picture)[5 * FACTOR : 7 * FACTOR, 6 * FACTOR : 10 * FACTOR, 0])) >= 7
+
+
 def test_colours_of_a_film_stay_and_its_frames_are_named(tmp_path: Path) -> None:
     source = film(3, colour=True)
     pictures = pictures_of(found([source], tmp_path, ({0: SQUARE, 2: SQUARE}, "organ")))
@@ -165,6 +177,17 @@ def test_a_large_image_is_not_enlarged_and_its_words_are_large(tmp_path: Path) -
     assert np.count_nonzero(of_colour(picture.pixel_array[:600], GREEN)) == 2 * 2 * (100 + 200)
 
 
+def test_a_warning_and_the_plane_are_burned_in_below(tmp_path: Path) -> None:
+    one, other = pictures_of(found(ct_series(), tmp_path, ({1: SQUARE, 2: SQUARE}, "organ")))
+    strips = [picture.pixel_array[32 * FACTOR :].astype(int) for picture in (one, other)]
+    (band,) = {int(np.count_nonzero(of_colour(strip[:, -1], (110, 0, 0)))) for strip in strips}
+    warning, words = (slice(0, band), slice(band, 2 * band))
+    assert np.array_equal(strips[0][warning], strips[1][warning])
+    written = np.flatnonzero((strips[0][warning].min(axis=-1) > 200).any(axis=0))
+    assert len(written) > 100  # columns: some forty letters
+    assert not np.array_equal(strips[0][words], strips[1][words])
+
+
 def test_nothing_of_the_patient_is_burned_in(tmp_path: Path) -> None:
     images = ct_series()
     (first,) = pictures_of(found(images, tmp_path / "first", ({1: SQUARE}, "organ")))
@@ -205,6 +228,17 @@ def test_a_job_makes_the_kinds_that_it_is_asked_for(tmp_path: Path, kinds: tuple
     assert [one.kind for one in outcome.objects] == [kind for kind in kinds for _ in range(counts[kind])]
     save([read(one) for one in outcome.objects], tmp_path)
     assert job_in(tmp_path).images.planes[0].image.modality == "CT"  # what dicomnode made is no image or prompt to it
+
+
+def test_what_is_made_after_pictures_is_what_is_made_before(tmp_path: Path) -> None:
+    images = ct_series()
+    for image, lossy in zip(images, ("00", "01", "00", "00", "00"), strict=True):
+        image.LossyImageCompression = lossy
+    images[1].LossyImageCompressionRatio = 9.5
+    findings = found(images, tmp_path, ({1: SQUARE}, "organ"))
+    before = write_segs(findings, SegType.BINARY)
+    write_pictures(findings)
+    assert write_segs(findings, SegType.BINARY) == before
 
 
 def test_masks_without_a_voxel_make_no_picture(tmp_path: Path) -> None:

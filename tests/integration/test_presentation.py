@@ -80,6 +80,7 @@ def test_each_mask_has_a_layer_in_its_colour_and_its_label(tmp_path: Path) -> No
     assert layers["MASK 1"].GraphicLayerDescription == "lésion"
     colour = tuple(layers["MASK 1"].GraphicLayerRecommendedDisplayCIELabValue)
     assert colour == tuple(CIELabColor.from_rgb(255, 0, 0).value)
+    assert {layer.GraphicLayerRecommendedDisplayGrayscaleValue for layer in layers.values()} == {0xFFFF}
     assert [one.TextObjectSequence[0].UnformattedTextValue for one in layer(state, "MASK 1")] == ["lésion"]
     (note,) = layer(state, "NOTES")
     assert "ReferencedImageSequence" not in note  # it is on all images

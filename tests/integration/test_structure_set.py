@@ -103,6 +103,13 @@ def test_the_masks_are_regions_that_a_validator_accepts(tmp_path: Path) -> None:
     assert observed[1].SegmentedPropertyCategoryCodeSequence[0].CodeValue == MORPHOLOGICALLY_ABNORMAL.value
 
 
+def test_a_structure_set_has_the_place_of_its_images_and_no_body_part(tmp_path: Path) -> None:
+    stack, job = source(tmp_path, ct_series(PositionReferenceIndicator="XY", BodyPartExamined="CHEST"))
+    ds = read(written([mask({1: holey()})], stack, job))
+    assert (ds.FrameOfReferenceUID, ds.PositionReferenceIndicator) == (stack.frame_of_reference_uid, "XY")
+    assert "BodyPartExamined" not in ds  # an RT series has none
+
+
 def test_contours_enclose_the_area_of_the_pixels_and_lie_on_the_planes_they_name(tmp_path: Path) -> None:
     images = ct_series(spacing=(0.7, 1.3), orientation=(0.8, 0.6, 0, -0.48, 0.64, 0.6), origin=(-123.4567, 80.1, 5.25))
     stack, job = source(tmp_path, images)

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from dicomnode.dicom.results.marks import BOX_COLOUR, NOTICE, Colour, Mark
+from dicomnode.dicom.results.colours import BOX_COLOUR, Colour
+from dicomnode.dicom.results.marks import NOTICE, Mark
 from dicomnode.dicom.results.outlines import outlines_of
 from dicomnode.domain import Box
 

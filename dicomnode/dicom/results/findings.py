@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pydicom import Dataset
 
 from dicomnode.dicom.reading import noted, read_dataset
+from dicomnode.dicom.results.colours import coloured
 from dicomnode.dicom.results.sources import SourceHeader, newest_time, source_headers
 from dicomnode.domain import Annotation, AnnotationKind, Mask, ModelIdentity, Stack
 
@@ -14,8 +15,8 @@ from dicomnode.domain import Annotation, AnnotationKind, Mask, ModelIdentity, St
 class Findings:
     """The masks of one annotation on one stack, what made them, and the headers of what they were made of.
 
-    `headers` are those of the planes in their order, the first whole; `drawn` is that of the annotation, empty for
-    boxes that a user wrote. `device_serial_number` is that of this node, as the site has it.
+    Each mask has a colour. `headers` are those of the planes in their order, the first whole; `drawn` is that of the
+    annotation, empty for boxes that a user wrote. `device_serial_number` is that of this node, as the site has it.
     """
 
     masks: tuple[Mask, ...]
@@ -49,7 +50,7 @@ def findings_of(
     with noted([]):
         headers = source_headers(stack)
     return Findings(
-        masks=tuple(masks),
+        masks=coloured(masks),
         stack=stack,
         annotation=annotation,
         model=model,

@@ -7,15 +7,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from dicomnode.dicom.results.colours import Colour, colour_of
 from dicomnode.dicom.results.findings import Findings
 from dicomnode.domain import Box, Prompt
 
 NOTICE = "For visual check only - not for diagnosis"
-BOX_COLOUR = (255, 210, 0)
-
-Colour = tuple[int, int, int]
-# for masks whose annotation has no colour: the first of them is a SEG's green
-_PALETTE = ((0, 255, 0), (255, 80, 80), (230, 100, 255), (255, 150, 40), (120, 255, 220), (150, 150, 255))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -34,11 +30,6 @@ class Mark:
     def colour(self) -> Colour:
         """Return the colour of the mask."""
         return colour_of(self.number, self.prompt)
-
-
-def colour_of(number: int, prompt: Prompt) -> Colour:
-    """Return the colour of mask `number`, counted from 1: that of its annotation, else one of a palette."""
-    return prompt.colour or _PALETTE[(number - 1) % len(_PALETTE)]
 
 
 def marks_of(findings: Findings) -> Mapping[int, tuple[Mark, ...]]:

@@ -1,6 +1,7 @@
 """Write pictures of what was found as Secondary Capture images (PS3.3 A.8), for a PACS that shows no SEG."""
 
 from collections.abc import Iterator
+from copy import deepcopy
 
 import numpy as np
 from highdicom.sc import SCImage
@@ -121,7 +122,7 @@ def _image(findings: Findings, picture: Picture, factor: int) -> Dataset:
     image.copy_patient_and_study_information(source)
     for keyword in _COPIED:
         if keyword in source:
-            image[keyword] = source[keyword]
+            image[keyword] = deepcopy(source[keyword])  # to be changed
     complete(image, findings)
     date, time = findings.newest
     image.DateOfSecondaryCapture, image.TimeOfSecondaryCapture = DA(date), TM(time)

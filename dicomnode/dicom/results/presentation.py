@@ -23,6 +23,7 @@ from pydicom.valuerep import DA, TM
 
 from dicomnode import __version__
 from dicomnode.dicom.instances import MANUFACTURER
+from dicomnode.dicom.results.colours import BOX_COLOUR, Colour
 from dicomnode.dicom.results.findings import Findings
 from dicomnode.dicom.results.finishing import (
     DRAFT,
@@ -36,7 +37,7 @@ from dicomnode.dicom.results.finishing import (
     series_number,
 )
 from dicomnode.dicom.results.laterality import set_laterality
-from dicomnode.dicom.results.marks import BOX_COLOUR, NOTICE, Colour, Mark, marks_of
+from dicomnode.dicom.results.marks import NOTICE, Mark, marks_of
 from dicomnode.dicom.results.outlines import outlines_of
 from dicomnode.dicom.results.presentation_greys import greys
 from dicomnode.dicom.results.sources import references_to

@@ -10,11 +10,10 @@ from highdicom.seg import SegmentDescription
 from pydicom.sr.coding import Code as CodedConcept
 
 from dicomnode import __version__
+from dicomnode.dicom.results.colours import colour_of
 from dicomnode.dicom.results.findings import Findings
 from dicomnode.dicom.uids import uid_of
 from dicomnode.domain import AnnotationKind, Code, Mask, ModelIdentity, Prompt, Uid
-
-_GREEN = (0, 255, 0)  # where the annotation has no colour
 
 
 def describe_segment(number: int, mask: Mask, model: ModelIdentity) -> SegmentDescription:
@@ -36,7 +35,7 @@ def describe_segment(number: int, mask: Mask, model: ModelIdentity) -> SegmentDe
         anatomic_regions=[coded(site) for site in prompt.sites] or None,
         tracking_uid=prompt.tracking_uid,
         tracking_id=prompt.tracking_id,
-        display_color=CIELabColor.from_rgb(*(prompt.colour or _GREEN)),
+        display_color=CIELabColor.from_rgb(*(colour_of(number, prompt))),
     )
     if prompt.modifiers:  # highdicom has no parameter for them
         described = description.SegmentedPropertyTypeCodeSequence[0]

@@ -1,15 +1,16 @@
 """Choose which values of a plane pictures show black and which white: as its source says, or from the values."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from pydicom import Dataset
 
 from dicomnode.dicom.reading import PARSER_ERRORS, numbers, text
 from dicomnode.dicom.results.findings import Findings
 from dicomnode.dicom.shades import window_of
-from dicomnode.domain import Plane, Stack
+from dicomnode.domain import Plane
 from dicomnode.errors import Refused
 
 # elsewhere headers seldom state one that shows an object: that of a PET is often all values that can be stored
@@ -49,7 +50,7 @@ def windows_of(findings: Findings, indices: Iterable[int]) -> Mapping[int, Windo
             found[index] = stated
         else:
             without.append(index)
-    return {**found, **dict.fromkeys(without, _of_values(stack))} if without else found
+    return {**found, **dict.fromkeys(without, _of_values(findings))} if without else found
 
 
 def shown_bounds(window: Window, plane: Plane) -> tuple[float, float]:
@@ -75,10 +76,23 @@ def _first(ds: Dataset, keyword: str) -> float | None:
     return stated[0] if stated else None
 
 
-def _of_values(stack: Stack) -> Window:
-    """Return the window from the 1 % to the 99 % quantile of the values in `stack`, of which some stand for all."""
+def _of_values(findings: Findings) -> Window:
+    """Return the window from the 1 % to the 99 % quantile of the values in the stack, of which some stand for all.
+
+    It is wider where it would show much of the masks all black or all white, such as a small lesion in a PET.
+    """
+    stack = findings.stack
     step = len(stack.planes) * stack.planes[0].stored.size // _ENOUGH | 1  # odd: it goes through all columns
     low, high = window_of(plane.shown().reshape(-1)[::step].copy() for plane in stack.planes)
+    if not findings.is_empty:
+        lowest, highest = window_of(stack.planes[index].shown()[inside] for index, inside in _insides(findings))
+        low, high = min(low, lowest), max(high, highest)
     if stack.planes[0].inverted:
         low, high = -high, -low
     return Window.between(low, max(high, np.nextafter(low, np.inf)))
+
+
+def _insides(findings: Findings) -> Iterator[tuple[int, NDArray[np.bool_]]]:
+    """Yield each plane's index with what is in any mask there, (row, column) bool."""
+    for index in sorted({index for mask in findings.masks for index in mask.planes}):
+        yield index, np.logical_or.reduce([mask.planes[index] for mask in findings.masks if index in mask.planes])
