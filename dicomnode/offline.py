@@ -75,6 +75,10 @@ class Report(LeftOut):
     failures: tuple[str, ...] = ()
 
 
+def _tell_nobody(_title: str, _step: Step, _done: int, _total: int) -> None:
+    pass
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wishes:
     """How to segment: where results go, how annotations are read, whether to draw previews, whom to tell how far it is.
@@ -86,8 +90,8 @@ class Wishes:
 
     output: Path
     options: JobOptions
-    preview: bool
-    progress: Callable[[str, Step, int, int], None]
+    preview: bool = False
+    progress: Callable[[str, Step, int, int], None] = _tell_nobody
     profile: OutputProfile = SEG_ONLY
     boxes: tuple[WrittenBox, ...] = ()
     own_results: bool = False

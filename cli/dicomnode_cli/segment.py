@@ -1,6 +1,8 @@
 """`dicomnode segment`: segment what is annotated in files and folders."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,7 +31,6 @@ from dicomnode_cli.options import (
 
 _DOING = {Step.READ: "reading", Step.PROMPTS: "prompts", Step.SEGMENT: "segmenting", Step.WRITE: "writing"}
 
-OutputOption = Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where the results go.")]
 BoxOption = Annotated[
     list[str] | None,
     typer.Option("--box", metavar="TARGET@PLANE:x0,y0,x1,y1", help="A box; PLANE may be a range, such as 3-7."),
@@ -47,34 +48,39 @@ BoxesOption = Annotated[
 ModelOption = Annotated[
     str | None, typer.Option("--model", metavar="NAME", help="The model, instead of the settings'.")
 ]
-ProfileOption = Annotated[
-    str,
-    typer.Option(
-        "--profile",
-        metavar="NAME",
-        help="Which results to write: seg, results, planning, preview, all, or a profile of the settings.",
-    ),
-]
-PreviewOption = Annotated[bool, typer.Option("--preview", help="Draw a picture beside each result.")]
-
-NiftiOption = Annotated[
-    bool, typer.Option("--nifti", help="Also write each segment as a NIfTI mask, where the stack is regular.")
-]
 
 
-@with_options(asked=PromptOptions, how=StrategyOptions)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResultOptions:
+    """Which results are wanted, and where; each field is an option of the command."""
+
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where the results go.")] = Path(
+        "segmentations"
+    )
+    profile: Annotated[
+        str,
+        typer.Option(
+            "--profile",
+            metavar="NAME",
+            help="Which results to write: seg, results, planning, preview, all, or a profile of the settings.",
+        ),
+    ] = SEG_ONLY.name
+    preview: Annotated[bool, typer.Option("--preview", help="Draw a picture beside each result.")] = False
+    nifti: Annotated[
+        bool, typer.Option("--nifti", help="Also write each segment as a NIfTI mask, where the stack is regular.")
+    ] = False
+
+
+@with_options(wanted=ResultOptions, asked=PromptOptions, how=StrategyOptions)
 def segment(  # noqa: PLR0913 - an argument an option
     paths: PathsArgument,
     *,
-    output: OutputOption = Path("segmentations"),
     box: BoxOption = None,
     boxes: BoxesOption = None,
     model: ModelOption = None,
-    profile: ProfileOption = SEG_ONLY.name,
-    preview: PreviewOption = False,
-    nifti: NiftiOption = False,
     as_json: JsonOption = False,
     config: ConfigOption = None,
+    wanted: ResultOptions,
     asked: PromptOptions,
     how: StrategyOptions,
 ) -> None:
@@ -87,32 +93,31 @@ def segment(  # noqa: PLR0913 - an argument an option
     """
     written = _written(box or (), boxes or ())
     settings = load_settings(config).settings
-    wanted = settings.profile(profile)
+    wishes = Wishes(
+        output=wanted.output,
+        options=how.over(asked.over(settings)),
+        preview=wanted.preview,
+        profile=settings.profile(wanted.profile),
+        boxes=written,
+        own_results=asked.takes_own_results(settings),
+        nifti=wanted.nifti,
+    )
     runtime = how.model(model, settings)()
     console = Console(stderr=True)
     report = Report(stacks=(), annotations=(), results=(), exclusions=())
     try:
         with showing.progress_bar(console) as show:
-
-            def progress(title: str, step: Step, done: int, total: int) -> None:
-                show(f"{title} {_DOING[step]}", done, total)
-
-            wishes = Wishes(
-                output=output,
-                options=how.over(asked.over(settings)),
-                preview=preview,
-                progress=progress,
-                profile=wanted,
-                boxes=written,
-                own_results=asked.takes_own_results(settings),
-                nifti=nifti,
-            )
-            report = segment_paths([path.absolute() for path in paths], runtime, wishes)
+            told = replace(wishes, progress=partial(_show, show))
+            report = segment_paths([path.absolute() for path in paths], runtime, told)
     finally:  # one document, whatever happened
         if as_json:
             showing.write_json(_document(report))
     _tell(report, console if as_json else Console(), console)
     raise typer.Exit(showing.exit_code(report.failures, report.refused, report.results))
+
+
+def _show(show: Callable[[str, int, int], None], title: str, step: Step, done: int, total: int) -> None:
+    show(f"{title} {_DOING[step]}", done, total)
 
 
 def _written(texts: Sequence[str], files: Sequence[Path]) -> tuple[WrittenBox, ...]:

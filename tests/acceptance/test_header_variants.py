@@ -50,8 +50,6 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Report]:
             output=folder / "out",
             options=JobOptions(),
             profile=BUILT_IN_PROFILES["all"],
-            preview=False,
-            progress=lambda *_: None,
         )
         made[name] = segment_paths([folder / "in"], FillsTheBox(), wishes)
     return made

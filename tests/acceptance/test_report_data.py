@@ -57,7 +57,7 @@ def cases(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Cases:
 
 def _real(source: Path, output: Path) -> Case:
     profile = replace(SEG_ONLY, objects=OPTIONS.objects)
-    wishes = Wishes(output=output, options=JobOptions(), preview=False, progress=lambda *_: None, profile=profile)
+    wishes = Wishes(output=output, options=JobOptions(), profile=profile)
     (result,) = segment_paths([source], ClassicalRuntime(), wishes).results
     seg, report = (one.path for one in result.objects)
     image = dcmread(min((source / "image").iterdir()), stop_before_pixels=True)

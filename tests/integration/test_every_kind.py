@@ -246,8 +246,6 @@ def test_where_all_that_is_asked_for_cannot_be_made_the_reason_is_told(tmp_path:
     wishes = Wishes(
         output=tmp_path / "out",
         options=JobOptions(),
-        preview=False,
-        progress=lambda *_: None,
         profile=replace(SEG_ONLY, objects=(ObjectKind.RTSTRUCT,)),
         boxes=(parse_box(f"{image.SOPInstanceUID}@{image.SOPInstanceUID}:2,2,8,6"),),
     )
@@ -291,8 +289,6 @@ def test_a_node_and_a_folder_give_the_same_bytes_of_every_kind(tmp_path: Path) -
     wishes = Wishes(
         output=tmp_path / "out",
         options=settings.job_options(),
-        preview=False,
-        progress=lambda *_: None,
         profile=settings.profile("all"),
     )
     (result,) = segment_paths([tmp_path / "study"], FillsTheBox(), wishes).results

@@ -264,8 +264,6 @@ def test_planes_that_lie_nowhere_have_a_group_each_in_one_report_and_no_volume(t
     wishes = Wishes(
         output=tmp_path / "out",
         options=JobOptions(),
-        preview=False,
-        progress=lambda *_: None,
         profile=replace(SEG_ONLY, objects=BOTH),
         boxes=tuple(parse_box(f"{ds.SOPInstanceUID}@{ds.SOPInstanceUID}#{frame}:2,2,8,6") for frame in (1, 3)),
     )
