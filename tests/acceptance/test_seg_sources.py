@@ -344,9 +344,18 @@ def assert_read_back(path: Path, one: Mask, stack: Stack) -> None:
     assert all(np.array_equal(read[index, ..., 0] > 0, inside) for index, inside in one.planes.items())
 
 
-@pytest.mark.parametrize(("name", "lossy"), [("SC_rgb_jpeg_dcmtk.dcm", "01"), ("SC_rgb.dcm", "00")])
-def test_a_seg_of_a_jpeg_says_that_something_was_lost(
-    data_dir: Path, tmp_path: Path, drawn: Annotation, name: str, lossy: str
+@pytest.mark.parametrize(
+    ("name", "lossy"),
+    [
+        ("SC_rgb_jpeg_dcmtk.dcm", ("01", "ISO_10918_1")),
+        ("SC_rgb_jpeg_lossy_gdcm.dcm", ("01", "ISO_10918_1")),  # which does not name its method
+        ("693_J2KI.dcm", ("01", "ISO_15444_1")),  # likewise
+        ("SC_rgb.dcm", ("00", None)),
+    ],
+)
+def test_a_seg_of_an_image_that_lost_something_says_so_and_how(
+    data_dir: Path, tmp_path: Path, drawn: Annotation, name: str, lossy: tuple[str, str | None]
 ) -> None:
     made = make(only_stack(file_called(name, data_dir)), [0], drawn, tmp_path / "seg", FillsTheBox())
-    assert dcmread(made.paths[0]).LossyImageCompression == lossy
+    seg = dcmread(made.paths[0])
+    assert (seg.LossyImageCompression, seg.get("LossyImageCompressionMethod")) == lossy

@@ -5,7 +5,15 @@ from copy import deepcopy
 from dataclasses import dataclass
 
 from pydicom import Dataset
-from pydicom.uid import UID, CTImageStorage, JPEGBaseline8Bit, JPEGExtended12Bit, SecondaryCaptureImageStorage
+from pydicom.uid import (
+    JPEG2000,
+    UID,
+    CTImageStorage,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLSNearLossless,
+    SecondaryCaptureImageStorage,
+)
 from pydicom.valuerep import DA, TM
 
 from dicomnode.dicom.heal import heal, is_valid
@@ -28,6 +36,12 @@ _FRAMES = ("NumberOfFrames", "PerFrameFunctionalGroupsSequence", "SharedFunction
 _OTHER_IDENTIFIERS = ("OtherPatientIDs", "OtherPatientIDsSequence", "OtherPatientNames")
 _COMPRESSION = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
 _LOSSY = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit})  # which lose something always, whether it is said or not
+_METHODS = {  # PS3.3 C.7.6.1.1.5.1
+    JPEGBaseline8Bit: "ISO_10918_1",
+    JPEGExtended12Bit: "ISO_10918_1",
+    JPEGLSNearLossless: "ISO_14495_1",
+    JPEG2000: "ISO_15444_1",
+}
 _Pairs = tuple[tuple[str, str], ...]
 # what dates an object's content, an acquisition or a structure set (PS3.3 C.7.6.1, C.8.8.5)
 _DATES: _Pairs = (
@@ -148,14 +162,22 @@ def _reference(image: Dataset, frame: int | None) -> Dataset:
     for keyword in named:
         if keyword in image:
             reference[keyword] = image[keyword]
-    if image.file_meta.get("TransferSyntaxUID") in _LOSSY and text(reference, "LossyImageCompression") != "01":
-        reference.LossyImageCompression, reference.LossyImageCompressionMethod = "01", "ISO_10918_1"
+    _set_loss(reference, image.file_meta.get("TransferSyntaxUID"))
     for keyword, group in (_GEOMETRY | _WINDOW | _VALUES).items():
         for holder in _holders(image, frame, group):
             if keyword in holder and holder[keyword].VM:  # 0 is a value
                 reference[keyword] = holder[keyword]
                 break
     return reference
+
+
+def _set_loss(reference: Dataset, syntax: UID | None) -> None:
+    """Say that an image of the transfer `syntax` has lost something, and by which method, where it does not say so."""
+    if syntax in _LOSSY:
+        reference.add_new("LossyImageCompression", "CS", "01")
+    lossy, method = (text(reference, f"LossyImageCompression{what}") for what in ("", "Method"))
+    if lossy == "01" and not method and syntax in _METHODS:
+        reference.add_new("LossyImageCompressionMethod", "CS", _METHODS[syntax])
 
 
 def _holders(image: Dataset, frame: int | None, group: str) -> Iterator[Dataset]:
