@@ -162,7 +162,7 @@ def _reference(image: Dataset, frame: int | None) -> Dataset:
     for keyword in named:
         if keyword in image:
             reference[keyword] = image[keyword]
-    _set_loss(reference, image.file_meta.get("TransferSyntaxUID"))
+    _set_loss(reference, UID(image.file_meta.get("TransferSyntaxUID") or ""))
     for keyword, group in (_GEOMETRY | _WINDOW | _VALUES).items():
         for holder in _holders(image, frame, group):
             if keyword in holder and holder[keyword].VM:  # 0 is a value
@@ -171,7 +171,7 @@ def _reference(image: Dataset, frame: int | None) -> Dataset:
     return reference
 
 
-def _set_loss(reference: Dataset, syntax: UID | None) -> None:
+def _set_loss(reference: Dataset, syntax: UID) -> None:
     """Say that an image of the transfer `syntax` has lost something, and by which method, where it does not say so."""
     if syntax in _LOSSY:
         reference.add_new("LossyImageCompression", "CS", "01")
