@@ -77,8 +77,8 @@ def run(job: Job, tools: Tools) -> Outcome:
         progress=lambda done, total: tools.progress(Step.SEGMENT, done, total),
     )
     tools.progress(Step.WRITE, 0, 1)
-    found_here = findings_of(masks, stack, job.annotation, tools.runtime.identity, job.options.device_serial_number)
-    written = write_objects(found_here, job.options)
+    findings = findings_of(masks, stack, job.annotation, tools.runtime.identity, job.options.device_serial_number)
+    written = write_objects(findings, job.options)
     # re-reads what was written, plane by plane, in patient space
     check(written.objects, masks, stack, job.options.objects)
     volumes, no_grid = _volumes(masks, stack) if tools.volumes and written.objects else ((), ())

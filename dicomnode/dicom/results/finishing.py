@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
+from typing import Any
 
 from highdicom import ContributingEquipment
 from pydicom import Dataset, FileMetaDataset, dcmwrite
@@ -36,6 +37,7 @@ _NOT_OF_EQUIPMENT = (
     "InstitutionalDepartmentName",
 )
 _CODE_STRING = 16  # the length of CS
+_OF_NO_BODY_PART = frozenset({"SR", "RTSTRUCT"})  # PS3.3 A.35.13.3, C.8.8.1
 _LARGEST_SERIES_NUMBER = 2**31 - 1
 # Series of a kind stand together, behind their source's: its number x 1000, this, and the number of the stack.
 _SERIES_NUMBERS = {
@@ -84,6 +86,22 @@ def content_label(findings: Findings, kind: ObjectKind) -> str:
     return re.sub("[^A-Z0-9_ ]", "_", findings.model.name.upper())[: _CODE_STRING - len(end)] + end
 
 
+def draft(findings: Findings, kind: ObjectKind) -> dict[str, Any]:
+    """Return the arguments that highdicom's objects have in common: the series, and what made it; no identity yet."""
+    return {
+        "series_instance_uid": UID(DRAFT),
+        "series_number": series_number(findings, kind),
+        "series_description": series_description(findings),
+        "sop_instance_uid": UID(DRAFT),
+        "instance_number": 1,
+        "manufacturer": MANUFACTURER,
+        "manufacturer_model_name": MANUFACTURER,
+        "software_versions": __version__,
+        "device_serial_number": "",
+        "transfer_syntax_uid": ExplicitVRLittleEndian,
+    }
+
+
 def own_equipment() -> ContributingEquipment:
     """Return the item of Contributing Equipment Sequence that tells what dicomnode made (PS3.3 C.12.1)."""
     return ContributingEquipment(MANUFACTURER, codes.DCM.ProcessingEquipment, software_versions=__version__)
@@ -96,7 +114,8 @@ def device_uid(serial_number: str) -> Uid:
 
 def complete(ds: Dataset, findings: Findings) -> None:
     """Add to `ds` what every result has and what is not copied for it, and replace what was taken from the clock."""
-    for keyword in ("BodyPartExamined", "TimezoneOffsetFromUTC"):
+    of_body_part = () if ds.Modality in _OF_NO_BODY_PART else ("BodyPartExamined",)
+    for keyword in ("TimezoneOffsetFromUTC", *of_body_part):
         if text(findings.source, keyword):
             ds[keyword] = findings.source[keyword]
     newest_date, newest_time = findings.newest

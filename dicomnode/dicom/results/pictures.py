@@ -8,22 +8,17 @@ from highdicom.sc import SCImage
 from highdicom.sr import CodedConcept
 from pydicom import DataElement, Dataset
 from pydicom.sr.codedict import codes
-from pydicom.uid import UID, ExplicitVRLittleEndian
 from pydicom.valuerep import DA, DS, TM
 
-from dicomnode import __version__
-from dicomnode.dicom.instances import MANUFACTURER
 from dicomnode.dicom.reading import numbers, text
 from dicomnode.dicom.results.canvas import Canvas, Picture, canvas_for
 from dicomnode.dicom.results.findings import Findings
 from dicomnode.dicom.results.finishing import (
-    DRAFT,
     complete,
+    draft,
     finish,
     made_of,
     own_equipment,
-    series_description,
-    series_number,
 )
 from dicomnode.dicom.results.laterality import set_laterality
 from dicomnode.dicom.results.marks import NOTICE, marks_of
@@ -101,23 +96,14 @@ def _image(findings: Findings, picture: Picture, factor: int) -> Dataset:
     """
     source = findings.source
     image = SCImage.from_ref_dataset(
+        **draft(findings, ObjectKind.SC),
         ref_dataset=source,
         pixel_array=picture,
         photometric_interpretation="RGB",
         bits_allocated=8,
         coordinate_system="PATIENT",
-        series_instance_uid=UID(DRAFT),
-        series_number=series_number(findings, ObjectKind.SC),
-        sop_instance_uid=UID(DRAFT),
-        instance_number=1,
-        manufacturer=MANUFACTURER,
         patient_orientation=("L", "P"),  # highdicom wants some, and knows no oblique ones
-        transfer_syntax_uid=ExplicitVRLittleEndian,
         contributing_equipment=[own_equipment()],
-        manufacturer_model_name=MANUFACTURER,
-        software_versions=__version__,
-        device_serial_number="",
-        series_description=series_description(findings),
     )
     image.copy_patient_and_study_information(source)
     for keyword in _COPIED:

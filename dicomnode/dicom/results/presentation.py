@@ -18,23 +18,19 @@ from highdicom.pr import (
 )
 from numpy.typing import NDArray
 from pydicom import Dataset
-from pydicom.uid import UID, ExplicitVRLittleEndian
 from pydicom.valuerep import DA, TM
 
-from dicomnode import __version__
 from dicomnode.dicom.instances import MANUFACTURER
 from dicomnode.dicom.results.colours import BOX_COLOUR, Colour
 from dicomnode.dicom.results.findings import Findings
 from dicomnode.dicom.results.finishing import (
-    DRAFT,
     LONG_STRING,
     complete,
     content_label,
+    draft,
     finish,
     made_of,
     own_equipment,
-    series_description,
-    series_number,
 )
 from dicomnode.dicom.results.laterality import set_laterality
 from dicomnode.dicom.results.marks import NOTICE, Mark, marks_of
@@ -73,23 +69,14 @@ def _state(findings: Findings, marks: Marks) -> Dataset:
     images = _stand_ins(findings, marks, samples=3 if colour else 1)
     layers = _layers(marks)
     common: dict[str, Any] = {
+        **draft(findings, ObjectKind.PR),
         "referenced_images": [*images.values()],
-        "series_instance_uid": UID(DRAFT),
-        "series_number": series_number(findings, ObjectKind.PR),
-        "sop_instance_uid": UID(DRAFT),
-        "instance_number": 1,
-        "manufacturer": MANUFACTURER,
-        "manufacturer_model_name": MANUFACTURER,
-        "software_versions": __version__,
-        "device_serial_number": "",
         "content_label": content_label(findings, ObjectKind.PR),
         "content_description": f"{findings.model.name}. {NOTICE}"[:LONG_STRING],
         "content_creator_name": MANUFACTURER.upper(),
         "graphic_annotations": [*_annotations(findings, marks, images, layers)],
         "graphic_layers": [*layers.values()],
-        "transfer_syntax_uid": ExplicitVRLittleEndian,
         "contributing_equipment": [own_equipment()],
-        "series_description": series_description(findings),
     }
     if colour:
         profile = findings.source.get("ICCProfile") or pkgutil.get_data("highdicom", _SRGB)

@@ -5,20 +5,17 @@ from collections.abc import Sequence
 from highdicom import sr
 from pydicom import Dataset
 from pydicom.sr.codedict import codes
-from pydicom.uid import UID, ExplicitVRLittleEndian
+from pydicom.uid import UID
 
-from dicomnode import __version__
 from dicomnode.dicom.instances import MANUFACTURER
 from dicomnode.dicom.results.findings import Findings
 from dicomnode.dicom.results.finishing import (
-    DRAFT,
     complete,
     device_uid,
+    draft,
     finish,
     made_of,
     own_equipment,
-    series_description,
-    series_number,
 )
 from dicomnode.dicom.results.report_groups import groups_of
 from dicomnode.dicom.results.written_segs import WrittenSeg, open_seg
@@ -40,27 +37,16 @@ def write_report(findings: Findings, segs: Sequence[WrittenObject], seg_type: Se
     with made_of(findings, ObjectKind.SR):
         opened = tuple(map(open_seg, segs))
         report = sr.Comprehensive3DSR(
+            **draft(findings, ObjectKind.SR),
             evidence=[*_evidence(findings, opened)],
             content=_content(findings, opened),
-            series_instance_uid=UID(DRAFT),
-            series_number=series_number(findings, ObjectKind.SR),
-            sop_instance_uid=UID(DRAFT),
-            instance_number=1,
-            manufacturer=MANUFACTURER,
-            manufacturer_model_name=MANUFACTURER,
-            software_versions=__version__,
-            device_serial_number="",
             is_complete=True,
             is_final=False,
             is_verified=False,
-            transfer_syntax_uid=ExplicitVRLittleEndian,
-            series_description=series_description(findings),
             contributing_equipment=[own_equipment()],
         )
         _restore_class(report, findings)
         complete(report, findings)
-        if "BodyPartExamined" in report:  # a report is of no body part (PS3.3 A.35.13.3)
-            del report.BodyPartExamined
         return finish(report, ObjectKind.SR, findings, alternative=seg_type if segs else None)
 
 

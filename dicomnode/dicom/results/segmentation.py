@@ -9,22 +9,18 @@ import numpy as np
 from highdicom.seg import Segmentation, SegmentationFractionalTypeValues
 from numpy.typing import NDArray
 from pydicom import Dataset
-from pydicom.uid import UID, ExplicitVRLittleEndian
 
-from dicomnode import __version__
 from dicomnode.dicom.instances import MANUFACTURER
 from dicomnode.dicom.reading import text
 from dicomnode.dicom.results.findings import Findings, parts_of
 from dicomnode.dicom.results.finishing import (
-    DRAFT,
     LONG_STRING,
     complete,
     content_label,
+    draft,
     finish,
     made_of,
     own_equipment,
-    series_description,
-    series_number,
 )
 from dicomnode.dicom.results.seg_pixels import SegFrame, frames_content
 from dicomnode.dicom.results.seg_types import overlap
@@ -66,25 +62,16 @@ def _header(findings: Findings, seg_type: SegType) -> Segmentation:
     masks, model = findings.masks, findings.model
     used = sorted({index for mask in masks for index, inside in mask.planes.items() if inside.any()})
     return Segmentation(
+        **draft(findings, ObjectKind.SEG),
         source_images=_source_images(findings.headers, used),
         pixel_array=_occurrence(masks, used, seg_type),
         segmentation_type=seg_type.value,
         segment_descriptions=[describe_segment(number, mask, model) for number, mask in enumerate(masks, start=1)],
-        series_instance_uid=UID(DRAFT),
-        series_number=series_number(findings, ObjectKind.SEG),
-        sop_instance_uid=UID(DRAFT),
-        instance_number=1,
-        manufacturer=MANUFACTURER,
-        manufacturer_model_name=MANUFACTURER,
-        software_versions=__version__,
-        device_serial_number="",
         fractional_type=SegmentationFractionalTypeValues.PROBABILITY,
         max_fractional_value=_MOST_PROBABLE,
         content_label=content_label(findings, ObjectKind.SEG),
         content_description=_content_description(masks),
         content_creator_name=MANUFACTURER.upper(),
-        transfer_syntax_uid=ExplicitVRLittleEndian,
-        series_description=series_description(findings),
         contributing_equipment=[own_equipment()],
     )
 

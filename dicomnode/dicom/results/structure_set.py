@@ -6,24 +6,21 @@ from highdicom import SOPClass
 from highdicom.color import CIELabColor
 from highdicom.seg import SegmentDescription
 from pydicom import Dataset
-from pydicom.uid import UID, ExplicitVRLittleEndian, RTStructureSetStorage, SegmentationStorage
+from pydicom.uid import UID, RTStructureSetStorage, SegmentationStorage
 from pydicom.valuerep import DA, TM
 
-from dicomnode import __version__
 from dicomnode.dicom.codes import ANATOMICAL, MORPHOLOGICALLY_ABNORMAL, is_gross_tumour
-from dicomnode.dicom.instances import MANUFACTURER
 from dicomnode.dicom.reading import text
 from dicomnode.dicom.results.contours import contours_of
 from dicomnode.dicom.results.findings import Findings
 from dicomnode.dicom.results.finishing import (
-    DRAFT,
     LONG_STRING,
     complete,
+    draft,
     finish,
     made_of,
     own_equipment,
     series_description,
-    series_number,
 )
 from dicomnode.dicom.results.segments import describe_segment, item_word
 from dicomnode.dicom.results.sources import references_to
@@ -57,8 +54,6 @@ def write_structure_set(findings: Findings) -> tuple[WrittenObject, ...]:
     with made_of(findings, ObjectKind.RTSTRUCT):
         ds = _StructureSet(findings)
         complete(ds, findings)
-        if "BodyPartExamined" in ds:  # an RT series has none (PS3.3 C.8.8.1)
-            del ds.BodyPartExamined
         return (finish(ds, ObjectKind.RTSTRUCT, findings),)
 
 
@@ -68,20 +63,12 @@ class _StructureSet(SOPClass):
     def __init__(self, findings: Findings) -> None:
         source, stack = findings.source, findings.stack
         super().__init__(
+            **draft(findings, ObjectKind.RTSTRUCT),
             study_instance_uid=source.StudyInstanceUID,
-            series_instance_uid=DRAFT,
-            series_number=series_number(findings, ObjectKind.RTSTRUCT),
-            sop_instance_uid=DRAFT,
             sop_class_uid=RTStructureSetStorage,
-            instance_number=1,
             modality="RTSTRUCT",
-            manufacturer=MANUFACTURER,
-            transfer_syntax_uid=ExplicitVRLittleEndian,
             patient_sex=source.PatientSex,
             patient_birth_date=source.PatientBirthDate,
-            series_description=series_description(findings),
-            manufacturer_model_name=MANUFACTURER,
-            software_versions=__version__,
         )
         self.SpecificCharacterSet = source.SpecificCharacterSet
         self.copy_patient_and_study_information(source)
