@@ -4,11 +4,17 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
+import numpy as np
 from pydicom import Dataset
 from pydicom.datadict import tag_for_keyword
-from pydicom.uid import UID, EnhancedCTImageStorage
+from pydicom.uid import (
+    UID,
+    EnhancedCTImageStorage,
+    SecondaryCaptureImageStorage,
+    UltrasoundMultiFrameImageStorage,
+)
 
-from tests.builders import STUDY
+from tests.builders import STUDY, ct_series
 
 # dimension -> the macro it is stated in
 _GROUPS = {
@@ -79,3 +85,22 @@ def _group(image: Dataset, number: int, values: Mapping[str, Any], dimensions: M
             setattr(group, _GROUPS[name], [Dataset()])
         setattr(group[_GROUPS[name]][0], name, value)
     return group
+
+
+def film(frames: int = 1, *, colour: bool = False) -> Dataset:
+    """Return an ultrasound image without a place, of `frames` frames, grey or RGB."""
+    (ds,) = ct_series(planes=1)
+    for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "FrameOfReferenceUID", "SliceThickness"):
+        del ds[keyword]
+    for keyword in ("RescaleSlope", "RescaleIntercept", "RescaleType", "PixelSpacing", "PositionReferenceIndicator"):
+        del ds[keyword]
+    ds.Modality = "US"
+    ds.SOPClassUID = UltrasoundMultiFrameImageStorage if frames > 1 else SecondaryCaptureImageStorage
+    ds.file_meta.MediaStorageSOPClassUID = ds.SOPClassUID
+    if colour:
+        ds.SamplesPerPixel, ds.PhotometricInterpretation, ds.PlanarConfiguration = 3, "RGB", 0
+        ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 8, 8, 7, 0
+        ds.PixelData = np.random.default_rng(3).integers(0, 256, (ds.Rows, ds.Columns, 3), np.uint8).tobytes()
+    if frames > 1:
+        ds.NumberOfFrames, ds.PixelData = frames, ds.PixelData * frames
+    return ds

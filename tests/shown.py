@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from pydicom import Dataset, dcmread
-from pydicom.uid import SecondaryCaptureImageStorage, UltrasoundMultiFrameImageStorage
 
 from dicomnode.dicom.results.check import check
 from dicomnode.dicom.results.findings import Findings, findings_of
@@ -60,25 +59,6 @@ def findings_with(stack: Stack, folder: Path, *masks: Mask) -> Findings:
     drawn = rtstruct(ct_series(), {"A": [square(5, 5, 9, 9, 5.0)]})
     (path,) = save([drawn], folder / "annotation")
     return findings_of(masks, stack, replace(annotation(), path=path), FillsTheBox().identity, "1")
-
-
-def film(frames: int, *, colour: bool) -> Dataset:
-    """Return an ultrasound film without a place."""
-    (ds,) = ct_series(planes=1)
-    for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "FrameOfReferenceUID", "SliceThickness"):
-        del ds[keyword]
-    for keyword in ("RescaleSlope", "RescaleIntercept", "RescaleType", "PixelSpacing", "PositionReferenceIndicator"):
-        del ds[keyword]
-    ds.Modality = "US"
-    ds.SOPClassUID = UltrasoundMultiFrameImageStorage if frames > 1 else SecondaryCaptureImageStorage
-    ds.file_meta.MediaStorageSOPClassUID = ds.SOPClassUID
-    if colour:
-        ds.SamplesPerPixel, ds.PhotometricInterpretation, ds.PlanarConfiguration = 3, "RGB", 0
-        ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 8, 8, 7, 0
-        ds.PixelData = np.random.default_rng(3).integers(0, 256, (32, 40, 3), np.uint8).tobytes()
-    if frames > 1:
-        ds.NumberOfFrames, ds.PixelData = frames, ds.PixelData * frames
-    return ds
 
 
 def pictures_of(findings: Findings) -> list[Dataset]:

@@ -10,7 +10,8 @@ from dicomnode.dicom.results.segmentation import write_segs
 from dicomnode.dicom.results.structure_set import write_structure_set
 from dicomnode.domain import SegType
 from tests.builders import ct_series
-from tests.shown import block, film, found, read
+from tests.multiframe import film
+from tests.shown import block, found, read
 
 ONE, OTHER = block(slice(5, 9), slice(4, 9)), block(slice(5, 9), slice(20, 29))
 FACTOR = 13  # 40 columns become 520

@@ -20,8 +20,8 @@ from dicomnode.pipeline import Tools, run
 from tests.builders import ct_series, rtstruct, save, square
 from tests.fakes import FillsTheBox
 from tests.folders import job_in, stack_of
-from tests.multiframe import enhanced
-from tests.shown import block, boxed, film, findings_with, found, pictures_of, read, rewritten, saved
+from tests.multiframe import enhanced, film
+from tests.shown import block, boxed, findings_with, found, pictures_of, read, rewritten, saved
 from tests.validation import errors_of
 
 SQUARE = block(slice(5, 9), slice(6, 12))

@@ -17,11 +17,10 @@ from dicomnode.errors import Reason, Refused
 from tests.builders import ct_series, save
 from tests.conftest import require_program
 from tests.folders import stack_of
-from tests.multiframe import enhanced
+from tests.multiframe import enhanced, film
 from tests.shown import (
     block,
     boxed,
-    film,
     findings_with,
     found,
     lines_by_dcmtk,

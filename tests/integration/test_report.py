@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
-from pydicom.uid import UID, SecondaryCaptureImageStorage, UltrasoundMultiFrameImageStorage
+from pydicom.uid import UID, SecondaryCaptureImageStorage
 
 from dicomnode.dicom.pixels.decoders import Decoders
 from dicomnode.dicom.prompts.written import parse_box
@@ -37,7 +37,7 @@ from dicomnode.pipeline import Tools, run
 from tests.builders import ct_series, rtstruct, save, square
 from tests.fakes import FillsTheBox
 from tests.folders import job_in, planes_of
-from tests.multiframe import enhanced
+from tests.multiframe import enhanced, film
 from tests.reports import children, evidence_of, groups_of, meaning
 from tests.values import mask
 
@@ -243,19 +243,6 @@ def test_a_lone_plane_has_an_area_and_a_volume_only_where_it_has_a_thickness(tmp
         (group,) = groups_of(report_of(tmp_path / f"{thickness}", [mask({0: SQUARE})], images))
         assert {"Volume", "Area"} & group.values.keys() == names
         assert (group.values["Area"], group.units["Area"]) == (24.0, "mm2")
-
-
-def film(*, frames: int) -> Dataset:
-    """Return an ultrasound film without a place."""
-    (ds,) = ct_series(planes=1)
-    ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = UltrasoundMultiFrameImageStorage
-    ds.Modality, ds.NumberOfFrames, ds.PixelData = "US", frames, ds.PixelData * frames
-    for keyword in (
-        *("ImagePositionPatient", "ImageOrientationPatient", "FrameOfReferenceUID", "PixelSpacing"),
-        *("RescaleSlope", "RescaleIntercept", "RescaleType", "SliceThickness"),
-    ):
-        delattr(ds, keyword)
-    return ds
 
 
 def test_planes_that_lie_nowhere_have_a_group_each_in_one_report_and_no_volume(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
-from pydicom.uid import SecondaryCaptureImageStorage, UltrasoundMultiFrameImageStorage
 
 from dicomnode.dicom.preview import montage
 from dicomnode.dicom.results.check import check
@@ -22,7 +21,7 @@ from dicomnode.planning import plan
 from tests.builders import ct_series, rtstruct, save, square
 from tests.fakes import FillsTheBox
 from tests.folders import outcome_of, planes_of, stack_of
-from tests.multiframe import enhanced
+from tests.multiframe import enhanced, film
 from tests.reading import voxels_of_seg
 from tests.results import segs_of
 from tests.validation import errors_of
@@ -68,22 +67,9 @@ def sources(seg: Dataset) -> list[tuple[str, int | None]]:
 
 
 def unplaced(*, frames: int = 1, colour: bool = True) -> Dataset:
-    """Return an ultrasound image without a place, of `frames` frames, RGB or grey."""
-    (ds,) = ct_series(planes=1)
-    for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "FrameOfReferenceUID", "SliceThickness"):
-        del ds[keyword]
-    for keyword in ("RescaleSlope", "RescaleIntercept", "RescaleType", "PixelSpacing", "PositionReferenceIndicator"):
-        del ds[keyword]
-    ds.Modality = "US"
-    ds.SOPClassUID = UltrasoundMultiFrameImageStorage if frames > 1 else SecondaryCaptureImageStorage
-    ds.file_meta.MediaStorageSOPClassUID = ds.SOPClassUID
+    """Return a film whose rows and columns have a direction."""
+    ds = film(frames, colour=colour)
     ds.PatientOrientation = ["L", "F"]
-    if colour:
-        ds.SamplesPerPixel, ds.PhotometricInterpretation, ds.PlanarConfiguration = 3, "RGB", 0
-        ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 8, 8, 7, 0
-        ds.PixelData = np.random.default_rng(3).integers(0, 256, (*SHAPE, 3), np.uint8).tobytes()
-    if frames > 1:
-        ds.NumberOfFrames, ds.PixelData = frames, ds.PixelData * frames
     return ds
 
 

@@ -9,21 +9,13 @@ from numpy.typing import NDArray
 
 from dicomnode.dicom.results.keyholes import keyhole
 from dicomnode.dicom.results.outlines import outlines_of
+from tests.polygons import drawn, filled, signed_area
 
 Corner = tuple[float, float]
 
 
-def drawn(*rows: str) -> NDArray[np.bool_]:
-    return np.array([[letter == "#" for letter in row] for row in rows])
-
-
 def polygons(inside: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
     return [keyhole(outline) for outline in outlines_of(inside)]
-
-
-def area(polygon: NDArray[np.float64]) -> float:
-    x, y = polygon.T
-    return float(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y)) / 2
 
 
 def steps(polygon: NDArray[np.float64]) -> Iterator[tuple[Corner, Corner]]:
@@ -35,16 +27,6 @@ def steps(polygon: NDArray[np.float64]) -> Iterator[tuple[Corner, Corner]]:
             yield (x0 + step * dx, y0 + step * dy), (x0 + (step + 1) * dx, y0 + (step + 1) * dy)
 
 
-def filled(polygon: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Return the pixels whose centres have an odd number of sides to their left."""
-    y, x = np.mgrid[: shape[0], : shape[1]]
-    inside = np.zeros(shape, dtype=bool)
-    for (x0, y0), (x1, y1) in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):
-        if x0 == x1:
-            inside ^= (min(y0, y1) < y) & (y < max(y0, y1)) & (x0 < x)
-    return inside
-
-
 def test_without_holes_it_is_the_edge() -> None:
     (outline,) = outlines_of(drawn("##", "##"))
     assert np.array_equal(keyhole(outline), outline.edge)
@@ -54,19 +36,19 @@ def test_a_hole_hangs_on_the_edge_by_a_channel_to_the_left() -> None:
     (polygon,) = polygons(drawn("####", "##.#", "####"))
     way = [tuple(corner) for corner in polygon.tolist()]
     assert way.count((-0.5, 0.5)) == way.count((1.5, 0.5)) == 2
-    assert area(polygon) == 11
+    assert signed_area(polygon) == 11
 
 
 def test_a_hole_behind_a_hole_hangs_on_that() -> None:
     (polygon,) = polygons(drawn("########", "#.##.#.#", "########"))
-    assert area(polygon) == 21
+    assert signed_area(polygon) == 21
     # each hole has its first corner twice; the edge gets a door, twice, and two holes have a corner that is one
     assert len(polygon) == 4 + 3 * (4 + 1) + 2 + 1 + 1
 
 
 def test_a_door_in_a_corner_of_the_edge_is_this_corner() -> None:
     (polygon,) = polygons(drawn(".###", "##.#", "####"))
-    assert area(polygon) == 10
+    assert signed_area(polygon) == 10
     assert len(polygon) == 6 + 4 + 2
 
 
@@ -85,6 +67,6 @@ def test_whatever_the_mask_it_encloses_its_pixels_and_no_channel_touches_anythin
         on_sides = {corner for side in sides for corner in side}
         ways = Counter(begin for begin, _ in channels)
         assert all(count == (1 if corner in on_sides else 2) for corner, count in ways.items())
-        assert area(polygon) == pytest.approx(np.count_nonzero(filled(polygon, inside.shape)))
+        assert signed_area(polygon) == pytest.approx(np.count_nonzero(filled(polygon, inside.shape)))
         again ^= filled(polygon, inside.shape)
     assert np.array_equal(again, inside)

@@ -2,18 +2,9 @@
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from dicomnode.dicom.results.outlines import Outline, outlines_of
-
-
-def drawn(*rows: str) -> NDArray[np.bool_]:
-    return np.array([[letter == "#" for letter in row] for row in rows])
-
-
-def signed_area(polygon: NDArray[np.float64]) -> float:
-    x, y = polygon.T
-    return float(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y)) / 2
+from tests.polygons import drawn, filled, signed_area
 
 
 def area(outline: Outline) -> float:
@@ -75,13 +66,3 @@ def test_filled_again_the_outlines_are_the_mask(seed: int) -> None:
     for polygon in (polygon for outline in found for polygon in (outline.edge, *outline.holes)):
         again ^= filled(polygon, inside.shape)
     assert np.array_equal(again, inside)
-
-
-def filled(polygon: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Return the pixels whose centres lie in `polygon`, by the number of sides to the left of each."""
-    y, x = np.mgrid[: shape[0], : shape[1]]
-    inside = np.zeros(shape, dtype=bool)
-    for (x0, y0), (x1, y1) in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):
-        if x0 == x1:
-            inside ^= (min(y0, y1) < y) & (y < max(y0, y1)) & (x0 < x)
-    return inside
