@@ -20,8 +20,9 @@ from dicomnode.dicom.stack import read_stack
 from dicomnode.domain import Job, JobOptions
 from dicomnode.inference.runtime import load_built_in
 from dicomnode.logs import LogFormat, LogLevel
+from dicomnode.network.associations import Peer
 from dicomnode.network.loopback import Loopback
-from dicomnode.network.sender import Peer, send_all
+from dicomnode.network.sender import send_all
 from dicomnode.node import Node
 from dicomnode.pipeline import Tools, prompts_of
 from dicomnode.planning import job_of, plan

@@ -16,8 +16,9 @@ from dicomnode.dicom.results.syntaxes import in_syntax
 from dicomnode.dispatching import Orders, start_studies
 from dicomnode.domain import ModelIdentity, SegSyntax
 from dicomnode.errors import Unavailable
+from dicomnode.network.associations import Peer
 from dicomnode.network.listener import Hooks, Limits, Listener
-from dicomnode.network.sender import Peer, send
+from dicomnode.network.sender import send
 from dicomnode.queue.engine import Engine
 from dicomnode.queue.steps import do_next_job, send_next
 from dicomnode.queue.sweeps import Sweep, Sweeps
@@ -107,7 +108,7 @@ class Node:
     def _lanes(self, desk: Desk, worker: Worker) -> dict[str, partial[bool]]:
         lanes = {"jobs": partial(do_next_job, desk, worker.run)}
         for to in self._settings.destinations:
-            peer = Peer(ae_title=to.ae_title, host=to.host, port=to.port)
+            peer = Peer(ae_title=to.ae_title or "", host=to.host or "", port=to.port or 0)
             deliver = partial(_deliver, peer, self._settings.node.ae_title)
             lanes[f"to {to.name}"] = partial(send_next, desk, to.name, deliver)
         return lanes

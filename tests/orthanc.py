@@ -15,7 +15,7 @@ from pynetdicom import AE
 from pynetdicom.association import Association
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind  # type: ignore[attr-defined]
 
-from dicomnode.network.sender import Peer
+from dicomnode.network.associations import Peer
 from tests.builders import STUDY
 from tests.conftest import require_program
 from tests.serving import free_port, until

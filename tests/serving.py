@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from dicomnode.domain import ObjectKind
-from dicomnode.network.sender import Peer
+from dicomnode.network.associations import Peer
 from dicomnode.store.database import Database
 
 COMMAND = Path(sys.executable).parent / "dicomnode"

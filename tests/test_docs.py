@@ -13,7 +13,7 @@ from typer.main import get_command
 from dicomnode.errors import Reason
 from dicomnode.inference.runtime import RUNTIMES
 from dicomnode.inference.windows import DEFAULT_PRESET, PRESET_OF_PART, PRESETS
-from dicomnode.settings import Destination, Profile, Settings, Surroundings, parse
+from dicomnode.settings import Destination, JobPriority, Profile, Pull, Settings, Source, Surroundings, parse
 from dicomnode.settings.rules import ModelRule
 from dicomnode.settings.table import Table
 from dicomnode_cli.main import Commands, app
@@ -22,6 +22,10 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
 DEFAULTS = parse("", None, Surroundings(environment={"HOME": "/home/user"}, folder=Path("/")))
+
+
+NAMED: dict[str, type[Table]] = {"destinations": Destination, "profiles": Profile, "sources": Source, "pulls": Pull}
+NUMBERED: dict[str, type[Table]] = {"rules": ModelRule, "priorities": JobPriority}
 
 
 def rows_of(page: Path) -> dict[str, list[str]]:
@@ -34,12 +38,10 @@ def rows_of(page: Path) -> dict[str, list[str]]:
 def settings_of(table: type[Table], prefix: str) -> Iterator[tuple[str, Any]]:
     """Yield each setting below `table`, with its field."""
     for name, field in table.model_fields.items():
-        if name == "destinations":
-            yield from settings_of(Destination, "destinations.NAME.")
-        elif name == "profiles":
-            yield from settings_of(Profile, "profiles.NAME.")
-        elif name == "rules":
-            yield from settings_of(ModelRule, "model.rules.N.")
+        if name in NAMED:
+            yield from settings_of(NAMED[name], f"{name}.NAME.")
+        elif name in NUMBERED:
+            yield from settings_of(NUMBERED[name], f"{prefix}{name}.N.")
         elif isinstance(field.annotation, type) and issubclass(field.annotation, Table):
             yield from settings_of(field.annotation, f"{prefix}{name}.")
         else:
@@ -91,11 +93,11 @@ def test_the_settings_page_lists_every_setting_with_default_and_what_is_allowed(
 
 def test_the_shipped_settings_file_has_every_setting_and_no_other() -> None:
     shipped = default_file()
-    (destination,), (profile,) = shipped.pop("destinations"), shipped.pop("profiles")
-    rules = shipped["model"].pop("rules")
+    named = {name: shipped.pop(name) for name in NAMED}
+    numbered = {"model.rules": shipped["model"].pop("rules"), "jobs.priorities": shipped["jobs"].pop("priorities")}
     keys = {f"{table}.{key}" for table, content in shipped.items() for key in content}
-    keys |= {f"destinations.NAME.{key}" for key in destination} | {f"profiles.NAME.{key}" for key in profile}
-    keys |= {f"model.rules.N.{key}" for key in chain(*rules)}
+    keys |= {f"{name}.NAME.{key}" for name, (table,) in named.items() for key in table}
+    keys |= {f"{name}.N.{key}" for name, tables in numbered.items() for key in chain(*tables)}
     assert keys == {key for key, _ in settings_of(Settings, "")}
 
 

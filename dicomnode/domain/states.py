@@ -62,7 +62,7 @@ JOB_MOVES: Mapping[JobState, frozenset[JobState]] = {
     JobState.DONE: frozenset(),
     JobState.REFUSED: frozenset({JobState.READY}),
     JobState.FAILED: frozenset({JobState.READY}),
-    JobState.CANCELLED: frozenset(),
+    JobState.CANCELLED: frozenset({JobState.READY}),
 }
 
 

@@ -6,7 +6,7 @@ import socket
 import socketserver
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any, cast
@@ -49,6 +49,14 @@ class Hooks:
     receive: Receive
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Service:
+    """What the listener offers beside C-ECHO and C-STORE: presentation contexts, and pynetdicom's event handlers."""
+
+    contexts: tuple[PresentationContext, ...]
+    handlers: tuple[Any, ...]
+
+
 def answer(request: StoreRequest, data_set: bytes, receive: Receive) -> Status:
     """Give a valid request and the bytes of its data set to `receive`; return the status to answer."""
     try:
@@ -85,6 +93,7 @@ class Listener:
         *,
         limits: Limits | None = None,
         contexts: list[PresentationContext] | None = None,
+        services: Sequence[Service] = (),
     ) -> None:
         self._hooks = hooks
         self._ids: dict[Association, int] = {}
@@ -96,11 +105,11 @@ class Listener:
             (evt.EVT_C_ECHO, _echo),
             (evt.EVT_RELEASED, self._ended, [AssociationEnd.RELEASED]),
             (evt.EVT_ABORTED, self._ended, [AssociationEnd.ABORTED]),
+            *(handler for service in services for handler in service.handlers),
         ]
+        accepted = [*(contexts or accepted_contexts()), *(one for service in services for one in service.contexts)]
         try:
-            self._server = ae.make_server(
-                address, contexts=contexts or accepted_contexts(), evt_handlers=handlers, server_class=_Server
-            )
+            self._server = ae.make_server(address, contexts=accepted, evt_handlers=handlers, server_class=_Server)
         except OSError as error:
             raise Unavailable(f"cannot listen on {address[0]} port {address[1]}: {error.strerror}") from error
         self._thread = Thread(target=self._server.serve_forever, args=(0.1,), name="listener", daemon=True)

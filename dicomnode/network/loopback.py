@@ -8,9 +8,9 @@ from typing import Self
 from pynetdicom.presentation import PresentationContext
 
 from dicomnode.domain import AssociationEnd
+from dicomnode.network.associations import Peer
 from dicomnode.network.listener import Hooks, Listener, Receive
 from dicomnode.network.part10 import StoreRequest, header_of
-from dicomnode.network.sender import Peer
 
 
 class Loopback:

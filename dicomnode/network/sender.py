@@ -1,44 +1,27 @@
 """The SCU of C-STORE: send files to a peer, or say whether to try again."""
 
-import socket
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from io import BytesIO
 from pathlib import Path
 
 from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
-from pynetdicom import AE, build_context, evt
+from pynetdicom import AE, build_context
 from pynetdicom.association import Association
 
-from dicomnode.domain import IMPLEMENTATION_CLASS_UID, SegSyntax
-from dicomnode.errors import ClassRefused, PeerUnreachable, Reason, Refused
-from dicomnode.network.part10 import IMPLEMENTATION_VERSION_NAME
+from dicomnode.domain import SegSyntax
+from dicomnode.errors import PeerUnreachable, Reason, Refused
+from dicomnode.network.associations import Peer, associated, calling_entity
 from dicomnode.network.statuses import check_status
 
 _KNOWN_TO_ALL = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
-_REJECTED_PERMANENT = 1  # PS3.8 9.3.4, result
 
 Encode = Callable[[bytes, SegSyntax], bytes]  # a Part 10 file that is not compressed -> the same object in a syntax
 
 
 def _as_it_is(content: bytes, _syntax: SegSyntax) -> bytes:
     return content
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Peer:
-    """Where a DICOM peer listens, and as whom."""
-
-    ae_title: str
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        """Return it as messages name it."""
-        return f"{self.ae_title} at {self.host} port {self.port}"
 
 
 def send(
@@ -52,7 +35,7 @@ def send(
     """
     name, own = _syntax_of(_read(path, stop_before_pixels=True))
     wanted = [(name, own), *((name, UID(syntax.uid)) for syntax in syntaxes)]
-    with _translated(peer), _associate(requesting_entity(calling_ae, wanted), peer) as assoc:
+    with associated(requesting_entity(calling_ae, wanted), peer) as assoc:
         accepted = _accepted(assoc, name)
         chosen = next((one for one in syntaxes if UID(one.uid) in accepted), SegSyntax.NATIVE)
         if chosen is SegSyntax.NATIVE:
@@ -63,7 +46,7 @@ def send(
 def send_all(paths: Sequence[Path], peer: Peer, calling_ae: str) -> tuple[int, ...]:
     """Send the files in one association, in order, as `send` does; stop at the first that fails."""
     wanted = {_syntax_of(_read(path, stop_before_pixels=True)): None for path in paths}
-    with _translated(peer), _associate(requesting_entity(calling_ae, wanted), peer) as assoc:
+    with associated(requesting_entity(calling_ae, wanted), peer) as assoc:
         return tuple(_store(assoc, _read(path), peer) for path in paths)
 
 
@@ -90,49 +73,10 @@ def _syntax_of(ds: Dataset) -> tuple[UID, UID]:
 
 def requesting_entity(calling_ae: str, wanted: Iterable[tuple[UID, UID]]) -> AE:
     """Return an AE that proposes one context a (class, syntax): the file's own, then what any peer knows (PS3.5 10)."""
-    ae = AE(calling_ae)
-    ae.implementation_class_uid = UID(IMPLEMENTATION_CLASS_UID)
-    ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-    ae.connection_timeout = 10
-    ae.acse_timeout = 30
-    ae.dimse_timeout = 60
-    ae.network_timeout = 60
+    ae = calling_entity(calling_ae)
     proposed = {(name, syntax): None for name, own in wanted for syntax in (own, *_KNOWN_TO_ALL)}
     ae.requested_contexts = [build_context(name, syntax) for name, syntax in proposed]
     return ae
-
-
-@contextmanager
-def _associate(ae: AE, peer: Peer) -> Iterator[Association]:
-    assoc = ae.associate(
-        peer.host, peer.port, ae_title=peer.ae_title, evt_handlers=[(evt.EVT_CONN_OPEN, _send_at_once)]
-    )
-    if assoc.is_rejected:
-        _raise_rejection(assoc, peer)
-    if assoc.rejected_contexts and not assoc.accepted_contexts:
-        refused = {str(context.abstract_syntax.name) for context in assoc.rejected_contexts if context.abstract_syntax}
-        raise ClassRefused(f"association with {peer}", f"it takes no {', '.join(refused)}")
-    if not assoc.is_established:
-        raise PeerUnreachable(f"{peer} did not answer")
-    try:
-        yield assoc
-    finally:
-        assoc.release()
-
-
-def _send_at_once(event: evt.Event) -> None:
-    """Do not wait for more to send: every message is followed by its answer."""
-    transport = event.assoc.dul.socket
-    if transport is not None and transport.socket is not None:
-        transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-
-def _raise_rejection(assoc: Association, peer: Peer) -> None:
-    rejection = assoc.acceptor.primitive
-    why = f"{rejection.source_str}: {rejection.reason_str}" if rejection else "for no reason given"
-    if rejection and rejection.result == _REJECTED_PERMANENT:
-        raise Refused(Reason.PEER_REFUSED, f"association with {peer}", why)
-    raise PeerUnreachable(f"{peer} rejected the association: {why}")
 
 
 def _check_context(ds: Dataset, assoc: Association, peer: Peer) -> None:
@@ -147,16 +91,3 @@ def _check_context(ds: Dataset, assoc: Association, peer: Peer) -> None:
 def _accepted(assoc: Association, name: UID) -> list[UID]:
     """Return the transfer syntaxes in which the peer takes objects of the class `name`."""
     return [context.transfer_syntax[0] for context in assoc.accepted_contexts if context.abstract_syntax == name]
-
-
-@contextmanager
-def _translated(peer: Peer) -> Iterator[None]:
-    """Turn what pynetdicom raises into what to do about it."""
-    try:
-        yield
-    except (OSError, RuntimeError) as error:
-        raise PeerUnreachable(f"{peer} broke off: {type(error).__name__}") from error
-    except (AttributeError, ValueError) as error:
-        raise Refused(
-            Reason.PEER_REFUSED, "an object", f"it cannot be encoded for {peer}: {type(error).__name__}"
-        ) from error

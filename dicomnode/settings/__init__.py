@@ -4,10 +4,27 @@ from dicomnode.settings.change import set_value
 from dicomnode.settings.load import Loaded, get, load, parse
 from dicomnode.settings.places import Place, Surroundings, find, places
 from dicomnode.settings.profiles import Profile
-from dicomnode.settings.tables import Destination, Listener, Log, Model, Node, PromptSettings, Readiness, Settings
+from dicomnode.settings.remotes import Destination, DestinationKind, Proof, Pull, Retrieve, Source, SourceKind
+from dicomnode.settings.tables import (
+    Delivery,
+    JobPriority,
+    Jobs,
+    Listener,
+    Log,
+    Model,
+    Node,
+    PromptSettings,
+    Readiness,
+    Settings,
+    Storage,
+)
 
 __all__ = [
+    "Delivery",
     "Destination",
+    "DestinationKind",
+    "JobPriority",
+    "Jobs",
     "Listener",
     "Loaded",
     "Log",
@@ -16,8 +33,14 @@ __all__ = [
     "Place",
     "Profile",
     "PromptSettings",
+    "Proof",
+    "Pull",
     "Readiness",
+    "Retrieve",
     "Settings",
+    "Source",
+    "SourceKind",
+    "Storage",
     "Surroundings",
     "find",
     "get",

@@ -11,12 +11,15 @@ from dicomnode.settings import toml_text
 from dicomnode.settings.load import did_you_mean, parse
 from dicomnode.settings.places import Surroundings
 from dicomnode.settings.profiles import Profile
+from dicomnode.settings.remotes import Destination, Pull, Source
 from dicomnode.settings.table import Table
-from dicomnode.settings.tables import Destination, Settings
+from dicomnode.settings.tables import Settings
 
 _NAMED: dict[str, tuple[type[Table], str, str]] = {  # of the tables that have names: what one is, its name, its value
     "destinations": (Destination, "pacs", '{ae_title = "PACS", host = "127.0.0.1", port = 104}'),
     "profiles": (Profile, "viewer", '{objects = ["SEG", "SR"], seg = ["labelmap", "binary"]}'),
+    "sources": (Source, "archive", '{ae_title = "ARCHIVE", host = "127.0.0.1", port = 104}'),
+    "pulls": (Pull, "nightly", '{source = "archive", cron = "0 2 * * *", query = {Modality = "RTSTRUCT"}}'),
 }
 
 

@@ -1,5 +1,6 @@
 """Read settings from their file; say of every mistake where it is, what was found and what is allowed."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import pairwise
@@ -14,11 +15,15 @@ from dicomnode.errors import SettingsError
 from dicomnode.settings import toml_text
 from dicomnode.settings.places import Surroundings, find
 from dicomnode.settings.profiles import Profile
+from dicomnode.settings.remotes import Destination, Pull, Source
 from dicomnode.settings.rules import ModelRule
-from dicomnode.settings.tables import Destination, Settings
+from dicomnode.settings.tables import JobPriority, Settings
 
 _LISTS: dict[str, tuple[type[BaseModel], str]] = {  # what each [[table]] of a key is
-    "destinations": (Destination, "a table with name, ae_title, host and port"),
+    "destinations": (Destination, "a table with name, and ae_title, host and port, or kind and url or path"),
+    "sources": (Source, "a table with name, and ae_title, host and port, or kind and url"),
+    "pulls": (Pull, "a table with name, source, cron and query"),
+    "priorities": (JobPriority, "a table with priority, and what it fits"),
     "profiles": (Profile, "a table with name, objects and perhaps seg; SR only with SEG"),
     "rules": (ModelRule, "a table with window (without roi), strategy or propagate, and what it fits"),
 }
@@ -53,19 +58,15 @@ def parse(text: str, path: Path | None, around: Surroundings) -> Settings:
         raise SettingsError(what, "; ".join(sentence for _, sentence in problems)) from error
     if settings.prompts.labels:
         read_tables(settings.prompts.labels)
-    for number, to in enumerate(settings.destinations):
-        try:
-            settings.profile(to.profile)
-        except SettingsError as error:
-            line = toml_text.line_of(text, ("destinations", number, "profile"))
-            raise SettingsError(what, f"line {line}: destinations.{to.name}.profile: {error.detail}") from error
+    for location, sentence in _unknown_names(settings):
+        raise SettingsError(what, f"line {toml_text.line_of(text, location)}: {sentence}")
     return settings
 
 
 def get(settings: Settings, key: str) -> Any:  # noqa: ANN401 - any value a settings file can hold
     """Return the value of `key`, such as `listener.port` or `destinations.pacs.port`."""
     value: Any = settings.model_dump(mode="json")
-    for table in ("destinations", "profiles"):
+    for table in ("destinations", "profiles", "sources", "pulls"):
         value[table] = {one["name"]: one for one in value[table]}
     for part in key.split("."):
         known = list(value) if isinstance(value, dict) else []
@@ -83,8 +84,22 @@ def did_you_mean(word: str, known: list[str]) -> str:
     return f"; there are: {', '.join(known)}" if known else ""
 
 
+def _unknown_names(settings: Settings) -> Iterator[tuple[toml_text.Location, str]]:
+    """Yield where a name stands that no other table has, and the sentence on it."""
+    sources = [source.name for source in settings.sources]
+    for number, pull in enumerate(settings.pulls):
+        if pull.source not in sources:
+            known = f"allowed: one of: {', '.join(sources)}" if sources else "there is no [[sources]] table"
+            yield ("pulls", number, "source"), f"pulls.{pull.name}.source: found {pull.source!r}; {known}"
+    for number, to in enumerate(settings.destinations):
+        try:
+            settings.profile(to.profile)
+        except SettingsError as error:
+            yield ("destinations", number, "profile"), f"destinations.{to.name}.profile: {error.detail}"
+
+
 def _with_absolute_paths(data: dict[str, Any], path: Path | None, around: Surroundings) -> dict[str, Any]:
-    for resolve in (_with_data_dir, _with_models_folder, _with_labels):
+    for resolve in (_with_data_dir, _with_models_folder, _with_labels, _with_files_of_remotes):
         data = resolve(data, path, around)
     return data
 
@@ -121,6 +136,22 @@ def _with_labels(data: dict[str, Any], path: Path | None, around: Surroundings) 
         return data  # nothing to do, or the tables say what is wrong with it
     files = [_resolved(one, path, around) if isinstance(one, str) and one.strip() else one for one in given]
     return {**data, "prompts": {**prompts, "labels": files}}
+
+
+def _with_files_of_remotes(data: dict[str, Any], path: Path | None, around: Surroundings) -> dict[str, Any]:
+    """Return `data` with the paths of destinations and sources as absolute ones."""
+    for table in ("destinations", "sources"):
+        given = data.get(table)
+        if isinstance(given, list):
+            resolved = [_with_paths(one, path, around) if isinstance(one, dict) else one for one in given]
+            data = {**data, table: resolved}
+    return data
+
+
+def _with_paths(remote: dict[str, Any], path: Path | None, around: Surroundings) -> dict[str, Any]:
+    given = {key: remote.get(key) for key in ("path", "authorization_file")}
+    texts = {key: value for key, value in given.items() if isinstance(value, str) and value.strip()}
+    return remote | {key: _resolved(value, path, around) for key, value in texts.items()}
 
 
 def _default_data_dir(around: Surroundings) -> Path:

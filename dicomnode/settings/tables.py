@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
-from pydantic_core import PydanticCustomError
 
 from dicomnode.dicom.labels import read_tables
 from dicomnode.domain import SEG_ONLY, JobOptions, ObjectKind, OutputProfile, SegType, Strategy
@@ -15,63 +14,38 @@ from dicomnode.inference.library import BUILT_IN, MODEL_RULE, NAME_PATTERN
 from dicomnode.inference.loading import ModelWish
 from dicomnode.logs import LogFormat, LogLevel
 from dicomnode.settings.profiles import BUILT_IN_PROFILES, Profile, unique_profiles
-from dicomnode.settings.rules import STRATEGIES, ModelRule, planes_of
+from dicomnode.settings.remotes import Destination, Pull, Source
+from dicomnode.settings.rules import STRATEGIES, CodeStrings, ModelRule, planes_of
 from dicomnode.settings.table import (
     REACH,
     REGULAR_EXPRESSION,
     WINDOW,
+    AeTitle,
+    Host,
     Reach,
     RegularExpression,
     Table,
     Window,
+    absolute,
     matching,
+    unique_names,
 )
 
-
-def _ae_title(text: str) -> str:
-    return matching(text.strip(" "), r"[ -\[\]-~]{1,16}")
+FREE = "a number of GiB, 0 or more; 0 is no limit"
 
 
 def _long_string(text: str) -> str:
     return matching(text.strip(" "), r"[ -\[\]-~]{1,64}")
 
 
-def _host(text: str) -> str:
-    return matching(text, r"[A-Za-z0-9._:%-]+")
-
-
-def _destination_name(text: str) -> str:
-    return matching(text, r"[a-z0-9_-]+")
-
-
 def _model(text: str) -> str:
     return matching(text, NAME_PATTERN)
-
-
-def _absolute(path: Path) -> Path:
-    if not path.is_absolute():
-        raise PydanticCustomError("path", "is not absolute", {})
-    return path
 
 
 def _types(types: Sequence[str]) -> Sequence[str]:
     return [matching(one.strip().upper(), r"[A-Z0-9_ ]{1,16}") for one in types]
 
 
-def _unique_names(destinations: tuple["Destination", ...]) -> tuple["Destination", ...]:
-    names = [destination.name for destination in destinations]
-    if len(set(names)) < len(names):
-        raise PydanticCustomError("rule", "two destinations have the same name", {})
-    return destinations
-
-
-# The description of a field says what is allowed; errors quote it.
-AeTitle = Annotated[
-    str,
-    AfterValidator(_ae_title),
-    Field(description="1 to 16 printable ASCII characters, no backslash, not only spaces (PS3.5 6.2, AE)"),
-]
-Host = Annotated[str, AfterValidator(_host), Field(description="a host name or an address")]
 Seconds = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -79,7 +53,7 @@ class Node(Table):
     """Who this node is and where it keeps its data."""
 
     ae_title: AeTitle = "DICOMNODE"
-    data_dir: Annotated[Path, AfterValidator(_absolute)] = Field(strict=False, description="the path of a folder")
+    data_dir: Annotated[Path, AfterValidator(absolute)] = Field(strict=False, description="the path of a folder")
     device_serial_number: Annotated[str, AfterValidator(_long_string)] = Field(
         default="not assigned",
         description="1 to 64 printable ASCII characters, no backslash, not only spaces (PS3.5 6.2, LO)",
@@ -96,19 +70,73 @@ class Listener(Table):
         default=131072, ge=4096, le=16777216, description="a whole number of bytes from 4096 to 16777216"
     )
     idle_seconds: Seconds = Field(default=60.0, gt=0, description="a number of seconds greater than 0")
+    max_associations_per_peer: int = Field(default=0, ge=0, description="a whole number, 0 or more; 0 is no limit")
+    max_object_gib: float = Field(default=4.0, gt=0, allow_inf_nan=False, description="a number of GiB greater than 0")
+    require_called_ae_title: bool = Field(default=True, description="true or false")
+    calling_ae_titles: Sequence[AeTitle] = Field(default=[], description="a list of AE titles")
+    unrestricted: bool = Field(default=False, description="true or false")
+    strict: bool = Field(default=False, description="true or false")
+    storage_commitment: bool = Field(default=False, description="true or false")
+    processes: int = Field(default=1, ge=1, le=16, description="a whole number from 1 to 16")
+    fast: bool = Field(default=True, description="true or false")
 
 
 class Readiness(Table):
     """When a study counts as complete."""
 
     quiet_seconds: Seconds = Field(default=10.0, ge=0, description="a number of seconds, 0 or more")
+    incomplete_seconds: Seconds = Field(default=600.0, ge=0, description="a number of seconds, 0 or more")
+    expire_hours: float = Field(default=72.0, gt=0, allow_inf_nan=False, description="a number of hours greater than 0")
+
+
+class JobPriority(Table):
+    """How urgent the studies are that a rule fits; the first that fits counts."""
+
+    calling_ae_title: AeTitle | None = Field(
+        default=None,
+        description="1 to 16 printable ASCII characters, no backslash, not only spaces (PS3.5 6.2, AE)",
+    )
+    modality: CodeStrings = Field(default=[], description='a list of modalities, such as ["CT", "MR"]')
+    priority: int = Field(ge=-100, le=100, description="a whole number from -100 to 100; higher goes first")
+
+
+class Jobs(Table):
+    """How jobs are queued."""
+
+    concurrency: int = Field(default=1, ge=1, le=16, description="a whole number from 1 to 16")
+    attempts: int = Field(default=3, ge=1, description="a whole number, 1 or more")
+    priorities: tuple[JobPriority, ...] = Field(
+        default=(), strict=False, description="[[jobs.priorities]] tables, each with a priority"
+    )
+
+
+class Delivery(Table):
+    """How results are sent, proven and given up."""
+
+    first_retry_seconds: Seconds = Field(default=3.0, gt=0, description="a number of seconds greater than 0")
+    longest_retry_seconds: Seconds = Field(default=3600.0, gt=0, description="a number of seconds greater than 0")
+    give_up_days: float = Field(default=7.0, gt=0, allow_inf_nan=False, description="a number of days greater than 0")
+    breaker_failures: int = Field(default=3, ge=1, description="a whole number, 1 or more")
+    probe_seconds: Seconds = Field(default=30.0, gt=0, description="a number of seconds greater than 0")
+    proof_seconds: Seconds = Field(default=600.0, gt=0, description="a number of seconds greater than 0")
+    proof_attempts: int = Field(default=5, ge=1, description="a whole number, 1 or more")
+
+
+class Storage(Table):
+    """How much of the disk is left free, and what is deleted when."""
+
+    stop_free_gib: float = Field(default=1.0, ge=0, allow_inf_nan=False, description=FREE)
+    clean_free_gib: float = Field(default=5.0, ge=0, allow_inf_nan=False, description=FREE)
+    keep_days: float = Field(
+        default=30.0, ge=0, allow_inf_nan=False, description="a number of days, 0 or more; 0 is for ever"
+    )
 
 
 class Model(Table):
     """What segments."""
 
     name: Annotated[str, AfterValidator(_model)] = Field(default=BUILT_IN[0], description=MODEL_RULE)
-    folder: Annotated[Path, AfterValidator(_absolute)] | None = Field(
+    folder: Annotated[Path, AfterValidator(absolute)] | None = Field(
         default=None, strict=False, description="the path of a folder"
     )
     engine: EngineName = Field(default=EngineName.ONNX, strict=False, description=f"one of: {', '.join(EngineName)}")
@@ -140,23 +168,8 @@ class PromptSettings(Table):
     length_as_box: bool = Field(default=False, description="true or false")
     swap_spacing: bool = Field(default=False, description="true or false")
     own_results: bool = Field(default=False, description="true or false")
-    labels: Sequence[Annotated[Path, Field(strict=False), AfterValidator(_absolute)]] = Field(
+    labels: Sequence[Annotated[Path, Field(strict=False), AfterValidator(absolute)]] = Field(
         default=[], description="a list of paths of files"
-    )
-
-
-class Destination(Table):
-    """A PACS that results are sent to."""
-
-    name: Annotated[str, AfterValidator(_destination_name)] = Field(
-        description="lower-case letters, digits, - and _; each name once"
-    )
-    ae_title: AeTitle
-    host: Host
-    port: int = Field(ge=1, le=65535, description="a whole number from 1 to 65535")
-    profile: str = Field(
-        default=SEG_ONLY.name,
-        description=f"one of: {', '.join(BUILT_IN_PROFILES)}, or the name of a [[profiles]] table",
     )
 
 
@@ -175,8 +188,17 @@ class Settings(Table):
     readiness: Readiness = Readiness()
     model: Model = Model()
     prompts: PromptSettings = PromptSettings()
-    destinations: Annotated[tuple[Destination, ...], AfterValidator(_unique_names)] = Field(
+    jobs: Jobs = Jobs()
+    delivery: Delivery = Delivery()
+    storage: Storage = Storage()
+    destinations: Annotated[tuple[Destination, ...], AfterValidator(unique_names)] = Field(
         default=(), strict=False, description="[[destinations]] tables, each with a name of its own"
+    )
+    sources: Annotated[tuple[Source, ...], AfterValidator(unique_names)] = Field(
+        default=(), strict=False, description="[[sources]] tables, each with a name of its own"
+    )
+    pulls: Annotated[tuple[Pull, ...], AfterValidator(unique_names)] = Field(
+        default=(), strict=False, description="[[pulls]] tables, each with a name of its own"
     )
     profiles: Annotated[tuple[Profile, ...], AfterValidator(unique_profiles)] = Field(
         default=(),

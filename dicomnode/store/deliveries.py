@@ -48,7 +48,8 @@ def add(connection: Connection, job: str, destination: str, objects: Iterable[Ui
         here = and_(rows.c.sop_uid == sop_uid, rows.c.destination == destination)
         if connection.scalar(select(rows.c.state).where(here)) is None:
             row = {"sop_uid": sop_uid, "destination": destination, "job_key": job, "attempts": 0}
-            connection.execute(insert(rows).values(row | {"state": DeliveryState.WAITING.value, "next_at": now}))
+            due = {"state": DeliveryState.WAITING.value, "next_at": now, "created_at": now}
+            connection.execute(insert(rows).values(row | due))
 
 
 def claim(database: Database, destination: str) -> DeliveryRow | None:
@@ -117,6 +118,15 @@ def fall_back(database: Database, row: DeliveryRow, profile: OutputProfile, reas
         details |= {"before": row.alternative.value, "after": str(after)}
         add_event(connection, Event(at=database.now(), who="node", what="delivery_fell_back", details=details))
         return after
+
+
+def replay(database: Database, row: DeliveryRow, who: str) -> None:
+    """Let the object that was given up be sent again now."""
+    with database.write() as connection:
+        which = (row.sop_uid, row.destination)
+        _move(connection, which, DeliveryState.WAITING, attempts=0, next_at=database.now())
+        details = {"sop_uid": row.sop_uid, "destination": row.destination}
+        add_event(connection, Event(at=database.now(), who=who, what="delivery_replayed", details=details))
 
 
 def recover(database: Database) -> int:

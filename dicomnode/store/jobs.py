@@ -148,6 +148,20 @@ def put_back(database: Database, key: str, reason: str) -> JobState:
         return _put_back(connection, database, key, reason)
 
 
+def cancel(database: Database, key: str, who: str) -> None:
+    """Record that `who` wants the job not to be done; what runs it breaks it off when it sees that."""
+    with database.write() as connection:
+        _move(connection, database, key, JobState.CANCELLED, reason=f"cancelled by {who}")
+        add_event(connection, Event(at=database.now(), who=who, what="job_cancelled", details={"job": key}))
+
+
+def requeue(database: Database, key: str, who: str) -> None:
+    """Let the job that was refused or failed be tried again, as if it had never been."""
+    with database.write() as connection:
+        _move(connection, database, key, JobState.READY, attempts=0)
+        add_event(connection, Event(at=database.now(), who=who, what="job_requeued", details={"job": key}))
+
+
 def give_back(database: Database) -> None:
     """Let the job that was running be tried again as if it had not been claimed: that it ended is not its doing."""
     with database.write() as connection:

@@ -45,11 +45,14 @@ association = Table(
     "association",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("peer_ae", String, nullable=False),
+    Column("peer_ae", String, nullable=False),  # the calling AE title
     Column("opened_at", UtcTime, nullable=False),
     Column("closed_at", UtcTime),
     Column("ended", String),
+    Column("called_ae", String),
+    Column("peer_host", String),
 )
+Index(None, association.c.peer_ae, association.c.opened_at)
 
 instance = Table(
     "instance",
@@ -70,6 +73,7 @@ instance = Table(
 )
 Index(None, instance.c.study_uid)
 Index(None, instance.c.association_id)
+Index(None, instance.c.series_uid)
 
 study = Table(
     "study",
@@ -79,6 +83,8 @@ study = Table(
     Column("reason", String),
     Column("last_instance_at", UtcTime, nullable=False),
     Column("generation", Integer, nullable=False),  # one more each time images come after its jobs were made
+    Column("evidence", JSON),  # what was seen for and against its being complete, when it was last looked at
+    Column("changed_at", UtcTime),  # when it came to its state
 )
 Index(None, study.c.state)
 
@@ -103,6 +109,9 @@ job = Table(
     Column("inputs", JSON, nullable=False),  # which instances, as ids, and the options
     Column("created_at", UtcTime, nullable=False),
     Column("changed_at", UtcTime, nullable=False),
+    Column("priority", Integer, nullable=False, server_default="0"),  # a higher one goes first
+    Column("enqueued", Integer, nullable=False, server_default="0"),  # how often: it makes the workflow's id new
+    Column("supersedes", String),  # the job of an earlier generation of the study whose results it replaces
 )
 Index(None, job.c.state, job.c.created_at)
 
@@ -130,8 +139,77 @@ delivery = Table(
     Column("next_at", UtcTime, nullable=False),  # when it may be tried next
     Column("transaction_uid", String),  # of the storage commitment that proves it
     Column("reason", String),
+    Column("priority", Integer, nullable=False, server_default="0"),  # that of its job
+    Column("created_at", UtcTime, nullable=False, server_default="1970-01-01 00:00:00"),
+    Column("delivered_at", UtcTime),
+    Column("verified_at", UtcTime),
+    Column("proof", String),  # what proved that the destination keeps it
+    Column("proof_attempts", Integer, nullable=False, server_default="0"),
 )
 Index(None, delivery.c.destination, delivery.c.state, delivery.c.next_at)
+Index(None, delivery.c.transaction_uid)
+
+fetch = Table(
+    "fetch",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("origin", String, nullable=False),  # who asked: an annotation, a command, or a pull of the settings
+    Column("study_uid", String),  # of what waits for it
+    Column("source", String),  # the only one to be asked; else all are, in turn
+    Column("wanted", JSON, nullable=False),
+    Column("state", String, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Column("next_at", UtcTime, nullable=False),
+    Column("expires_at", UtcTime),
+    Column("reason", String),
+)
+Index(None, fetch.c.state, fetch.c.next_at)
+Index(None, fetch.c.study_uid)
+
+destination = Table(  # the circuit breaker of each
+    "destination",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("state", String, nullable=False),
+    Column("failures", Integer, nullable=False),  # one after the other, until now
+    Column("since", UtcTime, nullable=False),
+    Column("next_probe_at", UtcTime),
+    Column("last_success_at", UtcTime),
+    Column("reason", String),
+)
+
+node = Table(
+    "node",
+    metadata,
+    Column("executor_id", String, primary_key=True),
+    Column("role", String, nullable=False),
+    Column("started_at", UtcTime, nullable=False),
+    Column("seen_at", UtcTime, nullable=False),
+    Column("facts", JSON, nullable=False),  # its process, version, port, AE title and model
+)
+
+lease = Table(
+    "lease",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("holder", String, nullable=False),
+    Column("until", UtcTime, nullable=False),
+)
+
+commitment = Table(  # what this node was asked to commit to, as the SCP of storage commitment
+    "commitment",
+    metadata,
+    Column("transaction_uid", String, primary_key=True),
+    Column("peer_ae", String, nullable=False),
+    Column("peer_host", String, nullable=False),
+    Column("objects", JSON, nullable=False),
+    Column("state", String, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Column("next_at", UtcTime, nullable=False),
+    Column("reason", String),
+)
 
 event = Table(
     "event",

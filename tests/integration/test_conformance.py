@@ -24,8 +24,9 @@ from dicomnode.dicom.conformity.seen import sources_of
 from dicomnode.dicom.conformity.variants import Study, write_studies
 from dicomnode.dicom.obstacles import LabelMapSegmentationStorage
 from dicomnode.domain import ObjectKind, SegType
+from dicomnode.network.associations import Peer
 from dicomnode.network.listener import Listener
-from dicomnode.network.sender import Peer, send
+from dicomnode.network.sender import send
 from dicomnode.settings.profiles import FORMS
 from tests.senders import Notes
 

@@ -23,7 +23,8 @@ from dicomnode.dicom.results.findings import Findings, findings_of
 from dicomnode.dicom.results.objects import write_objects
 from dicomnode.domain import SEG_ONLY, Box, JobOptions, Mask, ObjectKind, SegType, Uid, WrittenObject
 from dicomnode.errors import Reason
-from dicomnode.network.sender import Peer, send_all
+from dicomnode.network.associations import Peer
+from dicomnode.network.sender import send_all
 from dicomnode.node import Node
 from dicomnode.offline import Wishes, segment_paths
 from dicomnode.settings import Destination, Listener, Readiness, Settings

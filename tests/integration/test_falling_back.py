@@ -22,7 +22,8 @@ from pynetdicom.presentation import PresentationContext
 from dicomnode.dicom.obstacles import LabelMapSegmentationStorage
 from dicomnode.dicom.results.syntaxes import in_syntax
 from dicomnode.domain import DeliveryState, ObjectKind, OutputProfile, SegSyntax, SegType, Uid, WrittenObject
-from dicomnode.network.sender import Peer, send
+from dicomnode.network.associations import Peer
+from dicomnode.network.sender import send
 from dicomnode.queue.steps import send_next
 from dicomnode.settings.profiles import FORMS
 from dicomnode.store import deliveries

@@ -1,14 +1,16 @@
 """A database of an older version goes on with the jobs and instances that it has."""
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import MetaData, Table, insert
 
 from dicomnode.domain import (
     SEG_ONLY,
     ImageInstance,
+    Instance,
     ObjectKind,
     OtherInstance,
     Place,
@@ -22,7 +24,7 @@ from dicomnode.errors import Reason
 from dicomnode.store import deliveries, jobs, tables
 from dicomnode.store.arrivals import Recorded, instances_of
 from dicomnode.store.database import Database, migrate
-from dicomnode.store.facts import facts_of
+from dicomnode.store.facts import facts_of, kind_of, modality_of
 from dicomnode.store.spool import Spool
 from tests.rows import STUDY, annotation, image, own_result, receive
 
@@ -35,23 +37,34 @@ def old(tmp_path: Path) -> Database:
     database = Database(tmp_path / "node.sqlite")
     with database.write() as connection:
         migrate(connection, "0001")
-    receive(database, image(), annotation(), own_result())
-    with database.write() as connection:
-        facts = facts_of(image())
-        (frame,) = facts.pop("frames")
-        del facts["tags"]
-        connection.execute(
-            tables.instance.update()
-            .filter_by(kind="image")
-            .values(facts=facts | _PLACE | {"spacing": frame["spacing"]})
-        )
-        drawn = facts_of(annotation())
-        for name in ("references", "samples", "objects", "own"):
-            del drawn[name]
-        drawn["referenced_images"] = {"1.2.3.1": 2}
-        connection.execute(tables.instance.update().filter_by(kind="annotation").values(facts=drawn))
-        connection.execute(insert(tables.job).values(_old_job(database)))
+    facts = facts_of(image())
+    (frame,) = facts.pop("frames")
+    del facts["tags"]
+    drawn = facts_of(annotation())
+    for name in ("references", "samples", "objects", "own"):
+        del drawn[name]
+    drawn["referenced_images"] = {"1.2.3.1": 2}
+    now = database.now()
+    put(database, "association", {"id": 1, "peer_ae": "PEER", "opened_at": now, "closed_at": now, "ended": "released"})
+    put(database, "study", {"study_uid": STUDY, "state": "receiving", "last_instance_at": now, "generation": 1})
+    put(database, "instance", _old_instance(image(), facts | _PLACE | {"spacing": frame["spacing"]}, now))
+    put(database, "instance", _old_instance(annotation(), drawn, now))
+    put(database, "instance", _old_instance(own_result(), facts_of(own_result()), now))
+    put(database, "job", _old_job(database))
     return database
+
+
+def put(database: Database, name: str, row: dict[str, Any]) -> None:
+    """Insert `row` into the table as the database has it."""
+    with database.write() as connection:
+        connection.execute(insert(Table(name, MetaData(), autoload_with=connection)).values(row))
+
+
+def _old_instance(instance: Instance, facts: dict[str, Any], now: datetime) -> dict[str, Any]:
+    uids = {"sop_uid": instance.sop_instance_uid, "series_uid": instance.series_uid, "study_uid": instance.study_uid}
+    row = {"sha256": instance.sha256, "key": f"{instance.sop_instance_uid}-{instance.sha256}.dcm", "size": 9}
+    row |= {"kind": kind_of(instance), "modality": modality_of(instance), "facts": facts, "conflict": False}
+    return uids | row | {"source_ae": "PEER", "association_id": 1, "received_at": now}
 
 
 def _old_job(database: Database) -> dict[str, Any]:
@@ -88,9 +101,8 @@ def test_segs_of_the_first_version_are_binary_and_still_sent(old: Database) -> N
         "sha256": "s",
     }
     delivery = {"sop_uid": "1.2.6.1", "destination": "pacs", "job_key": "j1", "state": "waiting", "attempts": 0}
-    with old.write() as connection:
-        connection.execute(insert(tables.artifact).values(artifact | {"key": "k", "sha256": "s"}))
-        connection.execute(insert(tables.delivery).values(delivery | {"next_at": old.now()}))
+    put(old, "artifact", artifact)
+    put(old, "delivery", delivery | {"next_at": old.now()})
     old.upgrade()
     row = deliveries.claim(old, "pacs")
     assert row is not None

@@ -10,7 +10,8 @@ from pydicom.uid import UID, SegmentationStorage
 
 from dicomnode.domain import DeliveryState, JobState, StudyState, Uid
 from dicomnode.errors import Unavailable
-from dicomnode.network.sender import Peer, send_all
+from dicomnode.network.associations import Peer
+from dicomnode.network.sender import send_all
 from dicomnode.node import Node
 from dicomnode.settings import Destination, Listener, Readiness, Settings
 from dicomnode.settings import Node as NodeTable

@@ -19,8 +19,9 @@ from pynetdicom import AE, build_context, evt
 from dicomnode.dicom.results.syntaxes import in_syntax
 from dicomnode.domain import AssociationEnd, SegSyntax, SegType
 from dicomnode.errors import ClassRefused, PeerUnreachable, Reason, Refused, Unavailable
+from dicomnode.network.associations import Peer
 from dicomnode.network.part10 import StoreRequest
-from dicomnode.network.sender import Peer, send, send_all
+from dicomnode.network.sender import send, send_all
 from dicomnode.network.statuses import check_status
 from tests.builders import ct_series, rtstruct, save, square
 from tests.conftest import require_program

@@ -7,7 +7,8 @@ import pytest
 from pydicom import Dataset, dcmread
 
 from dicomnode.inference.library import find_model
-from dicomnode.network.sender import Peer, send_all
+from dicomnode.network.associations import Peer
+from dicomnode.network.sender import send_all
 from dicomnode.node import Node
 from dicomnode.settings import Destination, Listener, Readiness, Settings
 from dicomnode.settings import Node as NodeTable

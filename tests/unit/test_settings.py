@@ -232,8 +232,8 @@ def test_the_content_of_the_tables_of_names_belongs_to_what_is_asked(tmp_path: P
         ("[zzz]", "there is no such setting; there are: node, listener"),
         ("[listener\n", "line 1"),
         ("destinations = [1]", "destinations.#1: found 1; allowed: a table with name"),
-        ('[[destinations]]\nname = "pacs"', "line 1: destinations.pacs.port is missing"),
-        (PACS + PACS, "two destinations have the same name"),
+        ('[[destinations]]\nname = "pacs"', "line 1: destinations.pacs: found"),
+        (PACS + PACS, "two have the name pacs"),
         (PACS + PACS.replace('"pacs"', '"P"'), "line 7: destinations.P.name: found 'P'; allowed: lower-case"),
         (
             PACS + 'profile = "viewer"',

@@ -1,0 +1,102 @@
+"""Associate with a peer, and say of what goes wrong whether to try again."""
+
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from pydicom.uid import UID
+from pynetdicom import AE, evt
+from pynetdicom.association import Association
+
+from dicomnode.domain import IMPLEMENTATION_CLASS_UID
+from dicomnode.errors import ClassRefused, PeerUnreachable, Reason, Refused
+from dicomnode.network.part10 import IMPLEMENTATION_VERSION_NAME
+
+_REJECTED_PERMANENT = 1  # PS3.8 9.3.4, result
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Peer:
+    """Where a DICOM peer listens, and as whom."""
+
+    ae_title: str
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        """Return it as messages name it."""
+        return f"{self.ae_title} at {self.host} port {self.port}"
+
+
+def calling_entity(ae_title: str) -> AE:
+    """Return an AE that calls others, without a presentation context yet."""
+    ae = AE(ae_title)
+    ae.implementation_class_uid = UID(IMPLEMENTATION_CLASS_UID)
+    ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+    ae.connection_timeout = 10
+    ae.acse_timeout = 30
+    ae.dimse_timeout = 60
+    ae.network_timeout = 60
+    return ae
+
+
+@contextmanager
+def associated(ae: AE, peer: Peer, *, handlers: Sequence[Any] = (), roles: Sequence[Any] = ()) -> Iterator[Association]:
+    """Lend an association with `peer`, released at the end.
+
+    `handlers` are those of events; `roles` are items of SCP/SCU role selection. Raises PeerUnreachable where another
+    try may help, ClassRefused where the peer takes none of the contexts, and Refused where it rejects for good.
+    """
+    with _translated(peer):
+        assoc = ae.associate(
+            peer.host,
+            peer.port,
+            ae_title=peer.ae_title,
+            ext_neg=list(roles) or None,
+            evt_handlers=[(evt.EVT_CONN_OPEN, _send_at_once), *handlers],
+        )
+        _check(assoc, peer)
+        try:
+            yield assoc
+        finally:
+            assoc.release()
+
+
+def _check(assoc: Association, peer: Peer) -> None:
+    if assoc.is_rejected:
+        _raise_rejection(assoc, peer)
+    if assoc.rejected_contexts and not assoc.accepted_contexts:
+        refused = {str(context.abstract_syntax.name) for context in assoc.rejected_contexts if context.abstract_syntax}
+        raise ClassRefused(f"association with {peer}", f"it takes no {', '.join(sorted(refused))}")
+    if not assoc.is_established:
+        raise PeerUnreachable(f"{peer} did not answer")
+
+
+def _send_at_once(event: evt.Event) -> None:
+    """Do not wait for more to send: every message is followed by its answer."""
+    transport = event.assoc.dul.socket
+    if transport is not None and transport.socket is not None:
+        transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _raise_rejection(assoc: Association, peer: Peer) -> None:
+    rejection = assoc.acceptor.primitive
+    why = f"{rejection.source_str}: {rejection.reason_str}" if rejection else "for no reason given"
+    if rejection and rejection.result == _REJECTED_PERMANENT:
+        raise Refused(Reason.PEER_REFUSED, f"association with {peer}", why)
+    raise PeerUnreachable(f"{peer} rejected the association: {why}")
+
+
+@contextmanager
+def _translated(peer: Peer) -> Iterator[None]:
+    """Turn what pynetdicom raises into what to do about it."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        raise PeerUnreachable(f"{peer} broke off: {type(error).__name__}") from error
+    except (AttributeError, ValueError) as error:
+        raise Refused(
+            Reason.PEER_REFUSED, "an object", f"it cannot be encoded for {peer}: {type(error).__name__}"
+        ) from error

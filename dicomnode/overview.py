@@ -1,0 +1,1 @@
+"""Say where a node stands, running or stopped, from its tables alone."""

@@ -1,0 +1,1 @@
+"""Pull objects of a source of the settings on somebody's command."""
