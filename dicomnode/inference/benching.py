@@ -93,19 +93,27 @@ class _Runner:
         self._images = generator.random((engine.batch, 3, _SIDE, _SIDE), np.float32)
         corners = np.sort(generator.uniform(0, _SIDE - 1, (MANY_BOXES, 2, 2)), axis=1).reshape(-1, 4)
         self._boxes = corners.astype(np.float32)
-        self._best = {"encode": np.inf, "few": np.inf, "many": np.inf}
+        self._best = {"all": np.inf, "few": np.inf, "many": np.inf}
 
     def turn(self) -> None:
-        """Encode, and decode few boxes and many."""
-        features = self._timed("encode", lambda: self._engine.encode(self._images))[0]
+        """Encode and decode, then decode few boxes and many.
+
+        A GPU goes on encoding after `encode` has returned: only masks are waited for.
+        """
+        features = self._timed("all", self._both)[0]
         self._timed("few", lambda: self._engine.decode(features, self._boxes[:FEW_BOXES]))
         self._timed("many", lambda: self._engine.decode(features, self._boxes))
 
     def timing(self) -> Timing:
         """Return the best of all turns."""
         box = (self._best["many"] - self._best["few"]) / (MANY_BOXES - FEW_BOXES)
-        encode = self._best["encode"] / len(self._images)
+        encode = (self._best["all"] - self._best["few"]) / len(self._images)
         return Timing(identity=self._engine.identity, load=self._load, encode=encode, box=box)
+
+    def _both(self) -> Any:  # noqa: ANN401 - the features of an engine
+        features = self._engine.encode(self._images)
+        self._engine.decode(features[-1], self._boxes[:FEW_BOXES])
+        return features
 
     def _timed(self, name: str, work: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever the work gives
         started = time.perf_counter()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
 from itertools import groupby
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -46,8 +47,18 @@ def _parts(visits: Sequence[Visit], size: int) -> Iterator[Sequence[Visit]]:
     return (visits[start : start + size] for start in range(0, len(visits), size))
 
 
+@cache
+def _thread() -> ThreadPoolExecutor:
+    """Return the thread that encodes, one a process: on a GPU, what cuDNN has planned is known to one thread alone."""
+    return ThreadPoolExecutor(1, "encode")
+
+
+def _nothing() -> None:
+    """Do nothing: once this is done, so is all that the thread was given before."""
+
+
 class Encoder:
-    """Gives the features of each visit of a job, in their order; entered, it has a thread.
+    """Gives the features of each visit of a job, in their order, while it is entered.
 
     What the thread raises is raised where the features are asked for. Features that are asked for a second time come
     from the cache, or are made again from the same batch.
@@ -63,7 +74,6 @@ class Encoder:
         }
         self._keys: dict[int, bytes] = {}
         self._coming: dict[int, Future[Sequence[Any]]] = {}
-        self._pool = ThreadPoolExecutor(1, "encode")
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -73,7 +83,9 @@ class Encoder:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Give up what has not begun, and wait for what has."""
-        self._pool.shutdown(cancel_futures=True)
+        for future in self._coming.values():
+            future.cancel()
+        _thread().submit(_nothing).result()
 
     def features(self, visit: int) -> Any:  # noqa: ANN401 - the engine's own
         """Return the features of the image of visit number `visit`."""
@@ -82,7 +94,7 @@ class Encoder:
             self._coming.pop(number).cancel()
         for number in upcoming:
             if number not in self._coming:
-                self._coming[number] = self._pool.submit(self._encode, number)
+                self._coming[number] = _thread().submit(self._encode, number)
         number, position = self._place[self._visits[visit].section]
         return self._coming[number].result()[position]
 

@@ -1,6 +1,7 @@
 """The engine torch on a GPU: the same bytes whatever else is done there, and what becomes of a want of memory."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,14 @@ def test_the_same_planes_and_boxes_give_the_same_bytes(engine: Any) -> None:  # 
     first = answer(engine)
     engine.decode(engine.encode(SQUARES[:3])[0], BOXES[:1])
     assert answer(engine) == first
+
+
+def test_fp32_on_a_gpu_is_fp32(engine: Any, tmp_path: Path) -> None:  # noqa: ANN401
+    wish = EngineWish(engine=EngineName.TORCH, device=Device.CPU, precision=Precision.FP32)
+    on_cpu = open_engine(wish, model_folder(tmp_path))
+    for ours, theirs in zip(engine.encode(SQUARES[:2]), on_cpu.encode(SQUARES[:2]), strict=True):
+        found, expected = engine.decode(ours, BOXES)[0], on_cpu.decode(theirs, BOXES)[0]
+        assert np.abs(found - expected).max() < 1e-3
 
 
 @pytest.mark.usefixtures("_no_memory")

@@ -115,7 +115,36 @@ def test_encoding_runs_ahead_on_a_thread_within_a_bound() -> None:
     masks_of(stack, [drawn_on(stack, *range(40))], model)
     assert max(model.leads) <= AHEAD
     assert threading.current_thread().name not in model.threads
-    assert not [one for one in threading.enumerate() if one.name.startswith("encode")]
+
+
+def test_all_jobs_encode_on_one_thread() -> None:
+    model = Paces()
+    for stack in (stack_of(3), stack_of(4)):
+        masks_of(stack, [drawn_on(stack, 1)], model)
+    assert len(model.threads) == 1
+    assert len([one for one in threading.enumerate() if one.name.startswith("encode")]) == 1
+
+
+def test_nothing_is_encoding_any_more_when_a_job_breaks_off() -> None:
+    going_on, ended = threading.Event(), threading.Event()
+
+    @dataclass(frozen=True, slots=True)
+    class Slow(FindsBright):
+        def encode(self, images: Sequence[NDArray[np.float32]], spacing: tuple[float, float]) -> Any:  # noqa: ANN401
+            if self.encoded:
+                going_on.set()
+                ended.wait(0.2)
+                ended.set()
+            return FindsBright.encode(self, images, spacing)
+
+        def decode(self, features: Any, boxes: NDArray[np.float64]) -> Decoded:  # noqa: ANN401, ARG002
+            assert going_on.wait(10)
+            raise FloatingPointError
+
+    stack = stack_of(9)
+    with pytest.raises(FloatingPointError):
+        masks_of(stack, [drawn_on(stack, *range(9))], Slow())
+    assert ended.is_set()
 
 
 def test_encoding_does_not_wait_for_what_is_decoded() -> None:
@@ -159,11 +188,10 @@ class Breaks(FindsBright):
 @pytest.mark.parametrize(
     ("model", "error"), [(Breaks(), ZeroDivisionError), (Breaks(decodes=False), FloatingPointError)]
 )
-def test_an_error_of_the_model_is_raised_as_it_is_and_the_thread_ends(model: Breaks, error: type[Exception]) -> None:
+def test_an_error_of_the_model_is_raised_as_it_is(model: Breaks, error: type[Exception]) -> None:
     stack = stack_of(9)
     with pytest.raises(error):
         masks_of(stack, [drawn_on(stack, *range(9))], model)
-    assert not [one for one in threading.enumerate() if one.name.startswith("encode")]
 
 
 def test_whoever_is_told_of_the_progress_may_break_it_off() -> None:
@@ -176,7 +204,6 @@ def test_whoever_is_told_of_the_progress_may_break_it_off() -> None:
     with pytest.raises(KeyboardInterrupt):
         masks_of(stack, [drawn_on(stack, *range(30))], model, progress=stop)
     assert len(model.encoded) <= 2 + AHEAD + 1
-    assert not [one for one in threading.enumerate() if one.name.startswith("encode")]
 
 
 def test_planes_of_different_spacing_are_not_encoded_together() -> None:
