@@ -12,21 +12,25 @@ from threading import Event
 from types import TracebackType
 from typing import Self
 
+from dicomnode import listening
 from dicomnode.dicom.results.syntaxes import in_syntax
 from dicomnode.dispatching import Orders, start_studies
 from dicomnode.domain import ModelIdentity, SegSyntax
 from dicomnode.errors import Unavailable
+from dicomnode.listening import Listening
 from dicomnode.network.associations import Peer
-from dicomnode.network.listener import Hooks, Limits, Listener
+from dicomnode.network.admission import Limits
+from dicomnode.network.listener import Listener, Ways
 from dicomnode.network.sender import send
 from dicomnode.queue.engine import Engine
 from dicomnode.queue.steps import do_next_job, send_next
 from dicomnode.queue.sweeps import Sweep, Sweeps
-from dicomnode.receiving import receive
 from dicomnode.settings import Settings
 from dicomnode.store import arrivals, deliveries, jobs
+from dicomnode.store.arrivals import Most
 from dicomnode.store.database import Database
 from dicomnode.store.desk import Desk
+from dicomnode.store.disk import Disk
 from dicomnode.store.spool import Spool
 from dicomnode.worker import LoadRuntime, Worker, WorkerLimits
 
@@ -86,7 +90,7 @@ class Node:
             model = worker.identity()
             engine = Engine(self._lanes(desk, worker), on_death=self._break)
             running.callback(_finish, engine, worker)
-            listener = _listener(self._settings, desk)
+            listener = listening.listener(_listening(self._settings), desk, Disk(self._settings.node.data_dir))
             sweeps = Sweeps(_tasks(self._settings, desk, engine, listener, model), every=SWEEP_SECONDS)
             engine.start()
             sweeps.start()
@@ -180,19 +184,26 @@ def _finish(engine: Engine, worker: Worker) -> None:
         engine.join(PATIENCE_SECONDS)
 
 
-def _listener(settings: Settings, desk: Desk) -> Listener:
-    hooks = Hooks(
-        opened=partial(arrivals.open_association, desk.database),
-        closed=partial(arrivals.close_association, desk.database),
-        receive=partial(receive, desk),
+def _listening(settings: Settings) -> Listening:
+    """Return how the settings say that the node listens."""
+    asked = settings.listener
+    return Listening(
+        ae_title=settings.node.ae_title,
+        host=asked.host,
+        port=asked.port,
+        limits=Limits(
+            max_associations=asked.max_associations,
+            max_pdu_bytes=asked.max_pdu_bytes,
+            idle_seconds=asked.idle_seconds,
+            max_object_bytes=int(asked.max_object_gib * 2**30),
+            check_called_ae=asked.require_called_ae_title,
+            calling_ae_titles=tuple(asked.calling_ae_titles),
+        ),
+        most=Most(in_all=asked.max_associations, of_a_peer=asked.max_associations_per_peer),
+        ways=Ways(fast=asked.fast, unrestricted=asked.unrestricted),
+        strict=asked.strict,
+        free_bytes=int(settings.storage.stop_free_gib * 2**30),
     )
-    limits = Limits(
-        max_associations=settings.listener.max_associations,
-        max_pdu_bytes=settings.listener.max_pdu_bytes,
-        idle_seconds=settings.listener.idle_seconds,
-    )
-    address = (settings.listener.host, settings.listener.port)
-    return Listener(settings.node.ae_title, address, hooks, limits=limits)
 
 
 def _tasks(

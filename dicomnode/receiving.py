@@ -2,12 +2,14 @@
 
 import hashlib
 import logging
-from io import BytesIO
+from collections.abc import Iterable
 from pathlib import Path
 
 from dicomnode.dicom.instances import describe
 from dicomnode.domain import Instance
+from dicomnode.errors import Reason, Refused
 from dicomnode.network.part10 import StoreRequest, anonymous_header, header_of
+from dicomnode.network.storing import Chunk
 from dicomnode.store import arrivals
 from dicomnode.store.arrivals import Arrival, Recorded
 from dicomnode.store.desk import Desk
@@ -15,31 +17,42 @@ from dicomnode.store.desk import Desk
 log = logging.getLogger(__name__)
 
 
-def receive(desk: Desk, request: StoreRequest, data_set: bytes) -> None:
+def receive(desk: Desk, request: StoreRequest, data_set: Iterable[Chunk], *, strict: bool = False) -> None:
     """Keep what `request` brings: it is in the spool and in the database, durably, when this returns.
 
-    Its identity comes from the data set alone, and must be what the command said.
+    Its identity comes from the data set alone, and must be what the command said. With `strict`, other bytes under a
+    known UID are refused with UID_CONFLICT; else they are kept beside the first.
     """
     header = header_of(request)
     sha256 = hashlib.sha256(header)
-    sha256.update(data_set)
-    source = BytesIO(anonymous_header(request.transfer_syntax_uid) + data_set)
-    instance = describe(source, path=Path(f"{request.sop_instance_uid}.dcm"), sha256=sha256.hexdigest())
-    request.must_name(instance.sop_class_uid, instance.sop_instance_uid)
-    key = _key_of(instance)
-    desk.spool.put(key, [header, data_set])
-    arrival = Arrival(
-        key=key,
-        size=len(header) + len(data_set),
-        source_ae=request.peer_ae,
-        association_id=request.association_id,
-    )
-    recorded = arrivals.record(desk.database, instance, arrival)
+    with desk.spool.writing() as part:
+        part.write(header)
+        for chunk in data_set:
+            part.write(chunk)
+            sha256.update(chunk)
+        source = part.reading(len(header), anonymous_header(request.transfer_syntax_uid))
+        instance = describe(source, path=Path(f"{request.sop_instance_uid}.dcm"), sha256=sha256.hexdigest())
+        request.must_name(instance.sop_class_uid, instance.sop_instance_uid)
+        key = _key_of(instance)
+        part.keep(key)
+        size = part.size
+    arrival = Arrival(key=key, size=size, source_ae=request.peer_ae, association_id=request.association_id)
+    _tell(instance, arrivals.record(desk.database, instance, arrival, strict=strict), desk, key)
+
+
+def _tell(instance: Instance, recorded: Recorded, desk: Desk, key: str) -> None:
+    """Log what the instance was, and refuse it if it was refused."""
     told = {"action": f"instance_{recorded.value}", "sop_instance_uid": instance.sop_instance_uid}
-    if recorded is Recorded.CONFLICT:
-        log.warning("UID_CONFLICT: other bytes had this UID before, and stay in use", extra=told)
-    else:
-        log.debug("an instance is kept", extra=told)
+    match recorded:
+        case Recorded.NEW | Recorded.DUPLICATE:
+            log.debug("an instance is kept", extra=told)
+        case Recorded.CONFLICT:
+            log.warning("UID_CONFLICT: other bytes had this UID before, and stay in use", extra=told)
+        case Recorded.REFUSED:
+            log.warning("UID_CONFLICT: other bytes had this UID before; these are refused", extra=told)
+            desk.spool.delete(key)  # no row knows it
+            detail = "other bytes had this SOP Instance UID before"
+            raise Refused(Reason.UID_CONFLICT, f"object {instance.sop_instance_uid}", detail)
 
 
 def _key_of(instance: Instance) -> str:

@@ -1,7 +1,8 @@
 """Listeners that note or keep what they get, and senders that say anything to them."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,12 @@ from pynetdicom.association import Association
 from pynetdicom.dsutils import encode
 
 from dicomnode.domain import AssociationEnd, Uid
+from dicomnode.network.admission import Caller
 from dicomnode.network.listener import Hooks, Listener
 from dicomnode.network.part10 import StoreRequest, header_of
+from dicomnode.network.storing import Chunk
 from dicomnode.store.desk import Desk
-from dicomnode.store.spool import Spool
+from dicomnode.store.spool import Part, Spool
 
 
 @dataclass
@@ -32,10 +35,13 @@ class Notes:
     received: list[tuple[StoreRequest, bytes]] = field(default_factory=list)
 
     def hooks(self) -> Hooks:
-        return Hooks(opened=self.open, closed=self.close, receive=lambda *what: self.received.append(what))
+        return Hooks(opened=self.open, closed=self.close, receive=self.receive)
 
-    def open(self, peer: str) -> int:
-        self.opened.append(peer)
+    def receive(self, request: StoreRequest, data_set: Iterable[Chunk]) -> None:
+        self.received.append((request, b"".join(map(bytes, data_set))))
+
+    def open(self, caller: Caller) -> int:
+        self.opened.append(caller.calling_ae)
         return len(self.opened)
 
     def close(self, _number: int, ended: AssociationEnd) -> None:
@@ -57,8 +63,14 @@ class Run:
 class FullSpool(Spool):
     """A spool on a disk with no room."""
 
-    def put(self, key: str, chunks: Iterable[bytes]) -> None:
-        raise OSError(28, f"No space left on device for {len(list(chunks))} parts of {key}")
+    @contextmanager
+    def writing(self) -> Iterator[Part]:
+        with super().writing() as part:
+            part.keep = self._fail  # type: ignore[method-assign]
+            yield part
+
+    def _fail(self, key: str) -> None:
+        raise OSError(28, f"No space left on device for {key}")
 
 
 def until(condition: Callable[[], object], seconds: float = 5.0) -> None:
@@ -72,7 +84,7 @@ def associate(listener: Listener, *classes: str, syntax: str = ExplicitVRLittleE
     ae = AE("SENDER")
     for name in classes or (CTImageStorage, MRImageStorage):
         ae.add_requested_context(name, syntax)
-    assoc = ae.associate("127.0.0.1", listener.port)
+    assoc = ae.associate("127.0.0.1", listener.port, ae_title="NODE")
     assert assoc.is_established
     return assoc
 

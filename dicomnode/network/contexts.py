@@ -1,5 +1,7 @@
 """Which presentation contexts the listener accepts, and which syntax it takes where a peer offers several."""
 
+from collections.abc import Collection, Iterable
+
 from pydicom.uid import UID
 from pynetdicom import ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts, build_context
 from pynetdicom.presentation import PresentationContext
@@ -37,3 +39,28 @@ def accepted_contexts() -> list[PresentationContext]:
     storage = [context.abstract_syntax for context in AllStoragePresentationContexts]
     syntaxes: list[str | UID] = list(ACCEPTED_SYNTAXES)
     return [build_context(name, syntaxes) for name in (VERIFICATION, *(UID(str(uid)) for uid in storage))]
+
+
+class StorageClasses:
+    """Which abstract syntaxes are of storage: the `accepted` contexts but for the `others`, and unknown ones if `unrestricted`."""
+
+    def __init__(self, accepted: Iterable[PresentationContext], others: Collection[str], *, unrestricted: bool) -> None:
+        names = [str(context.abstract_syntax) for context in accepted]
+        self._known = frozenset(name for name in names if name not in others)
+        self._others = frozenset(others)
+        self._unrestricted = unrestricted
+
+    def includes(self, abstract_syntax: str) -> bool:
+        """Return whether objects are stored in a context of `abstract_syntax`."""
+        return abstract_syntax in self._known or (self._unrestricted and self._is_unknown(abstract_syntax))
+
+    def added(self, wanted: Iterable[str]) -> list[PresentationContext]:
+        """Return contexts, in our order of syntaxes, for those `wanted` that are private or of no class anybody knows."""
+        if not self._unrestricted:
+            return []
+        unknown = dict.fromkeys(name for name in wanted if name not in self._known and self._is_unknown(name))
+        return [build_context(UID(name), list(ACCEPTED_SYNTAXES)) for name in unknown]
+
+    def _is_unknown(self, abstract_syntax: str) -> bool:
+        """Return whether `abstract_syntax` is in no dictionary: what other services use, is."""
+        return abstract_syntax not in self._others and UID(abstract_syntax).name == abstract_syntax and bool(abstract_syntax)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import NamedTuple
 
@@ -11,7 +11,8 @@ from pynetdicom import AE, sop_class
 
 from dicomnode.errors import ClassRefused, PeerUnreachable, Refused
 from dicomnode.network.contexts import ACCEPTED_SYNTAXES, VERIFICATION, accepted_contexts
-from dicomnode.network.listener import Limits, accepting_entity
+from dicomnode.network.admission import Limits
+from dicomnode.network.listener import accepting_entity
 from dicomnode.network.sender import requesting_entity
 from dicomnode.network.statuses import check_status
 
@@ -80,7 +81,12 @@ def proposed_contexts(objects: Iterable[tuple[str, str]]) -> tuple[tuple[Named, 
 
 def acceptor(limits: Limits) -> Policies:
     """Return how the listener associates within `limits`."""
-    return _policies(accepting_entity("SCP", limits))
+    return replace(
+        _policies(accepting_entity("SCP", limits)),
+        max_associations=limits.max_associations,
+        checks_called_ae=limits.check_called_ae,
+        checks_calling_ae=bool(limits.calling_ae_titles),
+    )
 
 
 def requestor() -> Policies:

@@ -1,52 +1,61 @@
 """The SCP of C-ECHO and C-STORE: an object's success is answered once the node has it durably."""
 
 import logging
-import math
 import socket
-import socketserver
-import struct
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any, cast
 
 from pydicom.uid import UID
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
+from pynetdicom.pdu_primitives import A_P_ABORT, SOPClassCommonExtendedNegotiation
 from pynetdicom.presentation import PresentationContext
-from pynetdicom.transport import ThreadedAssociationServer
 
-from dicomnode.domain import IMPLEMENTATION_CLASS_UID, AssociationEnd, parse_uid
-from dicomnode.errors import Reason, Refused, Unavailable
-from dicomnode.network.contexts import accepted_contexts
-from dicomnode.network.part10 import IMPLEMENTATION_VERSION_NAME, StoreRequest
-from dicomnode.network.statuses import Status, status_of
+from dicomnode.domain import IMPLEMENTATION_CLASS_UID, AssociationEnd
+from dicomnode.errors import Unavailable
+from dicomnode.network.admission import Admission, Caller, Limits, Rejection
+from dicomnode.network.bounded import bound
+from dicomnode.network.contexts import VERIFICATION, StorageClasses, accepted_contexts
+from dicomnode.network.fast import FastWay
+from dicomnode.network.part10 import IMPLEMENTATION_VERSION_NAME
+from dicomnode.network.server import SPARE_CONNECTIONS, Server
+from dicomnode.network.statuses import Status
+from dicomnode.network.storing import Intake, Receive, Sent
 
 if TYPE_CHECKING:
     from pynetdicom.dimse_primitives import C_STORE
+    from pynetdicom.pdu_primitives import A_ASSOCIATE
 
 log = logging.getLogger(__name__)
 
-Receive = Callable[[StoreRequest, bytes], None]  # returns once the object is durable
+_STORAGE_SERVICE = UID("1.2.840.10008.4.2")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Limits:
-    """What a peer may ask of the listener; `idle_seconds` without a byte end its association."""
+def _always() -> bool:
+    return True
 
-    max_associations: int = 32
-    max_pdu_bytes: int = 131072
-    idle_seconds: float = 60.0
+
+def _nothing(_caller: Caller, _rejection: Rejection) -> None:
+    pass
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Hooks:
-    """Whom the listener tells: `opened` takes the peer's AE title and returns the id of the association."""
+    """Whom the listener tells.
 
-    opened: Callable[[str], int]
+    `opened` returns the id of the association of a caller, or raises Unavailable where it may not open now; `rejected`
+    hears of those that were not let in; `room` says whether there is room for more objects.
+    """
+
+    opened: Callable[[Caller], int]
     closed: Callable[[int, AssociationEnd], None]
     receive: Receive
+    rejected: Callable[[Caller, Rejection], None] = _nothing
+    room: Callable[[], bool] = _always
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,24 +66,23 @@ class Service:
     handlers: tuple[Any, ...]
 
 
-def answer(request: StoreRequest, data_set: bytes, receive: Receive) -> Status:
-    """Give a valid request and the bytes of its data set to `receive`; return the status to answer."""
-    try:
-        receive(request, data_set)
-    except Refused as error:
-        return _refuse(error, request.peer_ae)
-    except (Unavailable, OSError):
-        log.exception("cannot keep an object", extra={"action": "store_failed"})
-        return Status.OUT_OF_RESOURCES
-    return Status.SUCCESS
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ways:
+    """How objects come in: on the fast way or pynetdicom's, and whether those of private and unknown classes do."""
+
+    fast: bool = True
+    unrestricted: bool = False
 
 
 def accepting_entity(ae_title: str, limits: Limits) -> AE:
-    """Return the AE that listens: who it says it is, and what a peer may ask of it."""
+    """Return the AE that listens: who it says it is, and what a peer may ask of it.
+
+    pynetdicom counts connections that asked for nothing yet, too; `Admission` lets in no more than it should.
+    """
     ae = AE(ae_title)
     ae.implementation_class_uid = UID(IMPLEMENTATION_CLASS_UID)
     ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-    ae.maximum_associations = limits.max_associations
+    ae.maximum_associations = limits.max_associations + SPARE_CONNECTIONS
     ae.maximum_pdu_size = limits.max_pdu_bytes
     ae.network_timeout = limits.idle_seconds
     ae.dimse_timeout = limits.idle_seconds
@@ -88,30 +96,35 @@ class Listener:
     def __init__(
         self,
         ae_title: str,
-        address: tuple[str, int],
+        address: tuple[str, int] | socket.socket,
         hooks: Hooks,
         *,
         limits: Limits | None = None,
+        ways: Ways | None = None,
         contexts: list[PresentationContext] | None = None,
         services: Sequence[Service] = (),
     ) -> None:
+        self.taken_fast = 0  # objects that came on the fast way
         self._hooks = hooks
+        self._limits = limits or Limits()
         self._ids: dict[Association, int] = {}
+        self._lost: set[Association] = set()
         self._lock = Lock()
-        ae = accepting_entity(ae_title, limits or Limits())
-        handlers: list[Any] = [
-            (evt.EVT_ACCEPTED, self._accepted),
-            (evt.EVT_C_STORE, self._store),
-            (evt.EVT_C_ECHO, _echo),
-            (evt.EVT_RELEASED, self._ended, [AssociationEnd.RELEASED]),
-            (evt.EVT_ABORTED, self._ended, [AssociationEnd.ABORTED]),
-            *(handler for service in services for handler in service.handlers),
-        ]
         accepted = [*(contexts or accepted_contexts()), *(one for service in services for one in service.contexts)]
-        try:
-            self._server = ae.make_server(address, contexts=accepted, evt_handlers=handlers, server_class=_Server)
-        except OSError as error:
-            raise Unavailable(f"cannot listen on {address[0]} port {address[1]}: {error.strerror}") from error
+        ways = ways or Ways()
+        others = [VERIFICATION, *(UID(str(one.abstract_syntax)) for service in services for one in service.contexts)]
+        self._classes = StorageClasses(accepted, others, unrestricted=ways.unrestricted)
+        self._intake = Intake(receive=hooks.receive, room=hooks.room, max_bytes=self._limits.max_object_bytes)
+        self._admission = Admission(
+            ae_title=ae_title,
+            limits=self._limits,
+            opened=hooks.opened,
+            room=hooks.room,
+            is_storage=self._classes.includes,
+        )
+        self._fast = self._way() if ways.fast else None
+        handlers = [*self._handlers(), *(handler for service in services for handler in service.handlers)]
+        self._server = _serve(accepting_entity(ae_title, self._limits), address, accepted, handlers)
         self._thread = Thread(target=self._server.serve_forever, args=(0.1,), name="listener", daemon=True)
 
     @property
@@ -134,27 +147,89 @@ class Listener:
         if self._thread.is_alive():
             self._server.shutdown()
             self._thread.join()
-        deadline = time.monotonic() + patience
-        while self._server.active_associations and time.monotonic() < deadline:
-            time.sleep(0.02)
+        self._server.wait_for_the_end(patience)
         for assoc in self._server.active_associations:
-            assoc.abort()
+            assoc.abort(block=False)
+        self._server.wait_for_the_end(1)
+        self._server.hang_up()
         for assoc in self._server.active_associations:
             assoc.join(timeout=5)
         self.reap()
 
-    def _accepted(self, event: evt.Event) -> None:
-        self._identify(event.assoc)
+    def _handlers(self) -> list[Any]:
+        return [
+            (evt.EVT_CONN_OPEN, self._connected),
+            (evt.EVT_CONN_CLOSE, _wake),
+            (evt.EVT_REQUESTED, self._requested),
+            (evt.EVT_SOP_COMMON, self._services_of),
+            (evt.EVT_C_STORE, self._store),
+            (evt.EVT_C_ECHO, _echo),
+            (evt.EVT_ACSE_RECV, self._broke),
+            (evt.EVT_RELEASED, self._ended, [AssociationEnd.RELEASED]),
+            (evt.EVT_ABORTED, self._ended, [AssociationEnd.ABORTED]),
+        ]
+
+    def _way(self) -> FastWay:
+        return FastWay(
+            intake=self._intake,
+            identify=self._identify,
+            is_storage=self._classes.includes,
+            max_pdu_bytes=self._limits.max_pdu_bytes,
+            told=self._count,
+        )
+
+    def _count(self) -> None:
+        with self._lock:
+            self.taken_fast += 1
+
+    def _connected(self, event: evt.Event) -> None:
+        """Put what reads an association's bytes in its place, before its threads start."""
+        bound(event.assoc, self._limits.max_pdu_bytes)
+        if self._fast:
+            self._fast.install(event.assoc)
+
+    def _requested(self, event: evt.Event) -> None:
+        """Let the peer in, or reject its association."""
+        assoc = event.assoc
+        asked = cast("A_ASSOCIATE", assoc.requestor.primitive)
+        caller, judged = self._admission.judge(asked, assoc.requestor.address)
+        if isinstance(judged, Rejection):
+            assoc.acse.send_reject(judged.result, judged.source, judged.diagnostic)
+            assoc.is_rejected = True  # nothing is negotiated then
+            told = {"action": "association_rejected", "peer": caller.calling_ae, "reason": judged.reason}
+            log.warning("rejected an association", extra=told)
+            self._hooks.rejected(caller, judged)
+            assoc.kill()
+            return
+        with self._lock:
+            self._ids[assoc] = judged
+        wanted = [str(context.abstract_syntax) for context in asked.presentation_context_definition_list]
+        if added := self._classes.added(wanted):
+            assoc.acceptor.supported_contexts = [*assoc.acceptor.supported_contexts, *added]
+
+    def _services_of(self, event: evt.Event) -> dict[UID, SOPClassCommonExtendedNegotiation]:
+        """Tell pynetdicom, as a peer can (PS3.7 D.3.3.6), that the classes it does not know are of storage."""
+        asked = cast("A_ASSOCIATE", event.assoc.requestor.primitive)
+        wanted = [str(context.abstract_syntax) for context in asked.presentation_context_definition_list]
+        found = dict(event.items)
+        for context in self._classes.added(wanted):
+            item = SOPClassCommonExtendedNegotiation()
+            item.sop_class_uid = context.abstract_syntax
+            item.service_class_uid = _STORAGE_SERVICE
+            found[UID(str(context.abstract_syntax))] = item
+        return found
 
     def _identify(self, assoc: Association) -> int:
-        """Return the id of `assoc`; it is made when the association opens, or else when it is first needed."""
         with self._lock:
-            if assoc not in self._ids:
-                self._ids[assoc] = self._hooks.opened(assoc.requestor.ae_title)
             return self._ids[assoc]
 
+    def _broke(self, event: evt.Event) -> None:
+        """Note that the connection of an association broke; pynetdicom tells that by this reason (PS3.8 9.2.3, AA-4)."""
+        if isinstance(event.primitive, A_P_ABORT) and event.primitive.provider_reason == 0:
+            self._lost.add(event.assoc)
+
     def _ended(self, event: evt.Event, ended: AssociationEnd) -> None:
-        self._close(event.assoc, ended)
+        self._close(event.assoc, AssociationEnd.LOST if event.assoc in self._lost else ended)
 
     def _close(self, assoc: Association, ended: AssociationEnd) -> None:
         """Report the end of `assoc`; if that fails it is reported again by `reap`."""
@@ -162,59 +237,35 @@ class Listener:
             if assoc in self._ids:
                 self._hooks.closed(self._ids[assoc], ended)
                 del self._ids[assoc]
+            self._lost.discard(assoc)
 
     def _store(self, event: evt.Event) -> int:
-        try:
-            request = self._request(event)
-        except Refused as error:
-            return _refuse(error, event.assoc.requestor.ae_title)
-        except Unavailable:
-            log.exception("cannot record an association", extra={"action": "store_failed"})
-            return Status.OUT_OF_RESOURCES
-        return answer(request, event.encoded_dataset(include_meta=False), self._hooks.receive)
-
-    def _request(self, event: evt.Event) -> StoreRequest:
-        """Return the request of `event`, parsed; refuse one whose class is not that of its context (PS3.7 9.1.1.1)."""
-        command, context = cast("C_STORE", event.request), event.context
-        request = StoreRequest(
-            sop_class_uid=parse_uid(command.AffectedSOPClassUID, "C-STORE, AffectedSOPClassUID"),
-            sop_instance_uid=parse_uid(command.AffectedSOPInstanceUID, "C-STORE, AffectedSOPInstanceUID"),
-            transfer_syntax_uid=parse_uid(context.transfer_syntax, "presentation context, transfer syntax"),
+        command = cast("C_STORE", event.request)
+        sent = Sent(
+            sop_class_uid=str(command.AffectedSOPClassUID),
+            sop_instance_uid=str(command.AffectedSOPInstanceUID),
+            abstract_syntax=str(event.context.abstract_syntax),
+            transfer_syntax=str(event.context.transfer_syntax),
             peer_ae=event.assoc.requestor.ae_title,
-            association_id=self._identify(event.assoc),
         )
-        if request.sop_class_uid != str(context.abstract_syntax):
-            detail = f"its class {request.sop_class_uid} is not that of its context, {context.abstract_syntax}"
-            raise Refused(Reason.UID_MISMATCH, f"object {request.sop_instance_uid}", detail)
-        return request
+        data_set = iter([event.encoded_dataset(include_meta=False)])
+        return self._intake.take(sent, self._identify(event.assoc), data_set)
 
 
-class _Server(ThreadedAssociationServer):
-    """pynetdicom's server with the socket options that accepted sockets inherit."""
-
-    request_queue_size = 64
-
-    def server_bind(self) -> None:
-        """Answer without waiting for more to send, and give up on a peer that stalls in the middle of a PDU."""
-        super().server_bind()
-        listening = cast("socket.socket", self.socket)
-        fraction, seconds = math.modf(self.ae.network_timeout or 0)
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        listening.setsockopt(
-            socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", int(seconds), int(fraction * 1e6))
-        )
-
-    def shutdown(self) -> None:
-        """Stop accepting."""
-        socketserver.BaseServer.shutdown(self)
-        self.server_close()
+def _serve(ae: AE, address: tuple[str, int] | socket.socket, contexts: list[PresentationContext], handlers: Any) -> Server:
+    inherited = address if isinstance(address, socket.socket) else None
+    place: tuple[str, int] = inherited.getsockname()[:2] if inherited else cast("tuple[str, int]", address)
+    kind = cast("type[Server]", partial(Server, inherited=inherited))
+    try:
+        return cast("Server", ae.make_server(place, contexts=contexts, evt_handlers=handlers, server_class=kind))
+    except OSError as error:
+        raise Unavailable(f"cannot listen on {place[0]} port {place[1]}: {error.strerror}") from error
 
 
-def _refuse(error: Refused, peer_ae: str) -> Status:
-    """Return the status for `error`; its words may quote what the peer sent, and do not go to the log."""
-    told = {"action": "store_refused", "peer": peer_ae, "reason": error.reason.value}
-    log.warning("refused an object", extra=told)
-    return status_of(error)
+def _wake(event: evt.Event) -> None:
+    """Let a thread end that waits for what a peer which only connected would have asked."""
+    if event.assoc.requestor.primitive is None:
+        event.assoc.dul.to_user_queue.put(None)  # type: ignore[arg-type]  # as its timeout gives it
 
 
 def _echo(_event: evt.Event) -> int:

@@ -1,5 +1,6 @@
 """A small PACS on this machine: it keeps what it is sent in a folder, for the demo and for tests."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from threading import Condition
 from types import TracebackType
@@ -9,8 +10,9 @@ from pynetdicom.presentation import PresentationContext
 
 from dicomnode.domain import AssociationEnd
 from dicomnode.network.associations import Peer
-from dicomnode.network.listener import Hooks, Listener, Receive
+from dicomnode.network.listener import Hooks, Listener
 from dicomnode.network.part10 import StoreRequest, header_of
+from dicomnode.network.storing import Chunk, Receive
 
 
 class Loopback:
@@ -33,7 +35,7 @@ class Loopback:
         self._changed = Condition()
         self._received: list[Path] = []
         self._ended: list[AssociationEnd] = []
-        hooks = Hooks(opened=lambda _peer: 0, closed=self._close, receive=self._keep)
+        hooks = Hooks(opened=lambda _caller: 0, closed=self._close, receive=self._keep)
         self._listener = Listener(ae_title, ("127.0.0.1", port), hooks, contexts=contexts)
         self.peer = Peer(ae_title=ae_title, host="127.0.0.1", port=self._listener.port)
 
@@ -68,9 +70,10 @@ class Loopback:
                 raise TimeoutError(f"{len(self._received)} of {count} objects came within {timeout:g} s")
             return tuple(self._received)
 
-    def _keep(self, request: StoreRequest, data_set: bytes) -> None:
+    def _keep(self, request: StoreRequest, chunks: Iterable[Chunk]) -> None:
+        data_set = b"".join(map(bytes, chunks))
         if self._refuse is not None:
-            self._refuse(request, data_set)
+            self._refuse(request, [data_set])
         path = self._folder / f"{request.sop_instance_uid}.dcm"
         path.write_bytes(header_of(request) + data_set)
         with self._changed:

@@ -1,16 +1,15 @@
 """Put the header of a DICOM file before a data set as it was received (PS3.10 7.1)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-
-from pydicom.dataset import FileMetaDataset
-from pydicom.filebase import DicomBytesIO
-from pydicom.filewriter import write_file_meta_info
-from pydicom.uid import UID
+from functools import cache
 
 from dicomnode.domain import IMPLEMENTATION_CLASS_UID, Uid
 from dicomnode.errors import Reason, Refused
 
 IMPLEMENTATION_VERSION_NAME = "DICOMNODE"
+
+_PADDING: Mapping[bytes, bytes] = {b"UI": b"\0", b"SH": b" ", b"OB": b"\0", b"UL": b""}  # PS3.5 6.2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,23 +32,30 @@ class StoreRequest:
 
 def header_of(request: StoreRequest) -> bytes:
     """Return preamble and file meta information; the same object by whatever peer gets the same bytes."""
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = UID(request.sop_class_uid)
-    meta.MediaStorageSOPInstanceUID = UID(request.sop_instance_uid)
-    meta.TransferSyntaxUID = UID(request.transfer_syntax_uid)
-    meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
-    meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
-    return _encode(meta, complete=True)
+    return _header(
+        (0x0001, b"OB", b"\0\1"),  # File Meta Information Version
+        (0x0002, b"UI", request.sop_class_uid),
+        (0x0003, b"UI", request.sop_instance_uid),
+        (0x0010, b"UI", request.transfer_syntax_uid),
+        (0x0012, b"UI", IMPLEMENTATION_CLASS_UID),
+        (0x0013, b"SH", IMPLEMENTATION_VERSION_NAME),
+    )
 
 
+@cache
 def anonymous_header(transfer_syntax_uid: Uid) -> bytes:
     """Return a header that says how to read the data set, so that its identity can come from itself alone."""
-    meta = FileMetaDataset()
-    meta.TransferSyntaxUID = UID(transfer_syntax_uid)
-    return _encode(meta, complete=False)
+    return _header((0x0010, b"UI", transfer_syntax_uid))
 
 
-def _encode(meta: FileMetaDataset, *, complete: bool) -> bytes:
-    buffer = DicomBytesIO()
-    write_file_meta_info(buffer, meta, enforce_standard=complete)
-    return b"\0" * 128 + b"DICM" + buffer.getvalue()
+def _header(*elements: tuple[int, bytes, str | bytes]) -> bytes:
+    body = b"".join(_element(*element) for element in elements)
+    return b"\0" * 128 + b"DICM" + _element(0, b"UL", len(body).to_bytes(4, "little")) + body
+
+
+def _element(number: int, vr: bytes, value: str | bytes) -> bytes:
+    """Return an element of group 0002, in Explicit VR Little Endian (PS3.10 7.1, PS3.5 7.1.2)."""
+    content = value if isinstance(value, bytes) else value.encode("ascii")
+    content += _PADDING[vr] * (len(content) % 2)
+    length = b"\0\0" + len(content).to_bytes(4, "little") if vr == b"OB" else len(content).to_bytes(2, "little")
+    return b"\2\0" + number.to_bytes(2, "little") + vr + length + content

@@ -14,11 +14,15 @@ class Status(IntEnum):
     MISMATCH = 0xA900  # the command and the data set do not name the same object
     CANNOT_UNDERSTAND = 0xC000
     MISSING_UID = 0xC001
+    TOO_LARGE = 0xC002
+    UID_CONFLICT = 0xC003
 
 
 _STATUS_OF: Mapping[Reason, Status] = {
     Reason.MISSING_UID: Status.MISSING_UID,
     Reason.UID_MISMATCH: Status.MISMATCH,
+    Reason.LIMIT: Status.TOO_LARGE,
+    Reason.UID_CONFLICT: Status.UID_CONFLICT,
 }
 
 

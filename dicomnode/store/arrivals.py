@@ -4,17 +4,32 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, exists, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, and_, bindparam, exists, func, insert, select, update
 
 from dicomnode.domain import STUDY_MOVES, Annotation, AssociationEnd, Instance, OtherInstance, StudyState, Uid
-from dicomnode.errors import Reason
+from dicomnode.errors import LimitReached, Reason
 from dicomnode.store import tables
 from dicomnode.store.database import Database
 from dicomnode.store.events import Event, add_event
 from dicomnode.store.facts import facts_of, instance_of, kind_of, modality_of
 from dicomnode.store.moves import check_move
 from dicomnode.store.spool import Spool
+
+# What is asked for every instance that comes, made once
+_KNOWN = select(tables.instance.c.sha256).where(tables.instance.c.sop_uid == bindparam("uid"))
+_ADDED = insert(tables.instance)
+_MADE = select(tables.artifact.c.sop_uid).where(tables.artifact.c.sop_uid == bindparam("uid"))
+_STUDY = select(tables.study).where(tables.study.c.study_uid == bindparam("uid"))
+_CAME = (
+    update(tables.study)
+    .where(tables.study.c.study_uid == bindparam("uid"))
+    .values(last_instance_at=bindparam("now"), reason=None)
+)
+_OPEN = select(tables.association.c.peer_ae, tables.association.c.peer_host).where(
+    tables.association.c.closed_at.is_(None)
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,12 +42,30 @@ class Arrival:
     association_id: int
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Came:
+    """As whom a peer called the node, from where, and which process listened."""
+
+    called_ae: str | None = None
+    peer_host: str | None = None
+    process: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Most:
+    """How many associations may be open at once, and of one AE title at one address: 0 is no limit."""
+
+    in_all: int = 0
+    of_a_peer: int = 0
+
+
 class Recorded(Enum):
     """What an arriving instance was to those before it."""
 
     NEW = "new"
     DUPLICATE = "duplicate"  # the same bytes again
     CONFLICT = "conflict"  # the same SOP Instance UID with other bytes: kept, and not used
+    REFUSED = "refused"  # the same, where conflicts are not kept
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,11 +80,16 @@ class StudyRow:
     open_associations: int
 
 
-def open_association(database: Database, peer_ae: str) -> int:
-    """Record that `peer_ae` opened an association; return its id."""
+def open_association(database: Database, peer_ae: str, came: Came | None = None, most: Most | None = None) -> int:
+    """Record that `peer_ae` opened an association; return its id. Raise LimitReached where `most` are open."""
+    came, most = came or Came(), most or Most()
+    row = {"peer_ae": peer_ae, "called_ae": came.called_ae, "peer_host": came.peer_host, "process": came.process}
     with database.write() as connection:
-        row = insert(tables.association).values(peer_ae=peer_ae, opened_at=database.now())
-        number: int = connection.execute(row.returning(tables.association.c.id)).scalar_one()
+        _check_open(connection, peer_ae, came.peer_host, most)
+        values = row | {"opened_at": database.now()}
+        number: int = connection.execute(
+            insert(tables.association).values(values).returning(tables.association.c.id)
+        ).scalar_one()
         return number
 
 
@@ -62,38 +100,27 @@ def close_association(database: Database, association_id: int, ended: Associatio
         connection.execute(update(tables.association).where(which).values(closed_at=database.now(), ended=ended.value))
 
 
-def close_orphans(database: Database) -> int:
-    """Record that the associations of a process that died ended with it; return how many."""
+def close_orphans(database: Database, process: int | None = None) -> int:
+    """Record that the associations of a process that died, or of all of them, ended with it; return how many."""
     died = {"closed_at": database.now(), "ended": AssociationEnd.DIED.value}
+    open_ = tables.association.c.closed_at.is_(None)
+    which = open_ if process is None else and_(open_, tables.association.c.process == process)
     with database.write() as connection:
-        closed = connection.execute(
-            update(tables.association).where(tables.association.c.closed_at.is_(None)).values(died)
-        )
-        return closed.rowcount
+        return connection.execute(update(tables.association).where(which).values(died)).rowcount
 
 
-def record(database: Database, instance: Instance, arrival: Arrival) -> Recorded:
-    """Record that `instance` arrived; once this returns, success may be answered."""
-    with database.write() as connection:
-        now = database.now()
-        known = connection.scalars(
-            select(tables.instance.c.sha256).where(tables.instance.c.sop_uid == instance.sop_instance_uid)
-        ).all()
-        row = _row(instance, arrival, now)
-        if instance.sha256 in known:
-            if _was_left_out(connection, row):
-                _receive(connection, instance.study_uid, now)
-                return Recorded.NEW
-            _touch(connection, instance.study_uid, now)
-            return Recorded.DUPLICATE
-        connection.execute(insert(tables.instance).values(row | {"conflict": bool(known)}))
-        if known:
-            details = {"sop_uid": instance.sop_instance_uid, "sha256": instance.sha256, "used": known[0]}
-            add_event(connection, Event(at=now, who=arrival.source_ae, what=Reason.UID_CONFLICT, details=details))
-            return Recorded.CONFLICT
-        if not _is_own(connection, instance):
-            _receive(connection, instance.study_uid, now)
-        return Recorded.NEW
+def record(database: Database, instance: Instance, arrival: Arrival, *, strict: bool = False) -> Recorded:
+    """Record that `instance` arrived; once this returns, success may be answered.
+
+    What arrives at the same time shares a transaction. With `strict`, a conflict is recorded as an event alone.
+    """
+    row = _row(instance, arrival)
+    own = _says_own(instance)
+
+    def work(connection: Connection) -> Recorded:
+        return _record(connection, row | {"received_at": database.now()}, own=own, strict=strict)
+
+    return database.together(work)
 
 
 def receiving(database: Database) -> tuple[StudyRow, ...]:
@@ -161,7 +188,36 @@ def known_keys(database: Database) -> frozenset[str]:
     return frozenset([*received, *made])
 
 
-def _was_left_out(connection: Connection, row: dict[str, object]) -> bool:
+def _check_open(connection: Connection, peer_ae: str, peer_host: str | None, most: Most) -> None:
+    opened = connection.execute(_OPEN).all()
+    if most.in_all and len(opened) >= most.in_all:
+        raise LimitReached(f"{len(opened)} associations are open, {most.in_all} may be")
+    of_peer = sum(row.peer_ae == peer_ae and row.peer_host == peer_host for row in opened)
+    if most.of_a_peer and of_peer >= most.of_a_peer:
+        raise LimitReached(f"{of_peer} associations of {peer_ae} at {peer_host} are open, {most.of_a_peer} may be")
+
+
+def _record(connection: Connection, row: dict[str, Any], *, own: bool, strict: bool) -> Recorded:
+    known = connection.scalars(_KNOWN, {"uid": row["sop_uid"]}).all()
+    study_uid, now = row["study_uid"], row["received_at"]
+    if row["sha256"] in known:
+        if _was_left_out(connection, row):
+            _receive(connection, study_uid, now)
+            return Recorded.NEW
+        _touch(connection, study_uid, now)
+        return Recorded.DUPLICATE
+    if not (known and strict):
+        connection.execute(_ADDED, row | {"conflict": bool(known)})
+    if known:
+        details = {"sop_uid": row["sop_uid"], "sha256": row["sha256"], "used": known[0], "kept": not strict}
+        add_event(connection, Event(at=now, who=row["source_ae"], what=Reason.UID_CONFLICT, details=details))
+        return Recorded.REFUSED if strict else Recorded.CONFLICT
+    if not own and connection.execute(_MADE, {"uid": row["sop_uid"]}).first() is None:
+        _receive(connection, study_uid, now)
+    return Recorded.NEW
+
+
+def _was_left_out(connection: Connection, row: dict[str, Any]) -> bool:
     """Describe by `row` what an earlier version, which did not read it, has left out; return whether it was so."""
     known = tables.instance.c
     which = and_(known.sop_uid == row["sop_uid"], known.sha256 == row["sha256"], known.kind == "other")
@@ -170,7 +226,7 @@ def _was_left_out(connection: Connection, row: dict[str, object]) -> bool:
     return connection.execute(update(tables.instance).where(which).values(row)).rowcount > 0
 
 
-def _row(instance: Instance, arrival: Arrival, now: datetime) -> dict[str, object]:
+def _row(instance: Instance, arrival: Arrival) -> dict[str, Any]:
     return {
         "sop_uid": instance.sop_instance_uid,
         "sha256": instance.sha256,
@@ -183,18 +239,14 @@ def _row(instance: Instance, arrival: Arrival, now: datetime) -> dict[str, objec
         "facts": facts_of(instance),
         "source_ae": arrival.source_ae,
         "association_id": arrival.association_id,
-        "received_at": now,
     }
 
 
-def _is_own(connection: Connection, instance: Instance) -> bool:
-    """Return whether dicomnode made `instance`: a PACS that forwards it back sets nothing in motion."""
-    if isinstance(instance, OtherInstance) and instance.exclusion.reason is Reason.OWN_RESULT:
-        return True
-    if isinstance(instance, Annotation) and instance.own:
-        return True
-    made = select(tables.artifact.c.sop_uid).where(tables.artifact.c.sop_uid == instance.sop_instance_uid)
-    return connection.execute(made).first() is not None
+def _says_own(instance: Instance) -> bool:
+    """Return whether `instance` says that dicomnode made it: a PACS that forwards it back sets nothing in motion."""
+    if isinstance(instance, OtherInstance):
+        return instance.exclusion.reason is Reason.OWN_RESULT
+    return isinstance(instance, Annotation) and instance.own
 
 
 def _touch(connection: Connection, study_uid: Uid, now: datetime) -> None:
@@ -206,14 +258,16 @@ def _touch(connection: Connection, study_uid: Uid, now: datetime) -> None:
 def _receive(connection: Connection, study_uid: Uid, now: datetime) -> None:
     """Let the study receive (again): late instances of a dispatched one begin its next generation."""
     which = tables.study.c.study_uid == study_uid
-    row = connection.execute(select(tables.study).where(which)).one_or_none()
+    row = connection.execute(_STUDY, {"uid": study_uid}).one_or_none()
+    if row and row.state == StudyState.RECEIVING.value:
+        connection.execute(_CAME, {"uid": study_uid, "now": now})
+        return
     came = {"state": StudyState.RECEIVING.value, "reason": None, "last_instance_at": now}
     if row is None:
         connection.execute(insert(tables.study).values(came | {"study_uid": study_uid, "generation": 1}))
         return
     before = StudyState(row.state)
-    if before is not StudyState.RECEIVING:
-        check_move(STUDY_MOVES, before, StudyState.RECEIVING)
+    check_move(STUDY_MOVES, before, StudyState.RECEIVING)
     late = before is StudyState.DISPATCHED
     connection.execute(update(tables.study).where(which).values(came | {"generation": row.generation + late}))
 

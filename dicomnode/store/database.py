@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
+from typing import TypeVar
 
 from alembic import command
 from alembic.config import Config
@@ -15,6 +16,9 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from dicomnode.errors import Unavailable
+from dicomnode.store.group import Group
+
+T = TypeVar("T")
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000", "foreign_keys=ON")
@@ -32,6 +36,7 @@ class Database:
         self._engine = _engine(path)
         self._clock = clock
         self._writing = Lock()  # SQLite has one writer; waiting here is fairer than its sleeping
+        self._group = Group(self.write)
 
     def now(self) -> datetime:
         """Return the time that every row is stamped with."""
@@ -49,6 +54,13 @@ class Database:
             connection.execution_options(writes=True)
             with connection.begin():
                 yield connection
+
+    def together(self, work: Callable[[Connection], T]) -> T:
+        """Return what `work` returns, committed, in a transaction with the work of others who ask at the same time.
+
+        `work` may run in another thread, and again where that of another one fails.
+        """
+        return self._group.run(work)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:

@@ -1,12 +1,52 @@
 """Keep files so that what was put is there after a power loss, whole or not at all."""
 
+import io
 import os
-import tempfile
-from collections.abc import Container, Iterable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Container, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path, PurePosixPath
 from threading import Lock
-from typing import BinaryIO
+from typing import BinaryIO, cast
+
+_BLOCK = 1 << 16  # bytes of a file read at a time
+
+class Part:
+    """A file that is being written; it goes unless it is kept."""
+
+    def __init__(self, path: Path, place: Callable[[str], Path]) -> None:
+        self._path = path
+        self._place = place
+        self._file = cast("io.BufferedRandom", open(path, "x+b", opener=_private))  # noqa: PTH123 - Path.open takes no opener
+        self.size = 0
+
+    def write(self, chunk: bytes | memoryview) -> None:
+        """Add `chunk`."""
+        self._file.write(chunk)
+        self.size += len(chunk)
+
+    def reading(self, start: int, prefix: bytes) -> BinaryIO:
+        """Return what was written from byte `start` on, behind `prefix`, for reading, until more is written."""
+        self._file.flush()
+        return cast("BinaryIO", io.BufferedReader(_Behind(prefix, self._file.fileno(), start, self.size), _BLOCK))
+
+    def keep(self, key: str) -> None:
+        """Make the file durable as `key`; a file that was there is replaced."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        target = self._place(key)
+        try:
+            self._path.rename(target)
+        except FileNotFoundError:  # its folder was emptied and removed meanwhile
+            target = self._place(key)
+            self._path.rename(target)
+        _sync_folder(target.parent)
+
+    def close(self) -> None:
+        """Let go of the file, and remove it if it was not kept."""
+        with suppress(OSError):  # what could not be written is tried again by closing
+            self._file.close()
+        self._path.unlink(missing_ok=True)
 
 
 class Spool:
@@ -17,23 +57,24 @@ class Spool:
         self._incoming = root / "incoming"  # in the same filesystem, so that a rename moves a file out of it
         self._orphans = root / "orphans"
         self._making = Lock()
+        self._numbers = count()
         self._make(self._incoming)
+
+    @contextmanager
+    def writing(self) -> Iterator[Part]:
+        """Lend a new file to write; what was not kept of it is removed at the end."""
+        part = Part(self._incoming / f"{os.getpid()}-{next(self._numbers)}.part", self._target)
+        try:
+            yield part
+        finally:
+            part.close()
 
     def put(self, key: str, chunks: Iterable[bytes]) -> None:
         """Write `chunks` as the file `key`, durable on return; a file that was there is replaced."""
-        target = self.path(key)
-        with (
-            tempfile.NamedTemporaryFile(dir=self._incoming, suffix=".part", delete=False) as part,
-            ExitStack() as undo,
-        ):
-            undo.callback(Path(part.name).unlink)
-            part.writelines(chunks)
-            part.flush()
-            os.fsync(part.fileno())
-            self._make(target.parent)
-            Path(part.name).rename(target)
-            undo.pop_all()
-        _sync_folder(target.parent)
+        with self.writing() as part:
+            for chunk in chunks:
+                part.write(chunk)
+            part.keep(key)
 
     def path(self, key: str) -> Path:
         """Return where the file `key` lies."""
@@ -73,13 +114,61 @@ class Spool:
             part.unlink()
         return len(strangers) + len(unfinished)
 
+    def _target(self, key: str) -> Path:
+        """Return where the file `key` is to lie, in a folder that is there."""
+        target = self.path(key)
+        self._make(target.parent)
+        return target
+
     def _make(self, folder: Path) -> None:
         """Make `folder` durably; the lock keeps a second thread from going on before the first has synced."""
         with self._making:
+            if folder.is_dir():
+                return
             missing = [parent for parent in (folder, *folder.parents) if not parent.is_dir()]
             for new in reversed(missing):
                 new.mkdir(exist_ok=True)
                 _sync_folder(new.parent)
+
+
+class _Behind(io.RawIOBase):
+    """The bytes from `start` to `end` of an open file, behind `prefix`; the file's own position is left alone."""
+
+    def __init__(self, prefix: bytes, descriptor: int, start: int, end: int) -> None:
+        self._prefix = prefix
+        self._descriptor = descriptor
+        self._shift = start - len(prefix)
+        self._size = len(prefix) + end - start
+        self._position = 0
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move to `offset` from the beginning, from here or from the end; return where that is."""
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
+        self._position = base + offset
+        return self._position
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        """Fill `buffer`, bytes, with what comes next; return how many there were."""
+        if self._position < len(self._prefix):
+            data = self._prefix[self._position : self._position + len(buffer)]
+            buffer[: len(data)] = data
+            got = len(data)
+        else:
+            got = os.preadv(self._descriptor, [buffer], self._position + self._shift)
+        self._position += got
+        return got
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _sync_folder(folder: Path) -> None:

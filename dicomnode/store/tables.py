@@ -51,8 +51,10 @@ association = Table(
     Column("ended", String),
     Column("called_ae", String),
     Column("peer_host", String),
+    Column("process", Integer),  # that listened
 )
 Index(None, association.c.peer_ae, association.c.opened_at)
+Index(None, association.c.closed_at)
 
 instance = Table(
     "instance",

@@ -1,15 +1,19 @@
 """A database, a spool and listeners of its own for each test that asks."""
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from dicomnode.network.listener import Hooks, Limits, Listener
-from dicomnode.receiving import receive
-from dicomnode.store import arrivals
+from dicomnode import listening
+from dicomnode.listening import Listening
+from dicomnode.network.admission import Limits
+from dicomnode.network.listener import Hooks, Listener, Ways
 from dicomnode.store.database import Database
 from dicomnode.store.desk import Desk
+from dicomnode.store.disk import Disk
 from dicomnode.store.spool import Spool
 from tests.rows import Clock
 from tests.senders import FullSpool, Run
@@ -33,13 +37,19 @@ def spool(tmp_path: Path) -> Spool:
     return Spool(tmp_path / "spool")
 
 
+@pytest.fixture(params=[True, False], ids=["fast", "stock"])
+def ways(request: pytest.FixtureRequest) -> Ways:
+    """Return how objects come in: each test that listens does so in both ways."""
+    return Ways(fast=request.param)
+
+
 @pytest.fixture
-def start() -> Iterator[Callable[..., Listener]]:
+def start(ways: Ways) -> Iterator[Callable[..., Listener]]:
     """Return a function that starts a listener, which stops after the test."""
     started: list[Listener] = []
 
-    def start(hooks: Hooks, **limits: float) -> Listener:
-        listener = Listener("NODE", ("127.0.0.1", 0), hooks, limits=Limits(**limits))  # type: ignore[arg-type]
+    def start(hooks: Hooks, **limits: Any) -> Listener:
+        listener = Listener("NODE", ("127.0.0.1", 0), hooks, limits=Limits(**limits), ways=ways)
         listener.start()
         started.append(listener)
         return listener
@@ -50,25 +60,29 @@ def start() -> Iterator[Callable[..., Listener]]:
 
 
 @pytest.fixture
-def run(tmp_path: Path, start: Callable[..., Listener]) -> Iterator[Run]:
-    yield from _running(Spool(tmp_path / "spool"), tmp_path, start)
+def runs(tmp_path: Path, ways: Ways) -> Iterator[Callable[..., Run]]:
+    """Return a function that starts a listener as the node does, by fields of `Listening`; it stops after the test."""
+    with ExitStack() as started:
+
+        def run(spool: Spool | None = None, disk: Disk | None = None, **asked: Any) -> Run:
+            how = Listening(**{"ae_title": "NODE", "host": "127.0.0.1", "port": 0, "ways": ways} | asked)
+            database = Database(tmp_path / "node.sqlite")
+            database.upgrade()
+            started.callback(database.close)
+            desk = Desk(database=database, spool=spool or Spool(tmp_path / "spool"), destinations={})
+            listener = listening.listener(how, desk, disk or Disk(tmp_path))
+            listener.start()
+            started.callback(listener.stop, 1)
+            return Run(desk=desk, listener=listener)
+
+        yield run
 
 
 @pytest.fixture
-def run_on_a_full_disk(tmp_path: Path, start: Callable[..., Listener]) -> Iterator[Run]:
-    yield from _running(FullSpool(tmp_path / "spool"), tmp_path, start)
+def run(runs: Callable[..., Run]) -> Run:
+    return runs()
 
 
-def _running(spool: Spool, folder: Path, start: Callable[..., Listener]) -> Iterator[Run]:
-    database = Database(folder / "node.sqlite")
-    database.upgrade()
-    desk = Desk(database=database, spool=spool, destinations={})
-    hooks = Hooks(
-        opened=lambda peer: arrivals.open_association(database, peer),
-        closed=lambda number, ended: arrivals.close_association(database, number, ended),
-        receive=lambda request, data_set: receive(desk, request, data_set),
-    )
-    listener = start(hooks)
-    yield Run(desk=desk, listener=listener)
-    listener.stop(patience=1)
-    database.close()
+@pytest.fixture
+def run_on_a_full_disk(tmp_path: Path, runs: Callable[..., Run]) -> Run:
+    return runs(FullSpool(tmp_path / "spool"))

@@ -75,16 +75,6 @@ def test_a_peer_that_stalls_within_a_pdu_is_dropped(start: Callable[..., Listene
         assert peer.recv(1) == b""
 
 
-def test_more_associations_than_the_limit_are_rejected(start: Callable[..., Listener]) -> None:
-    listener = start(Notes().hooks(), max_associations=1)
-    first = associate(listener)
-    ae = AE("SENDER")
-    ae.add_requested_context(CTImageStorage)
-    second = ae.associate("127.0.0.1", listener.port)
-    assert second.is_rejected
-    first.release()
-
-
 def test_a_port_that_is_taken_is_unavailable(start: Callable[..., Listener]) -> None:
     listener = start(Notes().hooks())
     with pytest.raises(Unavailable, match=f"cannot listen on 127.0.0.1 port {listener.port}: Address already in use"):

@@ -53,7 +53,7 @@ def arrive(desk: Desk, objects: Iterable[Dataset], folder: Path) -> None:
             peer_ae="SENDER",
             association_id=association,
         )
-        receive(desk, request, content[144 + int.from_bytes(content[140:144], "little") :])
+        receive(desk, request, [content[144 + int.from_bytes(content[140:144], "little") :]])
     arrivals.close_orphans(desk.database)
 
 

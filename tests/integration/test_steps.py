@@ -76,7 +76,7 @@ def study(desk: Desk, tmp_path: Path) -> None:
             peer_ae="SENDER",
             association_id=arrivals.open_association(desk.database, "SENDER"),
         )
-        receive(desk, request, data_set)
+        receive(desk, request, [data_set])
     arrivals.close_orphans(desk.database)
 
 
@@ -137,7 +137,7 @@ def test_other_bytes_under_the_uid_of_an_object_that_exists_are_refused(desk: De
         peer_ae="SENDER",
         association_id=arrivals.open_association(desk.database, "SENDER"),
     )
-    receive(desk, request, content[144 + int.from_bytes(content[140:144], "little") :])
+    receive(desk, request, [content[144 + int.from_bytes(content[140:144], "little") :]])
     arrivals.close_orphans(desk.database)
     assert start_studies(desk, ORDERS) == 1
     do_next_job(desk, lambda _job: made(b"another SEG"))

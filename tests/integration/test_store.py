@@ -87,7 +87,7 @@ def test_the_first_of_two_instances_with_one_uid_is_used_and_the_conflict_is_kep
     assert arrivals.known_keys(database) == {"1.2.3.1-aa.dcm", "1.2.3.1-ee.dcm"}
     (conflict,) = events(database, "UID_CONFLICT")
     assert conflict.who == "PEER"
-    assert conflict.details == {"sop_uid": "1.2.3.1", "sha256": "ee", "used": "aa"}
+    assert conflict.details == {"sop_uid": "1.2.3.1", "sha256": "ee", "used": "aa", "kept": True}
 
 
 def test_a_conflict_that_comes_again_is_a_duplicate(database: Database) -> None:

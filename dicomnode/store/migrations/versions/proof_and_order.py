@@ -13,6 +13,8 @@ def upgrade() -> None:
     """Add the columns and tables."""
     op.add_column("association", sa.Column("called_ae", sa.String(), nullable=True))
     op.add_column("association", sa.Column("peer_host", sa.String(), nullable=True))
+    op.add_column("association", sa.Column("process", sa.Integer(), nullable=True))
+    op.create_index("ix_association_closed_at", "association", ["closed_at"])
     op.create_index(op.f("ix_association_peer_ae_opened_at"), "association", ["peer_ae", "opened_at"])
     op.create_index(op.f("ix_instance_series_uid"), "instance", ["series_uid"])
     op.add_column("study", sa.Column("evidence", sa.JSON(), nullable=True))

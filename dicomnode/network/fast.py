@@ -1,0 +1,225 @@
+"""Take C-STORE requests off an association's socket without the queues and pauses of pynetdicom (decision 0016)."""
+
+import select
+import socket
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from pynetdicom.association import Association
+
+from dicomnode.network.bounded import ASSOCIATED
+from dicomnode.network.commands import StoreCommand
+from dicomnode.network.storing import Chunk, Intake, Sent
+
+_HEAD = struct.Struct(">BxLLBB")  # type and length of a PDU; length, context and control of its first PDV
+_ITEM = struct.Struct(">LBB")  # of another PDV (PS3.8 9.3.5.1, annex E.2)
+_PDU, _PDV = 6, 4  # bytes before what the length of a PDU, of a PDV counts
+_P_DATA, _A_ABORT = 4, 7
+_COMMAND, _LAST = 1, 2
+_LONGEST_COMMAND = 1024  # bytes
+_LEAST_PDU = 512  # bytes that a peer must take for a whole response, with the longest UIDs, to fit into one
+_SILENCE = 20  # milliseconds without another request, after which pynetdicom waits for it
+_CLOSED, _INVALID = "Evt17", "Evt19"  # for pynetdicom's machine of states (PS3.8 9.2.1)
+
+
+class BrokenOffError(Exception):
+    """The peer does not go on with its object; `event` is what pynetdicom is told, if it does not see it itself."""
+
+    def __init__(self, event: str | None) -> None:
+        super().__init__(event)
+        self.event = event
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FastWay:
+    """What all associations of a listener share on the fast way; `told` hears of each object that came on it."""
+
+    intake: Intake
+    identify: Callable[[Association], int]
+    is_storage: Callable[[str], bool]  # of an abstract syntax
+    max_pdu_bytes: int
+    told: Callable[[], None]
+
+    def install(self, assoc: Association) -> None:
+        """Let `assoc` read through this."""
+        stock = assoc.dul._read_pdu_data  # noqa: SLF001 - the seam
+        assoc.dul._read_pdu_data = _Reader(assoc, self, stock).read  # type: ignore[method-assign]  # noqa: SLF001
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Request:
+    """A C-STORE request whose command is the first PDV of a PDU."""
+
+    command: StoreCommand
+    sent: Sent
+    context_id: int
+    size: int  # bytes from the beginning of the PDU to the end of the command
+    left: int  # bytes of the PDU behind that
+
+
+class _Reader:
+    """Stands in for `_read_pdu_data` of an association's DULServiceProvider, in whose thread it runs.
+
+    It looks at what comes next without reading it: a C-STORE request is taken, everything else is left to `stock`.
+    """
+
+    def __init__(self, assoc: Association, way: FastWay, stock: Callable[[], None]) -> None:
+        self._assoc = assoc
+        self._dul = assoc.dul
+        self._way = way
+        self._stock = stock
+        self._contexts: dict[int, tuple[str, str]] | None = None
+        self._buffer = memoryview(b"")
+
+    def read(self) -> None:
+        """Take the C-STORE requests that follow one another, or whatever else comes as pynetdicom does."""
+        connection = self._connection()
+        request = self._next(connection) if connection else None
+        if connection is None or request is None:
+            self._stock()
+            return
+        while request:
+            self._serve(connection, request)
+            request = self._next(connection) if self._is_followed(connection) else None
+
+    def _connection(self) -> socket.socket | None:
+        """Return the socket where a request may be taken from it now: associated, and not within a message."""
+        transport, dimse = self._dul.socket, self._assoc.dimse
+        between = dimse.message is None and dimse.msg_queue.empty()
+        associated = self._assoc.is_established and self._dul.state_machine.current_state == ASSOCIATED
+        connection = transport.socket if transport and between and associated else None
+        return connection if type(connection) is socket.socket else None  # one with TLS cannot be looked into
+
+    def _next(self, connection: socket.socket) -> _Request | None:
+        """Return the C-STORE request that comes next, unread, or None where something else does."""
+        head = _peek(connection, _HEAD.size)
+        if len(head) < _HEAD.size:
+            return None
+        kind, length, size, context_id, control = _HEAD.unpack(head)
+        fits = 2 < size <= min(_LONGEST_COMMAND, length - _PDV) and length <= self._way.max_pdu_bytes
+        if kind != _P_DATA or control & (_COMMAND | _LAST) != _COMMAND | _LAST or not fits:
+            return None
+        whole = _PDU + _PDV + size
+        command = StoreCommand.parse(_peek(connection, whole, socket.MSG_WAITALL)[_HEAD.size :])
+        sent = self._sent(command, context_id) if command else None
+        if command is None or sent is None:
+            return None
+        left = length - _PDV - size
+        return _Request(command=command, sent=sent, context_id=context_id, size=whole, left=left)
+
+    def _sent(self, command: StoreCommand, context_id: int) -> Sent | None:
+        """Return what is sent in the context, or None where that was not accepted or is of no storage class."""
+        if 0 < self._assoc.requestor.maximum_length < _LEAST_PDU:
+            return None
+        if self._contexts is None:
+            self._contexts = {
+                context.context_id or 0: (str(context.abstract_syntax), str(context.transfer_syntax[0]))
+                for context in self._assoc.accepted_contexts
+            }
+        abstract_syntax, transfer_syntax = self._contexts.get(context_id, ("", ""))
+        if not self._way.is_storage(abstract_syntax):
+            return None
+        return Sent(
+            sop_class_uid=command.sop_class_uid,
+            sop_instance_uid=command.sop_instance_uid,
+            abstract_syntax=abstract_syntax,
+            transfer_syntax=transfer_syntax,
+            peer_ae=self._assoc.requestor.ae_title,
+        )
+
+    def _serve(self, connection: socket.socket, request: _Request) -> None:
+        """Take the object of `request`, and answer."""
+        if not self._buffer:
+            self._buffer = memoryview(bytearray(_PDU + self._way.max_pdu_bytes))
+        number = self._way.identify(self._assoc)
+        try:
+            self._receive(connection, request.size)
+            data_set = self._fragments(connection, request.context_id, request.left)
+            status = self._way.intake.take(request.sent, number, data_set)
+            self._answer(connection, request, status)
+        except BrokenOffError as error:
+            if error.event:
+                self._dul.event_queue.put(error.event)
+            return
+        self._way.told()
+
+    def _fragments(self, connection: socket.socket, context_id: int, left: int) -> Iterator[Chunk]:
+        """Yield the fragments of a data set as they come; `left` bytes of the PDU of its command are to be read."""
+        control = 0
+        while not control & _LAST:
+            if left:
+                size, context, control = _ITEM.unpack(self._receive(connection, _ITEM.size))
+                left = _rest(size, left)
+                fragment = self._receive(connection, size - 2)
+            else:
+                length, size, context, control = self._head(connection)
+                left = _rest(size, length)
+                fragment = self._receive(connection, _HEAD.size + size - 2)[_HEAD.size :]
+            if context != context_id or control & _COMMAND:
+                raise BrokenOffError(_INVALID)
+            yield fragment
+        if left:
+            raise BrokenOffError(_INVALID)
+
+    def _head(self, connection: socket.socket) -> tuple[int, int, int, int]:
+        """Return the length of the next PDU, and length, context and control of its first PDV, unread."""
+        self._dul._idle_timer.restart()  # noqa: SLF001 - else a long object looks like silence
+        if not self._dul.to_provider_queue.empty():  # this side has something to say: that it aborts
+            raise BrokenOffError(None)
+        head = _peek(connection, _HEAD.size)
+        if head[:1] == bytes([_A_ABORT]):
+            raise BrokenOffError(None)
+        if 0 < len(head) < _HEAD.size and head[0] == _P_DATA:
+            head = _peek(connection, _HEAD.size, socket.MSG_WAITALL)
+        if len(head) < _HEAD.size:
+            raise BrokenOffError(_INVALID if head and head[0] != _P_DATA else _CLOSED)
+        kind, length, size, context, control = _HEAD.unpack(head)
+        if kind != _P_DATA or length > self._way.max_pdu_bytes:
+            raise BrokenOffError(_INVALID)
+        return length, size, context, control
+
+    def _receive(self, connection: socket.socket, size: int) -> memoryview:
+        """Return the next `size` bytes, in a place where the next ones will be, too."""
+        place = self._buffer[:size]
+        try:
+            got = connection.recv_into(place, size, socket.MSG_WAITALL) if size else 0
+        except OSError as error:  # also where it stalled
+            raise BrokenOffError(_CLOSED) from error
+        if got < size:
+            raise BrokenOffError(_CLOSED)
+        return place
+
+    def _answer(self, connection: socket.socket, request: _Request, status: int) -> None:
+        """Send the response: one PDU of one PDV."""
+        response = request.command.response(status)
+        size = len(response) + 2
+        pdu = _HEAD.pack(_P_DATA, _PDV + size, size, request.context_id, _COMMAND | _LAST) + response
+        try:
+            connection.sendall(pdu)
+        except OSError as error:
+            raise BrokenOffError(_CLOSED) from error
+
+    def _is_followed(self, connection: socket.socket) -> bool:
+        """Return whether the peer says something soon, and this side has nothing to say."""
+        self._dul._idle_timer.restart()  # noqa: SLF001
+        if self._connection() is None or not self._dul.event_queue.empty():
+            return False
+        poll = select.poll()
+        poll.register(connection, select.POLLIN)
+        return bool(poll.poll(_SILENCE)) and self._dul.to_provider_queue.empty()
+
+
+def _rest(size: int, left: int) -> int:
+    """Return how many of the `left` bytes of a PDU stand behind a PDV of `size`."""
+    if not 2 <= size <= left - _PDV:
+        raise BrokenOffError(_INVALID)
+    return left - _PDV - size
+
+
+def _peek(connection: socket.socket, size: int, flags: int = 0) -> bytes:
+    """Return the next `size` bytes, which stay to be read; fewer where there are no more now, or at the end."""
+    try:
+        return connection.recv(size, socket.MSG_PEEK | flags)
+    except OSError:
+        return b""

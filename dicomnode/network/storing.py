@@ -1,0 +1,83 @@
+"""Take one object that a peer stores: the one contract of both ways in, whichever read it off the network."""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from dicomnode.domain import parse_uid
+from dicomnode.errors import Reason, Refused, Unavailable
+from dicomnode.network.part10 import StoreRequest
+from dicomnode.network.statuses import Status, status_of
+
+log = logging.getLogger(__name__)
+
+Chunk: TypeAlias = bytes | memoryview  # of a data set; what a memoryview shows changes once the next chunk is asked for
+Receive: TypeAlias = Callable[[StoreRequest, Iterable[Chunk]], None]  # returns once the object is durable
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sent:
+    """What the command of a request and its presentation context say, word for word, and who sent it."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    abstract_syntax: str
+    transfer_syntax: str
+    peer_ae: str
+
+    def parsed(self, association_id: int) -> StoreRequest:
+        """Return the request, parsed; refuse one whose class is not that of its context (PS3.7 9.1.1.1)."""
+        request = StoreRequest(
+            sop_class_uid=parse_uid(self.sop_class_uid, "C-STORE, AffectedSOPClassUID"),
+            sop_instance_uid=parse_uid(self.sop_instance_uid, "C-STORE, AffectedSOPInstanceUID"),
+            transfer_syntax_uid=parse_uid(self.transfer_syntax, "presentation context, transfer syntax"),
+            peer_ae=self.peer_ae,
+            association_id=association_id,
+        )
+        if request.sop_class_uid != self.abstract_syntax:
+            detail = f"its class {request.sop_class_uid} is not that of its context, {self.abstract_syntax}"
+            raise Refused(Reason.UID_MISMATCH, f"object {request.sop_instance_uid}", detail)
+        return request
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Intake:
+    """What happens to the objects that come: `receive` keeps one, while there is `room` and it is not too large."""
+
+    receive: Receive
+    room: Callable[[], bool]
+    max_bytes: int  # of a data set
+
+    def take(self, sent: Sent, association_id: int, data_set: Iterator[Chunk]) -> Status:
+        """Let what is `sent` be kept; return the status to answer, with all of `data_set` read."""
+        status = self._take(sent, association_id, data_set)
+        for _ in data_set:  # the association goes on behind it
+            pass
+        return status
+
+    def _take(self, sent: Sent, association_id: int, data_set: Iterator[Chunk]) -> Status:
+        if not self.room():
+            log.warning("no room for an object", extra={"action": "store_no_room", "peer": sent.peer_ae})
+            return Status.OUT_OF_RESOURCES
+        try:
+            request = sent.parsed(association_id)
+            self.receive(request, self._limited(request, data_set))
+        except Refused as error:  # its words may quote what the peer sent, and do not go to the log
+            told = {"action": "store_refused", "peer": sent.peer_ae, "reason": error.reason.value}
+            log.warning("refused an object", extra=told)
+            return status_of(error)
+        except (Unavailable, OSError):
+            log.exception("cannot keep an object", extra={"action": "store_failed", "peer": sent.peer_ae})
+            return Status.OUT_OF_RESOURCES
+        return Status.SUCCESS
+
+    def _limited(self, request: StoreRequest, data_set: Iterator[Chunk]) -> Iterator[Chunk]:
+        """Yield `data_set`; refuse with LIMIT as soon as it is too large."""
+        size = 0
+        for chunk in data_set:
+            size += len(chunk)
+            if size > self.max_bytes:
+                detail = f"its data set has more than {self.max_bytes} bytes"
+                raise Refused(Reason.LIMIT, f"object {request.sop_instance_uid}", detail)
+            yield chunk
