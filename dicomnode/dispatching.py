@@ -1,75 +1,211 @@
-"""Make the jobs of the studies that are ready, and say of the others that went quiet what they lack."""
+"""Make the jobs of the studies that are ready, and say of the others what they wait for."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
 
 from dicomnode import planning, readiness
+from dicomnode.dicom.completeness import Named, content_of, named_by
 from dicomnode.domain import (
     Annotation,
+    Content,
     Exclusion,
     ImageInstance,
     Instance,
+    Job,
     JobOptions,
     ModelIdentity,
+    Pair,
     StudyState,
+    Uid,
 )
-from dicomnode.errors import Unavailable
-from dicomnode.readiness import Shortfall
-from dicomnode.store import arrivals, events, jobs, related
+from dicomnode.errors import Refused, Unavailable
+from dicomnode.planning import Plan
+from dicomnode.readiness import Decision, Patience, Seen, Verdict
+from dicomnode.store import arrivals, events, fetches, jobs, related, studies, superseding
 from dicomnode.store.arrivals import StudyRow
 from dicomnode.store.desk import Desk
+from dicomnode.store.fetches import FOR_ANNOTATION, Wanted
 
 log = logging.getLogger(__name__)
+
+COUNT_AGAIN = timedelta(seconds=30)  # after a PACS told another count than is here
+
+Count = Callable[[Uid], Mapping[Uid, int] | None]  # a study -> how many instances a PACS has of each of its series
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Orders:
-    """How a study is to be segmented, how long it has to be quiet first, and whether own results are prompts."""
+    """How a study is to be segmented, how long it is waited for, and whether own results are prompts."""
 
     quiet_seconds: float
     options: JobOptions
     model: ModelIdentity
     own_results: bool = False
+    incomplete_seconds: float = 600.0
+    expire_hours: float = 72.0
+
+    @property
+    def patience(self) -> Patience:
+        """Return how long a study is waited for."""
+        quiet, incomplete = timedelta(seconds=self.quiet_seconds), timedelta(seconds=self.incomplete_seconds)
+        return Patience(quiet=quiet, incomplete=incomplete)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Found:
+    """What is here of a study: what can be made of it, and what its annotations name and is `absent`."""
+
+    images: int
+    plan: Plan
+    absent: Named
+    content: Content
 
 
 def start_studies(desk: Desk, orders: Orders) -> int:
     """Make the jobs of every study that is ready; return how many jobs are new."""
-    created = 0
-    for study in arrivals.receiving(desk.database):
-        now = desk.database.now()
-        evidence = readiness.judge(study.last_instance_at, study.open_associations, now, orders.quiet_seconds)
-        if evidence.ready:
-            created += _try(desk, orders, study, str(evidence))
-    return created
+    return sum(_try(desk, orders, study) for study in studies.to_judge(desk.database))
 
 
-def _try(desk: Desk, orders: Orders, study: StudyRow, why: str) -> int:
-    """Start `study`; a bug that only its headers bring out holds it, and not those that wait behind it."""
+def give_up_studies(desk: Desk, orders: Orders) -> None:
+    """Hold the studies that no source can complete, and let those expire that have waited too long."""
+    for study in studies.hold_what_nobody_has(desk.database):
+        log.warning("what a study lacks cannot be fetched", extra={"action": "study_held", "study": study})
+    why = f"given up after {orders.expire_hours:g} hours"
+    for study in studies.expire(desk.database, desk.database.now() - timedelta(hours=orders.expire_hours), why):
+        log.warning("a study has waited too long", extra={"action": "study_expired", "study": study})
+
+
+def ask_counts(desk: Desk, count: Count) -> None:
+    """Ask `count` about each study that waits and record what it tells; it may take its time, away from the sweeps."""
+    for study in studies.to_judge(desk.database):
+        if not _is_to_be_counted(study, desk.database.now()):
+            continue
+        series = studies.content_of(study.evidence["content"]).series
+        told: dict[Uid, int] = {}
+        for uid in dict.fromkeys(one.study_uid for one in series):
+            told |= _ask(count, uid) or {}
+        wanted = {one.series_uid: told[one.series_uid] for one in series if one.series_uid in told}
+        answer = {"at": desk.database.now().isoformat(), "seen": study.evidence["seen"], "series": wanted}
+        studies.note(desk.database, study, {"told": answer})
+
+
+def _ask(count: Count, study_uid: Uid) -> Mapping[Uid, int] | None:
     try:
-        return _start(desk, orders, study, why)
+        return count(study_uid)
+    except (Refused, Unavailable) as error:
+        log.warning("nobody tells how many images there are of a study: %s", error, extra={"action": "count_failed"})
+        return None
+
+
+def _is_to_be_counted(study: StudyRow, now: datetime) -> bool:
+    """Return whether something can be made of `study`, and the last answer is of an earlier content, or old."""
+    seen, told = study.evidence.get("seen"), study.evidence.get("told")
+    if study.open_associations or seen is None or not study.evidence["content"]["pairs"]:
+        return False
+    return told is None or told["seen"] != seen or datetime.fromisoformat(told["at"]) <= now - COUNT_AGAIN
+
+
+def _try(desk: Desk, orders: Orders, study: StudyRow) -> int:
+    """Look at `study`; a bug that only its headers bring out holds it, and not those that wait behind it."""
+    try:
+        return _look(desk, orders, study)
     except Unavailable:
         raise
     except Exception as error:
         log.exception("a study failed", extra={"action": "study_failed", "study": study.study_uid})
-        arrivals.settle(desk.database, study, StudyState.HELD, f"a bug: {type(error).__name__}: {error}")
+        reason = f"a bug: {type(error).__name__}: {error}"
+        arrivals.settle(desk.database, study, StudyState.HELD, reason, study.evidence)
         return 0
 
 
-def _start(desk: Desk, orders: Orders, study: StudyRow, why: str) -> int:
-    """Make the jobs of `study`, or record what it lacks; return how many jobs are new."""
+def _look(desk: Desk, orders: Orders, study: StudyRow) -> int:
+    """Start `study` if it is ready, else record what it waits for; return how many jobs are new.
+
+    Its headers are read again only where something came, and before anything is done about it, as what it names may
+    have come in another study.
+    """
+    if study.open_associations:
+        return _wait(desk, study, _judge(desk, orders, study, None), {})
+    seen = {"last": study.last_instance_at.isoformat(), "instances": studies.count_of(desk.database, study.study_uid)}
+    found = None
+    if study.evidence.get("seen") != seen:
+        found = _find(desk, orders, study, wakes=study.evidence.get("woke") != seen)
+    content = found.content if found else studies.content_of(study.evidence["content"])
+    verdict = _judge(desk, orders, study, content)
+    if found is None and _moves(study, verdict):
+        found = _find(desk, orders, study, wakes=False)
+        verdict = _judge(desk, orders, study, found.content)
+    noted = {"seen": seen, "woke": seen, "content": studies.facts_of(found.content if found else content)}
+    if found is None or not _moves(study, verdict):
+        return _wait(desk, study, verdict, noted)
+    evidence = {**study.evidence, **noted, **verdict.values()}
+    if verdict.decision is Decision.READY:
+        return _start(desk, study, found.plan, _jobs_of(found.plan, orders), (str(verdict), evidence))
+    _settle(desk, orders, study, found, (str(verdict), evidence))
+    return 0
+
+
+def _judge(desk: Desk, orders: Orders, study: StudyRow, content: Content | None) -> Verdict:
+    told = study.evidence.get("told")
+    fresh = told and told["seen"] == study.evidence.get("seen")
+    seen = Seen(
+        now=desk.database.now(),
+        last_instance_at=study.last_instance_at,
+        sendings=studies.sendings(desk.database, study.study_uid),
+        content=content,
+        told=told["series"] if told and fresh else None,
+    )
+    return readiness.judge(seen, orders.patience)
+
+
+def _moves(study: StudyRow, verdict: Verdict) -> bool:
+    """Return whether `verdict` takes `study` out of its state."""
+    stays = verdict.decision is Decision.INCOMPLETE and study.state is StudyState.INCOMPLETE
+    return verdict.decision is not Decision.WAIT and not stays
+
+
+def _wait(desk: Desk, study: StudyRow, verdict: Verdict, noted: Mapping[str, Any]) -> int:
+    studies.note(desk.database, study, {**noted, **verdict.values()}, str(verdict))
+    return 0
+
+
+def _find(desk: Desk, orders: Orders, study: StudyRow, *, wakes: bool) -> _Found:
+    """Return what is here of `study`; where it `wakes`, those that wait for something in it are looked at again."""
     instances = arrivals.instances_of(desk.database, desk.spool, study.study_uid)
-    if study.reason is None:  # else it is looked at again for what came in another study, and nothing new is in it
+    if wakes:
         _wake(desk, study, instances)
     annotations = [one for one in instances if isinstance(one, Annotation)]
-    named = related.related_to(desk.database, desk.spool, study.study_uid, annotations)
-    images = sum(isinstance(instance, ImageInstance) for instance in (*instances, *named))
-    plan = planning.plan((*instances, *named), own_results=orders.own_results).only_of(study.study_uid)
-    if not plan.pairs:
-        _settle(desk, study, readiness.shortfall(images, len(plan.annotations), plan.exclusions), plan.exclusions)
-        return 0
-    work = [(pair, planning.job_of(pair, orders.options, orders.model)) for pair in plan.pairs]
-    created = jobs.dispatch(desk.database, study, work, why)
+    elsewhere = related.related_to(desk.database, desk.spool, study.study_uid, annotations)
+    plan = planning.plan((*instances, *elsewhere), own_results=orders.own_results).only_of(study.study_uid)
+    companions = {one.sop_instance_uid: one for pair in plan.pairs for one in pair.companions}
+    named = named_by((*plan.annotations, *companions.values()))
+    absent = named.without(studies.known(desk.database, named.images | named.objects))
+    here = studies.counts(desk.database, {pair.images.series_uid for pair in plan.pairs})
+    images = sum(isinstance(instance, ImageInstance) for instance in (*instances, *elsewhere))
+    content = content_of(images, len(plan.annotations), plan.pairs, named, absent, here)
+    return _Found(images=images, plan=plan, absent=absent, content=content)
+
+
+def _wake(desk: Desk, study: StudyRow, instances: Iterable[Instance]) -> None:
+    """Look again at the studies whose annotations name what came in `study`."""
+    for waiting in related.waiting_for(desk.database, instances):
+        if waiting.study_uid != study.study_uid:
+            arrivals.reopen(desk.database, waiting, f"what it names came in study {study.study_uid}")
+
+
+def _jobs_of(plan: Plan, orders: Orders) -> list[tuple[Pair, Job]]:
+    return [(pair, planning.job_of(pair, orders.options, orders.model)) for pair in plan.pairs]
+
+
+def _start(
+    desk: Desk, study: StudyRow, plan: Plan, work: Sequence[tuple[Pair, Job]], why: tuple[str, Mapping[str, Any]]
+) -> int:
+    """Make the jobs of `study`, for a reason and evidence; return how many are new."""
+    reason, evidence = why
+    created = jobs.dispatch(desk.database, study, work, reason, evidence)
     if created is None:
         return 0
     if plan.exclusions:
@@ -77,7 +213,10 @@ def _start(desk: Desk, orders: Orders, study: StudyRow, why: str) -> int:
         events.record_event(desk.database, "node", "left_out", details)
         _tell(study, plan.exclusions)
     told = {"action": "study_dispatched", "study": study.study_uid, "generation": str(study.generation)}
-    log.info("a study of %d images is ready for %d new jobs: %s", images, len(created), why, extra=told)
+    log.info("a study is ready for %d new jobs: %s", len(created), reason, extra=told)
+    for after, before in superseding.superseded_by(desk.database, created).items():
+        told = {"action": "job_superseded", "job": before[:12], "by": after[:12], "study": study.study_uid}
+        log.info("a job takes the place of one of an earlier generation", extra=told)
     return len(created)
 
 
@@ -92,15 +231,23 @@ def _reasons(exclusions: Iterable[Exclusion]) -> str:
     return ", ".join(sorted({left.reason.value for left in exclusions if left.reason.refuses}))
 
 
-def _wake(desk: Desk, study: StudyRow, instances: Iterable[Instance]) -> None:
-    """Look again at the studies whose annotations name what came in `study`."""
-    for waiting in related.waiting_for(desk.database, instances):
-        if waiting.study_uid != study.study_uid:
-            arrivals.reopen(desk.database, waiting, f"what it names came in study {study.study_uid}")
-
-
-def _settle(desk: Desk, study: StudyRow, lack: Shortfall, exclusions: Iterable[Exclusion]) -> None:
-    """Record what `study` lacks; the log gets no words that came with an object."""
-    if arrivals.settle(desk.database, study, lack.state, lack.reason):
-        told = {"action": f"study_{lack.state.value}", "study": study.study_uid, "reasons": _reasons(exclusions)}
+def _settle(desk: Desk, orders: Orders, study: StudyRow, found: _Found, why: tuple[str, Mapping[str, Any]]) -> None:
+    """Record what `study` lacks, and let what its annotations name be fetched; the log gets no words of an object."""
+    reason, evidence = why
+    state = StudyState.INCOMPLETE
+    if not found.plan.pairs:
+        lack = readiness.shortfall(found.images, len(found.plan.annotations), found.plan.exclusions)
+        state, reason = lack.state, lack.reason
+    if found.absent.images or found.absent.objects:
+        _ask_for(desk, orders, study, found.absent)
+        reason += "; they are asked for"
+    if arrivals.settle(desk.database, study, state, reason, evidence):
+        told = {"action": f"study_{state.value}", "study": study.study_uid, "reasons": _reasons(found.plan.exclusions)}
         log.warning("a study went quiet and cannot start", extra=told)
+
+
+def _ask_for(desk: Desk, orders: Orders, study: StudyRow, absent: Named) -> None:
+    """Let what is `absent` be fetched; asked before the study is settled, so that no death comes in between."""
+    wanted = Wanted(series=absent.series, instances=tuple(sorted(absent.images | absent.objects)))
+    until = desk.database.now() + timedelta(hours=orders.expire_hours)
+    fetches.ask(desk.database, wanted, origin=FOR_ANNOTATION, study_uid=study.study_uid, expires_at=until)

@@ -14,19 +14,19 @@ from typing import Self
 
 from dicomnode import listening
 from dicomnode.dicom.results.syntaxes import in_syntax
-from dicomnode.dispatching import Orders, start_studies
+from dicomnode.dispatching import Count, Orders, ask_counts, give_up_studies, start_studies
 from dicomnode.domain import ModelIdentity, SegSyntax
 from dicomnode.errors import Unavailable
 from dicomnode.listening import Listening
-from dicomnode.network.associations import Peer
 from dicomnode.network.admission import Limits
+from dicomnode.network.associations import Peer
 from dicomnode.network.listener import Listener, Ways
 from dicomnode.network.sender import send
 from dicomnode.queue.engine import Engine
 from dicomnode.queue.steps import do_next_job, send_next
 from dicomnode.queue.sweeps import Sweep, Sweeps
 from dicomnode.settings import Settings
-from dicomnode.store import arrivals, deliveries, jobs
+from dicomnode.store import arrivals, deliveries, jobs, superseding
 from dicomnode.store.arrivals import Most
 from dicomnode.store.database import Database
 from dicomnode.store.desk import Desk
@@ -60,14 +60,16 @@ def serve(settings: Settings) -> None:
 class Node:
     """A node that can be started and stopped; entered, it runs.
 
-    `load` makes the model in the worker's process, in place of the one that the settings name.
+    `load` makes the model in the worker's process, in place of the one that the settings name. `count` tells how many
+    instances others have of the series of a study.
     """
 
-    def __init__(self, settings: Settings, *, load: LoadRuntime | None = None) -> None:
+    def __init__(self, settings: Settings, *, load: LoadRuntime | None = None, count: Count | None = None) -> None:
         self.broken = Event()  # set when a bug ended one of its threads
         self.port = settings.listener.port  # once started, the one that is listened on, also where this is 0
         self._settings = settings
         self._load = load or settings.model_wish()
+        self._count = count
         self._running = ExitStack()
 
     def __enter__(self) -> Self:
@@ -91,7 +93,10 @@ class Node:
             engine = Engine(self._lanes(desk, worker), on_death=self._break)
             running.callback(_finish, engine, worker)
             listener = listening.listener(_listening(self._settings), desk, Disk(self._settings.node.data_dir))
-            sweeps = Sweeps(_tasks(self._settings, desk, engine, listener, model), every=SWEEP_SECONDS)
+            tasks = _tasks(self._settings, desk, engine, listener, model)
+            if self._count:
+                tasks["counts"] = partial(ask_counts, desk, self._count)
+            sweeps = Sweeps(tasks, every=SWEEP_SECONDS)
             engine.start()
             sweeps.start()
             running.callback(sweeps.stop)
@@ -215,6 +220,8 @@ def _tasks(
         options=settings.job_options(),
         model=model,
         own_results=settings.prompts.own_results,
+        incomplete_seconds=settings.readiness.incomplete_seconds,
+        expire_hours=settings.readiness.expire_hours,
     )
 
     def studies() -> None:
@@ -222,4 +229,8 @@ def _tasks(
         if start_studies(desk, orders):
             engine.wake()
 
-    return {"studies": studies, "work": engine.wake}
+    def waiting() -> None:
+        give_up_studies(desk, orders)
+        superseding.replace_late(desk.database)
+
+    return {"studies": studies, "waiting": waiting, "work": engine.wake}

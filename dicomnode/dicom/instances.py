@@ -149,6 +149,7 @@ def _annotation(ds: Dataset, identity: dict[str, Any], notes: tuple[str, ...], w
         samples=found.samples,
         objects=found.objects,
         regions=found.regions,
+        listed=found.listed,
         own=is_own(ds),
         notes=notes,
     )

@@ -1,5 +1,10 @@
 """The frozen values of the node in the order they come to be, the states, and the tables of legal moves."""
 
+from dicomnode.domain.evidence import (
+    Content,
+    Sending,
+    SeriesCount,
+)
 from dicomnode.domain.output import (
     SEG_ONLY,
     Made,
@@ -80,6 +85,7 @@ __all__ = [
     "AssociationEnd",
     "Box",
     "Code",
+    "Content",
     "DeliveryState",
     "Exclusion",
     "Fact",
@@ -113,6 +119,8 @@ __all__ = [
     "SegSyntax",
     "SegType",
     "Segment",
+    "Sending",
+    "SeriesCount",
     "Stack",
     "StackImages",
     "Strategy",

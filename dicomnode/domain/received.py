@@ -136,7 +136,7 @@ class Annotation:
     `references` count how often each image, or frame of one, is named by something drawn, or where nothing names one,
     those that are listed once each; `samples` are points of what is drawn in patient mm, some of many. `objects` are
     annotations that it needs, such as the SEG that an SR measures. `regions` have the same for each region; without
-    them it is one. `own` tells that dicomnode made it.
+    them it is one. `listed` are the images that it lists, drawn on or not. `own` tells that dicomnode made it.
     """
 
     sop_instance_uid: Uid
@@ -152,6 +152,7 @@ class Annotation:
     samples: tuple[Vector, ...] = ()
     objects: tuple[Uid, ...] = ()
     regions: tuple[RegionFacts, ...] = ()
+    listed: tuple[Uid, ...] = ()
     own: bool = False
     notes: tuple[str, ...] = ()
 

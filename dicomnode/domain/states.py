@@ -12,7 +12,7 @@ class StudyState(StrEnum):
     HELD = "held"  # a person or another object has to decide; `reason` says which
     READY = "ready"  # everything is here
     DISPATCHED = "dispatched"  # its jobs exist
-    EXPIRED = "expired"  # held for too long
+    EXPIRED = "expired"  # incomplete or held for too long
 
 
 class AssociationEnd(StrEnum):
@@ -48,7 +48,7 @@ class DeliveryState(StrEnum):
 
 STUDY_MOVES: Mapping[StudyState, frozenset[StudyState]] = {
     StudyState.RECEIVING: frozenset({StudyState.INCOMPLETE, StudyState.HELD, StudyState.READY}),
-    StudyState.INCOMPLETE: frozenset({StudyState.RECEIVING, StudyState.READY, StudyState.HELD}),
+    StudyState.INCOMPLETE: frozenset({StudyState.RECEIVING, StudyState.READY, StudyState.HELD, StudyState.EXPIRED}),
     StudyState.HELD: frozenset({StudyState.RECEIVING, StudyState.READY, StudyState.EXPIRED}),
     StudyState.READY: frozenset({StudyState.DISPATCHED}),
     StudyState.DISPATCHED: frozenset({StudyState.RECEIVING}),

@@ -63,4 +63,8 @@ class StorageClasses:
 
     def _is_unknown(self, abstract_syntax: str) -> bool:
         """Return whether `abstract_syntax` is in no dictionary: what other services use, is."""
-        return abstract_syntax not in self._others and UID(abstract_syntax).name == abstract_syntax and bool(abstract_syntax)
+        return (
+            abstract_syntax not in self._others
+            and UID(abstract_syntax).name == abstract_syntax
+            and bool(abstract_syntax)
+        )

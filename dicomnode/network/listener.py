@@ -2,7 +2,6 @@
 
 import logging
 import socket
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -252,7 +251,9 @@ class Listener:
         return self._intake.take(sent, self._identify(event.assoc), data_set)
 
 
-def _serve(ae: AE, address: tuple[str, int] | socket.socket, contexts: list[PresentationContext], handlers: Any) -> Server:
+def _serve(
+    ae: AE, address: tuple[str, int] | socket.socket, contexts: list[PresentationContext], handlers: Any
+) -> Server:
     inherited = address if isinstance(address, socket.socket) else None
     place: tuple[str, int] = inherited.getsockname()[:2] if inherited else cast("tuple[str, int]", address)
     kind = cast("type[Server]", partial(Server, inherited=inherited))

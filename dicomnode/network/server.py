@@ -9,7 +9,9 @@ from typing import Any, cast
 
 from pynetdicom.transport import ThreadedAssociationServer
 
-SPARE_CONNECTIONS = 64  # connections beyond the associations that may be open: those to be rejected, and who only connects
+SPARE_CONNECTIONS = (
+    64  # connections beyond the associations that may be open: those to be rejected, and who only connects
+)
 
 
 class Server(ThreadedAssociationServer):

@@ -1,12 +1,12 @@
 """Record what arrives: associations, instances, and where the study of each stands."""
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, bindparam, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, exists, func, insert, select, update
 
 from dicomnode.domain import STUDY_MOVES, Annotation, AssociationEnd, Instance, OtherInstance, StudyState, Uid
 from dicomnode.errors import LimitReached, Reason
@@ -70,7 +70,11 @@ class Recorded(Enum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StudyRow:
-    """Where a study stands; `open_associations` counts those that brought instances of it and may bring more."""
+    """Where a study stands; `open_associations` counts those that brought instances of it and may bring more.
+
+    `evidence` is what was seen for and against its being complete when it was last looked at, as JSON values;
+    `changed_at` is when it came to its state.
+    """
 
     study_uid: Uid
     state: StudyState
@@ -78,6 +82,8 @@ class StudyRow:
     last_instance_at: datetime
     generation: int
     open_associations: int
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    changed_at: datetime | None = None
 
 
 def open_association(database: Database, peer_ae: str, came: Came | None = None, most: Most | None = None) -> int:
@@ -128,11 +134,15 @@ def receiving(database: Database) -> tuple[StudyRow, ...]:
     return studies_in(database, {StudyState.RECEIVING})
 
 
-def studies_in(database: Database, states: Collection[StudyState]) -> tuple[StudyRow, ...]:
+def studies_in(database: Database, states: Collection[StudyState] = tuple(StudyState)) -> tuple[StudyRow, ...]:
     """Return the studies that stand in one of `states`, the longest quiet first."""
-    wanted = tables.study.c.state.in_([state.value for state in states])
+    return studies_where(database, tables.study.c.state.in_([state.value for state in states]))
+
+
+def studies_where(database: Database, condition: ColumnElement[bool]) -> tuple[StudyRow, ...]:
+    """Return the studies whose rows fulfil `condition`, the longest quiet first."""
     with database.read() as connection:
-        rows = connection.execute(_studies().where(wanted).order_by(tables.study.c.last_instance_at)).all()
+        rows = connection.execute(_studies().where(condition).order_by(tables.study.c.last_instance_at)).all()
     return tuple(_study(row) for row in rows)
 
 
@@ -143,31 +153,40 @@ def study_of(database: Database, study_uid: Uid) -> StudyRow | None:
     return _study(row) if row else None
 
 
-def settle(database: Database, study: StudyRow, after: StudyState, reason: str) -> bool:
-    """Move the quiet `study` to `after`, unless something arrived since it was read; return whether it moved."""
-    with database.write() as connection:
-        if not move_study(connection, study, after, reason):
-            return False
-        details = {"study": study.study_uid, "reason": reason}
-        add_event(connection, Event(at=database.now(), who="node", what=f"study_{after.value}", details=details))
-        return True
+def settle(
+    database: Database,
+    study: StudyRow,
+    after: StudyState,
+    reason: str,
+    evidence: Mapping[str, Any] | None = None,
+) -> bool:
+    """Move `study` to `after` by `evidence`, unless something arrived since it was read; return whether it moved."""
+    return _settle(database, study, after, {"reason": reason, "evidence": evidence})
 
 
-def move_study(connection: Connection, study: StudyRow, after: StudyState, reason: str | None) -> bool:
-    """Move `study` within a transaction, if it is still as it was read; return whether it was."""
+def move_study(
+    connection: Connection, study: StudyRow, after: StudyState, changes: Mapping[str, object], now: datetime
+) -> bool:
+    """Move `study` within a transaction, with `changes` of its row, if it is still as it was read; say whether so."""
     check_move(STUDY_MOVES, study.state, after)
     unchanged = and_(
         tables.study.c.study_uid == study.study_uid,
         tables.study.c.state == study.state.value,
         tables.study.c.last_instance_at == study.last_instance_at,
     )
-    moved = connection.execute(update(tables.study).where(unchanged).values(state=after.value, reason=reason))
+    values = {"state": after.value, "changed_at": now, **changes}
+    moved = connection.execute(update(tables.study).where(unchanged).values(values))
     return moved.rowcount == 1
 
 
 def reopen(database: Database, study: StudyRow, reason: str) -> bool:
-    """Look at the waiting `study` again: what it lacked came in another one; return whether it moved."""
-    return settle(database, study, StudyState.RECEIVING, reason)
+    """Look at the waiting `study` again: what it lacked came in another one; return whether it moved.
+
+    What was seen of it counts no more; that it woke others itself does, as nothing new is in it.
+    """
+    late = study.state is StudyState.DISPATCHED
+    values = {"reason": reason, "evidence": {"woke": study.evidence.get("woke")}, "generation": study.generation + late}
+    return _settle(database, study, StudyState.RECEIVING, values)
 
 
 def instances_of(database: Database, spool: Spool, study_uid: Uid) -> tuple[Instance, ...]:
@@ -217,6 +236,15 @@ def _record(connection: Connection, row: dict[str, Any], *, own: bool, strict: b
     return Recorded.NEW
 
 
+def _settle(database: Database, study: StudyRow, after: StudyState, values: Mapping[str, object]) -> bool:
+    with database.write() as connection:
+        if not move_study(connection, study, after, values, database.now()):
+            return False
+        details = {"study": study.study_uid, "reason": values["reason"]}
+        add_event(connection, Event(at=database.now(), who="node", what=f"study_{after.value}", details=details))
+        return True
+
+
 def _was_left_out(connection: Connection, row: dict[str, Any]) -> bool:
     """Describe by `row` what an earlier version, which did not read it, has left out; return whether it was so."""
     known = tables.instance.c
@@ -264,10 +292,12 @@ def _receive(connection: Connection, study_uid: Uid, now: datetime) -> None:
         return
     came = {"state": StudyState.RECEIVING.value, "reason": None, "last_instance_at": now}
     if row is None:
-        connection.execute(insert(tables.study).values(came | {"study_uid": study_uid, "generation": 1}))
+        new = {"study_uid": study_uid, "generation": 1, "changed_at": now}
+        connection.execute(insert(tables.study).values(came | new))
         return
     before = StudyState(row.state)
     check_move(STUDY_MOVES, before, StudyState.RECEIVING)
+    came["changed_at"] = now
     late = before is StudyState.DISPATCHED
     connection.execute(update(tables.study).where(which).values(came | {"generation": row.generation + late}))
 
@@ -289,4 +319,6 @@ def _study(row: Row[tuple[object, ...]]) -> StudyRow:
         last_instance_at=row.last_instance_at,
         generation=row.generation,
         open_associations=row.open_associations,
+        evidence=row.evidence or {},
+        changed_at=row.changed_at,
     )

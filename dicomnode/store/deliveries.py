@@ -167,6 +167,7 @@ def _first_due(destination: str, now: datetime) -> Select[str]:
     rows, made, segs, others = tables.delivery, tables.artifact, tables.artifact.alias(), tables.delivery.alias()
     states = [DeliveryState.WAITING.value, DeliveryState.SENDING.value]
     unsent = select(others.c.sop_uid).where(others.c.destination == destination, others.c.state.in_(states))
+    stale = exists().where(tables.job.c.supersedes == rows.c.job_key)  # a later generation's result goes instead
     before = exists().where(
         segs.c.job_key == made.c.job_key, segs.c.kind == ObjectKind.SEG.value, segs.c.sop_uid.in_(unsent)
     )
@@ -174,7 +175,7 @@ def _first_due(destination: str, now: datetime) -> Select[str]:
         select(rows.c.sop_uid)
         .join(made, rows.c.sop_uid == made.c.sop_uid)
         .where(rows.c.destination == destination, rows.c.state == DeliveryState.WAITING.value, rows.c.next_at <= now)
-        .where(or_(made.c.kind != ObjectKind.SR.value, not_(before)))
+        .where(or_(made.c.kind != ObjectKind.SR.value, not_(before)), not_(stale))
         .order_by(rows.c.next_at, rows.c.sop_uid)
         .limit(1)
     )

@@ -25,7 +25,7 @@ from dicomnode.domain import (
     Uid,
 )
 from dicomnode.errors import Reason, Refused
-from dicomnode.store import deliveries, tables
+from dicomnode.store import deliveries, superseding, tables
 from dicomnode.store.arrivals import StudyRow, move_study
 from dicomnode.store.database import Database
 from dicomnode.store.events import Event, add_event
@@ -61,14 +61,25 @@ class Artifact:
     alternative: SegType | None = None
 
 
-def dispatch(database: Database, study: StudyRow, work: Iterable[tuple[Pair, Job]], why: str) -> tuple[str, ...] | None:
-    """Record the pairs and jobs of `study`; return the keys of the new jobs, None if something arrived since."""
+def dispatch(
+    database: Database,
+    study: StudyRow,
+    work: Iterable[tuple[Pair, Job]],
+    why: str,
+    evidence: Mapping[str, Any] | None = None,
+) -> tuple[str, ...] | None:
+    """Record the pairs and jobs of `study`; return the keys of the new jobs, None if something arrived since.
+
+    A new job supersedes the one that an earlier generation made of the same annotation and planes of the same stack.
+    """
     with database.write() as connection:
-        if not move_study(connection, study, StudyState.READY, why):
+        changes = {"reason": why, "evidence": evidence}
+        if not move_study(connection, study, StudyState.READY, changes, database.now()):
             return None
         created = tuple(key for pair, job in work if (key := _add(connection, database, study, pair, job)))
-        move_study(connection, replace(study, state=StudyState.READY), StudyState.DISPATCHED, why)
+        move_study(connection, replace(study, state=StudyState.READY), StudyState.DISPATCHED, {}, database.now())
         details = {"study": study.study_uid, "generation": study.generation, "why": why, "jobs": list(created)}
+        details["findings"] = (evidence or {}).get("findings", [])
         add_event(connection, Event(at=database.now(), who="node", what="study_dispatched", details=details))
         return created
 
@@ -126,7 +137,8 @@ def complete(
     with database.write() as connection:
         for made in artifacts:
             _keep(connection, key, made)
-        for destination, profile in destinations.items():
+        stale = superseding.is_superseded(connection, key)  # what it made is kept, and sent nowhere
+        for destination, profile in destinations.items() if not stale else ():
             chosen = [made.sop_uid for made in profile.chosen(artifacts)]
             deliveries.add(connection, key, destination, chosen, database.now())
         _move(connection, database, key, JobState.DONE, reason=None)
@@ -198,7 +210,10 @@ def _add(connection: Connection, database: Database, study: StudyRow, pair: Pair
     now = database.now()
     row = {"job_key": job.key, "study_uid": study.study_uid, "generation": study.generation, "attempts": 0}
     row |= {"state": JobState.READY.value, "inputs": _inputs(job), "created_at": now, "changed_at": now}
-    connection.execute(insert(tables.job).values(row))
+    before = superseding.predecessor(connection, row)
+    connection.execute(insert(tables.job).values(row | {"supersedes": before}))
+    if before is not None:
+        superseding.retire(connection, before, job.key, now)
     return job.key
 
 

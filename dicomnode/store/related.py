@@ -15,8 +15,8 @@ from dicomnode.store.facts import instance_of
 from dicomnode.store.spool import Spool
 
 _AT_ONCE = 500  # SQLite binds a limited number of values
-_LACKING = frozenset({StudyState.HELD, StudyState.INCOMPLETE})
-_REFERENCES, _OBJECTS = "$.references", "$.objects"  # where the facts of an annotation have them
+_LACKING = frozenset({StudyState.HELD, StudyState.INCOMPLETE, StudyState.EXPIRED})
+_REFERENCES, _LISTED, _OBJECTS = "$.references", "$.listed", "$.objects"  # where the facts of an annotation have them
 _WAITING = _LACKING | {StudyState.DISPATCHED}
 
 _Naming: TypeAlias = dict[tuple[Uid, Uid], set[Uid]]  # (study, annotation) -> what the annotation names
@@ -85,8 +85,9 @@ def _images(connection: Connection, spool: Spool, study_uid: Uid, named: list[Ui
 def _naming(connection: Connection, here: Collection[Uid]) -> _Naming:
     """Return the annotations that name one of `here`, or need one that does, and which of `here`."""
     found = _listing(connection, _REFERENCES, here) if here else {}
-    for key, uids in (_listing(connection, _OBJECTS, here) if here else {}).items():
-        found.setdefault(key, set()).update(uids)
+    for where in (_LISTED, _OBJECTS) if here else ():
+        for key, uids in _listing(connection, where, here).items():
+            found.setdefault(key, set()).update(uids)
     of_annotation = {annotation: uids for (_, annotation), uids in found.items()}
     needing = _listing(connection, _OBJECTS, of_annotation) if of_annotation else {}
     for key, needed in needing.items():

@@ -11,13 +11,14 @@ from typing import BinaryIO, cast
 
 _BLOCK = 1 << 16  # bytes of a file read at a time
 
+
 class Part:
     """A file that is being written; it goes unless it is kept."""
 
     def __init__(self, path: Path, place: Callable[[str], Path]) -> None:
         self._path = path
         self._place = place
-        self._file = cast("io.BufferedRandom", open(path, "x+b", opener=_private))  # noqa: PTH123 - Path.open takes no opener
+        self._file = cast("io.BufferedRandom", open(path, "x+b", opener=_private))
         self.size = 0
 
     def write(self, chunk: bytes | memoryview) -> None:

@@ -72,7 +72,8 @@ class References:
 
     `planes` count how often each image, or frame of one (None: all of it), is named by something drawn.
     `samples` are points of what is drawn in patient mm, some of many. `objects` are other annotations it needs, such
-    as the SEG that an SR measures. `regions` have the evidence of each by itself.
+    as the SEG that an SR measures. `regions` have the evidence of each by itself. `listed` are the images of its
+    series as it lists them, drawn on or not.
     """
 
     planes: Mapping[PlaneKey, int] = field(default_factory=dict)
@@ -81,3 +82,4 @@ class References:
     samples: tuple[Vector, ...] = ()
     objects: tuple[Uid, ...] = ()
     regions: tuple[RegionFacts, ...] = ()
+    listed: tuple[Uid, ...] = ()

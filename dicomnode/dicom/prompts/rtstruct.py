@@ -61,6 +61,7 @@ def references_of_rtstruct(ds: Dataset, what: str) -> References:
         frames_of_reference=tuple(dict.fromkeys(one.frame_of_reference for one in regions if one.frame_of_reference)),
         samples=tuple(points[:: max(1, -(-len(points) // _MOST_SAMPLES))]),
         regions=regions,
+        listed=tuple(dict.fromkeys(plane.sop_instance_uid for plane in every)),
     )
 
 

@@ -50,6 +50,7 @@ def _references(ds: Dataset, frames: Sequence[SegFrame], what: str) -> Reference
         frames_of_reference=(frame_of_reference,) if frame_of_reference else (),
         samples=samples,
         regions=tuple(_by_segment(ds, frames, whole, what)),
+        listed=tuple(dict.fromkeys(plane.sop_instance_uid for plane in (*listed, *made_from))),
     )
 
 
