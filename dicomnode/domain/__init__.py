@@ -55,10 +55,12 @@ from dicomnode.domain.stack import (
 )
 from dicomnode.domain.states import (
     DELIVERY_MOVES,
+    FETCH_MOVES,
     JOB_MOVES,
     STUDY_MOVES,
     AssociationEnd,
     DeliveryState,
+    FetchState,
     JobState,
     StudyState,
 )
@@ -67,9 +69,11 @@ from dicomnode.domain.uid import (
     Uid,
     parse_uid,
 )
+from dicomnode.domain.wanted import Wanted
 
 __all__ = [
     "DELIVERY_MOVES",
+    "FETCH_MOVES",
     "FOLLOW",
     "IMPLEMENTATION_CLASS_UID",
     "JOB_MOVES",
@@ -83,6 +87,7 @@ __all__ = [
     "DeliveryState",
     "Exclusion",
     "Fact",
+    "FetchState",
     "ImageFrame",
     "ImageInstance",
     "Instance",
@@ -120,6 +125,7 @@ __all__ = [
     "Tags",
     "Uid",
     "Vector",
+    "Wanted",
     "WrittenObject",
     "WrittenVolume",
     "normal_of",

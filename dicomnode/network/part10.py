@@ -1,16 +1,22 @@
 """Put the header of a DICOM file before a data set as it was received (PS3.10 7.1)."""
 
 from dataclasses import dataclass
+from io import BytesIO
 
+from pydicom import dcmread
 from pydicom.dataset import FileMetaDataset
+from pydicom.errors import InvalidDicomError
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import UID
 
-from dicomnode.domain import IMPLEMENTATION_CLASS_UID, Uid
+from dicomnode.domain import IMPLEMENTATION_CLASS_UID, Uid, parse_uid
 from dicomnode.errors import Reason, Refused
 
 IMPLEMENTATION_VERSION_NAME = "DICOMNODE"
+
+_BEGINS = b"DICM\x02\x00\x00\x00UL\x04\x00"  # after the preamble: (0002,0000), in Explicit VR Little Endian
+_GROUP_LENGTH_ENDS = 144
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,6 +53,34 @@ def anonymous_header(transfer_syntax_uid: Uid) -> bytes:
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = UID(transfer_syntax_uid)
     return _encode(meta, complete=False)
+
+
+def request_of(content: bytes, peer_ae: str, association_id: int) -> tuple[StoreRequest, bytes]:
+    """Return the Part 10 file `content` as the request that would have brought it, and its data set as it is."""
+    length = _meta_length(content)
+    try:
+        meta = dcmread(BytesIO(content[:length])).file_meta
+    except (InvalidDicomError, EOFError, OSError, ValueError) as error:
+        raise _unreadable(type(error).__name__) from error
+    request = StoreRequest(
+        sop_class_uid=parse_uid(meta.get("MediaStorageSOPClassUID"), "file meta, MediaStorageSOPClassUID"),
+        sop_instance_uid=parse_uid(meta.get("MediaStorageSOPInstanceUID"), "file meta, MediaStorageSOPInstanceUID"),
+        transfer_syntax_uid=parse_uid(meta.get("TransferSyntaxUID"), "file meta, TransferSyntaxUID"),
+        peer_ae=peer_ae,
+        association_id=association_id,
+    )
+    return request, content[length:]
+
+
+def _meta_length(content: bytes) -> int:
+    """Return where the data set begins, by the group length, which is required and comes first (PS3.10 7.1)."""
+    if content[128:_GROUP_LENGTH_ENDS].startswith(_BEGINS) and len(content) >= _GROUP_LENGTH_ENDS:
+        return _GROUP_LENGTH_ENDS + int.from_bytes(content[_GROUP_LENGTH_ENDS - 4 : _GROUP_LENGTH_ENDS], "little")
+    raise _unreadable("its file meta information does not begin with its length")
+
+
+def _unreadable(why: str) -> Refused:
+    return Refused(Reason.UNREADABLE, "a retrieved file", why)
 
 
 def _encode(meta: FileMetaDataset, *, complete: bool) -> bytes:
