@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 
 from dicomnode import planning, readiness
 from dicomnode.domain import (
@@ -16,7 +17,7 @@ from dicomnode.domain import (
 )
 from dicomnode.errors import Unavailable
 from dicomnode.readiness import Shortfall
-from dicomnode.store import arrivals, events, jobs, related
+from dicomnode.store import arrivals, events, fetches, jobs, related
 from dicomnode.store.arrivals import StudyRow
 from dicomnode.store.desk import Desk
 
@@ -31,6 +32,7 @@ class Orders:
     options: JobOptions
     model: ModelIdentity
     own_results: bool = False
+    fetch_hours: float | None = None  # for how long sources are asked for missing images; None where there is none
 
 
 def start_studies(desk: Desk, orders: Orders) -> int:
@@ -66,7 +68,8 @@ def _start(desk: Desk, orders: Orders, study: StudyRow, why: str) -> int:
     images = sum(isinstance(instance, ImageInstance) for instance in (*instances, *named))
     plan = planning.plan((*instances, *named), own_results=orders.own_results).only_of(study.study_uid)
     if not plan.pairs:
-        _settle(desk, study, readiness.shortfall(images, len(plan.annotations), plan.exclusions), plan.exclusions)
+        lack = readiness.shortfall(images, len(plan.annotations), plan.exclusions)
+        _settle(desk, study, _fetched(desk, orders, study, plan.annotations, lack), plan.exclusions)
         return 0
     work = [(pair, planning.job_of(pair, orders.options, orders.model)) for pair in plan.pairs]
     created = jobs.dispatch(desk.database, study, work, why)
@@ -97,6 +100,19 @@ def _wake(desk: Desk, study: StudyRow, instances: Iterable[Instance]) -> None:
     for waiting in related.waiting_for(desk.database, instances):
         if waiting.study_uid != study.study_uid:
             arrivals.reopen(desk.database, waiting, f"what it names came in study {study.study_uid}")
+
+
+def _fetched(
+    desk: Desk, orders: Orders, study: StudyRow, annotations: Iterable[Annotation], lack: Shortfall
+) -> Shortfall:
+    """Let the sources be asked for what `annotations` name and is not here; return `lack` with how long they are."""
+    wanted = fetches.wanted_by(desk.database, annotations)
+    if wanted is None or orders.fetch_hours is None:
+        return lack
+    until = desk.database.now() + timedelta(hours=orders.fetch_hours)
+    fetches.ask(desk.database, wanted, origin=fetches.FOR_ANNOTATION, study_uid=study.study_uid, expires_at=until)
+    reason = f"{lack.reason}{fetches.FETCHING}until {until:%Y-%m-%d %H:%M} UTC"
+    return Shortfall(state=StudyState.HELD, reason=reason)
 
 
 def _settle(desk: Desk, study: StudyRow, lack: Shortfall, exclusions: Iterable[Exclusion]) -> None:

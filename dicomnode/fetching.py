@@ -2,14 +2,15 @@
 
 import logging
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
 
 from dicomnode.domain import Uid, Wanted
 from dicomnode.errors import Refused, Unavailable
 from dicomnode.network.listener import Receive
-from dicomnode.network.listing import Listing, counts, listing, matching
+from dicomnode.network.listing import Listing, counts, listing, matching, with_dates
 from dicomnode.network.portions import Intake, Portion
 from dicomnode.network.sources import Source
 from dicomnode.store import arrivals, fetches
@@ -27,10 +28,11 @@ _TOLD_EVERY = 1.0  # seconds
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Errand:
-    """Whom to ask, and who keeps what comes."""
+    """Whom to ask, who keeps what comes, and who knows that it has to be broken off."""
 
     sources: Sequence[Source]
     receive: Receive
+    stopped: Callable[[], bool] = lambda: False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,6 +42,20 @@ class _Answer:
     complete: bool
     words: str = ""
     again: bool = False
+
+
+def wanted_of(query: Mapping[str, str] | None, limit: int | None, modalities: Sequence[str] = ()) -> Wanted:
+    """Return what is asked for by `query` now; the days that it names by words are those of local time."""
+    today = datetime.now().astimezone().date()
+    return Wanted(query=query and with_dates(query, today), limit=limit, modalities=tuple(modalities))
+
+
+def ask_pull(database: Database, name: str, source: str, wanted: Wanted, expires_at: datetime) -> None:
+    """Let `wanted`, which the pull `name` of the settings names, be fetched; a run that is going on is enough."""
+    origin = f"{PULL}{name}"
+    if not fetches.is_open(database, origin):
+        number = fetches.ask(database, wanted, origin=origin, source=source, expires_at=expires_at)
+        log.info("a pull is due", extra={"action": "pull_due", "pull": name, "source": source, "fetch": number})
 
 
 def do_next_fetch(desk: Desk, errand: Errand) -> bool:
@@ -106,7 +122,7 @@ def _ask(desk: Desk, row: FetchRow, source: Source, errand: Errand) -> _Answer:
     """Let `source` give what it has of what is wanted and is not here; return what came of it."""
     try:
         found = listing(source.search, row.wanted, row.study_uid)
-        told = _Progress(desk.database, row.id, found.objects)
+        told = _Progress(desk.database, row.id, found.objects, errand.stopped)
         told.now()
         if portions := missing(desk.database, found):
             source.retrieve(portions, _intake(desk, errand), told.now_and_then)
@@ -185,8 +201,9 @@ def _intake(desk: Desk, errand: Errand) -> Intake:
 class _Progress:
     """Records how much of what a source has is here."""
 
-    def __init__(self, database: Database, number: int, objects: Collection[Uid]) -> None:
+    def __init__(self, database: Database, number: int, objects: Collection[Uid], stopped: Callable[[], bool]) -> None:
         self._database, self._number, self._objects = database, number, objects
+        self._stopped = stopped
         self._last = time.monotonic()
 
     def now(self) -> None:
@@ -196,6 +213,8 @@ class _Progress:
         fetches.tell(self._database, self._number, len(self._objects), len(here))
 
     def now_and_then(self) -> None:
-        """Record it, if it was not just recorded."""
+        """Record it, if it was not just recorded; raise Unavailable where the fetch has to be broken off."""
+        if self._stopped():
+            raise Unavailable("the node is stopping")
         if time.monotonic() - self._last >= _TOLD_EVERY:
             self.now()

@@ -1,5 +1,6 @@
 """The frozen values of the node in the order they come to be, the states, and the tables of legal moves."""
 
+from dicomnode.domain.cron import Cron, parse_cron
 from dicomnode.domain.output import (
     SEG_ONLY,
     Made,
@@ -84,6 +85,7 @@ __all__ = [
     "AssociationEnd",
     "Box",
     "Code",
+    "Cron",
     "DeliveryState",
     "Exclusion",
     "Fact",
@@ -129,5 +131,6 @@ __all__ = [
     "WrittenObject",
     "WrittenVolume",
     "normal_of",
+    "parse_cron",
     "parse_uid",
 ]

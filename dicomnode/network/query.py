@@ -10,7 +10,7 @@ from pynetdicom.association import Association
 from pynetdicom.pdu_primitives import SOPClassExtendedNegotiation
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind  # type: ignore[attr-defined]
 
-from dicomnode.errors import PeerUnreachable, Reason, Refused
+from dicomnode.errors import PeerUnreachable, Reason, Refused, SettingsError
 from dicomnode.network.associations import Peer, associated, calling_entity
 
 MODEL = StudyRootQueryRetrieveInformationModelFind
@@ -53,7 +53,7 @@ def query_of(level: str, keys: Match) -> Dataset:
     for keyword, value in {"QueryRetrieveLevel": level, **keys}.items():
         tag = tag_for_keyword(keyword)
         if tag is None:
-            raise Refused(Reason.BAD_SETTING, "query", f"{keyword!r} is no DICOM keyword")
+            raise SettingsError("query", f"{keyword!r} is no DICOM keyword")
         query.add(DataElement(tag, dictionary_VR(tag), value, validation_mode=config.IGNORE))
     return query
 

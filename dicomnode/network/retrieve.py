@@ -8,13 +8,9 @@ from pydicom.uid import UID
 from pynetdicom import AE, StoragePresentationContexts, build_context, build_role, evt
 from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext
-from pynetdicom.sop_class import (  # type: ignore[attr-defined]
-    StudyRootQueryRetrieveInformationModelGet,
-    StudyRootQueryRetrieveInformationModelMove,
-)
 
 from dicomnode.domain import Uid, parse_uid
-from dicomnode.errors import ClassRefused, PeerUnreachable, Reason, Refused
+from dicomnode.errors import ClassRefused, PeerUnreachable, Reason, Refused, Unavailable
 from dicomnode.network.associations import Peer, associated, calling_entity
 from dicomnode.network.contexts import ACCEPTED_SYNTAXES
 from dicomnode.network.listener import answer
@@ -26,7 +22,8 @@ from dicomnode.network.statuses import Status, status_of
 if TYPE_CHECKING:
     from pynetdicom.dimse_primitives import C_STORE
 
-GET, MOVE = StudyRootQueryRetrieveInformationModelGet, StudyRootQueryRetrieveInformationModelMove
+GET = UID("1.2.840.10008.5.1.4.1.2.2.3")  # Study Root Query/Retrieve Information Model - GET
+MOVE = UID("1.2.840.10008.5.1.4.1.2.2.2")  # likewise - MOVE
 UNKNOWN = ""  # the SOP class of what a peer does not tell the class of
 
 _MAX_CONTEXTS = 128  # of an association (PS3.8 9.3.2.2)
@@ -35,6 +32,7 @@ _PATIENCE = 300.0  # seconds that a peer may take to bring an object from where 
 _MAX_PDU = 131072
 _SUCCESS, _PENDING, _CANCELLED, _NO_SUCH_DESTINATION = 0x0000, 0xFF00, 0xFE00, 0xA801
 _NO_ROOM, _WARNINGS = range(0xA700, 0xA800), range(0xB000, 0xC000)
+_UNABLE = range(0xC000, 0xD000)  # for whatever reason: Orthanc says so, too, where it cannot reach a destination now
 
 
 def get(peer: Peer, calling_ae: str, portions: Sequence[Portion], intake: Intake, told: Told) -> None:
@@ -54,15 +52,16 @@ def get(peer: Peer, calling_ae: str, portions: Sequence[Portion], intake: Intake
             with recorded(intake, peer.ae_title) as number:
                 assoc.bind(evt.EVT_C_STORE, _store, [intake, peer.ae_title, number])
                 for query in requests_of(portions, classes):
-                    _follow(assoc.send_c_get(query, GET), f"C-GET from {peer}", peer, told)
+                    _follow(assoc.send_c_get(query, GET), f"C-GET from {peer}", assoc, told)
 
 
 def move(peer: Peer, calling_ae: str, portions: Sequence[Portion], told: Told) -> None:
     """Let `peer` send the objects of `portions` to where it knows that `calling_ae` listens; raises as `get` does."""
     with associated(_entity(calling_ae, MOVE), peer) as assoc:
         for query in requests_of(portions, classes_of(portions)):
+            what = f"C-MOVE from {peer} to {calling_ae}, which it must know and reach"
             answers = assoc.send_c_move(query, calling_ae, MOVE)
-            _follow(answers, f"C-MOVE from {peer} to {calling_ae}", peer, told)
+            _follow(answers, what, assoc, told)
 
 
 def class_groups(classes: Sequence[str]) -> Iterator[tuple[str, ...]]:
@@ -136,18 +135,25 @@ def _store(event: evt.Event, intake: Intake, peer_ae: str, number: int) -> int:
     return answer(request, event.encoded_dataset(include_meta=False), intake.receive)
 
 
-def _follow(responses: Iterator[tuple[Dataset, Any]], what: str, peer: Peer, told: Told) -> None:
-    """Read the answers to a request until it is done; a peer that gave only some of it is no error."""
+def _follow(responses: Iterator[tuple[Dataset, Any]], what: str, assoc: Association, told: Told) -> None:
+    """Read the answers to a request until it is done; a peer that gave only some of it is no error.
+
+    What `told` raises breaks the retrieval off.
+    """
     for status, _ in responses:
         code = status.get("Status")
         if code is None:
-            raise PeerUnreachable(f"{peer} broke off, or did not answer, in a retrieval")
+            raise PeerUnreachable(f"{what}: it broke off, or did not answer")
         if code == _PENDING:
-            told()
+            try:
+                told()
+            except Unavailable:
+                assoc.abort()
+                raise
         elif code == _NO_SUCH_DESTINATION:
             detail = "it does not know where this AE title listens (status 0xA801): enter this node there"
             raise Refused(Reason.PEER_REFUSED, what, detail)
-        elif code in _NO_ROOM or code == _CANCELLED:
-            raise PeerUnreachable(f"{peer} cannot give what is asked for now: status 0x{code:04X}")
+        elif code in _NO_ROOM or code in _UNABLE or code == _CANCELLED:
+            raise PeerUnreachable(f"{what}: it did not work: status 0x{code:04X}")
         elif code != _SUCCESS and code not in _WARNINGS:
             raise Refused(Reason.PEER_REFUSED, what, f"it answered status 0x{code:04X}")

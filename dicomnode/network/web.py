@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import requests
 from dicomweb_client.api import DICOMwebClient
 from pydicom.datadict import keyword_for_tag, tag_for_keyword
 
-from dicomnode.errors import PeerUnreachable, Reason, Refused, Unavailable
+from dicomnode.errors import PeerUnreachable, Reason, Refused, SettingsError, Unavailable
 from dicomnode.network.listener import answer
 from dicomnode.network.part10 import request_of
 from dicomnode.network.portions import Intake, Portion, Told, recorded
@@ -49,7 +50,7 @@ def search(
     filters = {keyword: value.replace("\\", ",") for keyword, value in keys.items() if value}
     unknown = [keyword for keyword in keys if tag_for_keyword(keyword) is None]
     if unknown:
-        raise Refused(Reason.BAD_SETTING, "query", f"{unknown[0]!r} is no DICOM keyword")
+        raise SettingsError("query", f"{unknown[0]!r} is no DICOM keyword")
     found: list[dict[str, Any]] = []
     with translated(peer), closing_client(peer, seconds or _SECONDS) as opened:
         while limit is None or len(found) < limit:
@@ -109,7 +110,10 @@ def closing_client(peer: WebPeer, seconds: float) -> Iterator["_Client"]:
 
 
 class _Client(DICOMwebClient):
-    """A client that also gives files as they came; the library's own way parses them."""
+    """A client that also gives files as they came: the library's own way parses them.
+
+    It writes asterisks of queries as they are: some services do not take the encoded ones for wildcards.
+    """
 
     def files(self, path: str) -> Generator[bytes, None, None]:
         """Yield the Part 10 files of the resource at `path`, in the syntaxes in which they are kept."""
@@ -119,6 +123,16 @@ class _Client(DICOMwebClient):
                 yield from self._decode_multipart_message(response, stream=True)
             else:  # one file, not wrapped; PS3.18 once allowed it
                 yield response.content
+
+    def _http_get(
+        self,
+        url: str,
+        params: dict[str, Any] | None = None,
+        headers: dict[str, str] | None = None,
+        stream: bool = False,  # noqa: FBT001, FBT002 - the library's signature
+    ) -> requests.Response:
+        query = urlencode(params, doseq=True, safe="*,") if params else ""
+        return super()._http_get(f"{url}?{query}" if query else url, None, headers, stream)
 
 
 def _client(peer: WebPeer, seconds: float) -> _Client:

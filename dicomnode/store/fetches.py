@@ -1,19 +1,20 @@
 """Record what is to be asked of other systems: what an annotation lacks, and what somebody pulls."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 
 from pydantic import TypeAdapter
 from sqlalchemy import Connection, Row, Select, and_, insert, or_, select, update
 
-from dicomnode.domain import FETCH_MOVES, FetchState, StudyState, Uid, Wanted
+from dicomnode.domain import FETCH_MOVES, Annotation, FetchState, StudyState, Uid, Wanted
 from dicomnode.store import tables
 from dicomnode.store.database import Database
 from dicomnode.store.events import Event, add_event
 from dicomnode.store.moves import check_move
 
 FOR_ANNOTATION = "annotation"  # the origin of what an annotation lacks
+FETCHING = "; what is missing is asked for: "  # what follows in a study's reason is what became of it
 ATTEMPTS = 5  # how often a source is asked that answers and does not give what it says it has
 SILENCE = timedelta(minutes=15)  # a fetch that is being done says so more often
 RETRY_AFTER = (  # after the first try that failed, the second, ...; the last for all that follow
@@ -23,7 +24,6 @@ RETRY_AFTER = (  # after the first try that failed, the second, ...; the last fo
 
 _WANTED = TypeAdapter(Wanted)
 _OPEN = (FetchState.WAITING.value, FetchState.RUNNING.value)
-_FETCHING = "; what is missing is asked for: "  # what follows in a study's reason is what became of it
 _AT_ONCE = 500  # SQLite binds a limited number of values
 
 
@@ -81,6 +81,21 @@ def ask(
         inserted = insert(rows).values(row | {"expires_at": expires_at}).returning(rows.c.id)
         number: int = connection.execute(inserted).scalar_one()
         return number
+
+
+def wanted_by(database: Database, annotations: Iterable[Annotation]) -> Wanted | None:
+    """Return what `annotations` name and is not here, if there is anything: the series, and objects of which all is."""
+    series: dict[Uid, None] = {}
+    instances: dict[Uid, None] = {}
+    for annotation in annotations:
+        named = dict.fromkeys([plane.sop_instance_uid for plane, _ in annotation.references] + [*annotation.objects])
+        lacking = named.keys() - here(database, named)
+        if lacking or not named:
+            series |= dict.fromkeys(annotation.referenced_series)
+            instances |= {uid: None for uid in named if uid in lacking}
+    if not series and not instances:
+        return None
+    return Wanted(series=tuple(series), instances=tuple(instances), around=True)
 
 
 def due(database: Database) -> tuple[int, ...]:
@@ -175,6 +190,14 @@ def fetches_of(database: Database, study_uid: Uid | None = None) -> tuple[FetchR
         return tuple(_fetch(row) for row in connection.execute(wanted))
 
 
+def is_open(database: Database, origin: str) -> bool:
+    """Return whether something that `origin` asked for is still to be looked for, but for single studies."""
+    rows = tables.fetch.c
+    open_ = select(rows.id).where(rows.origin == origin, rows.study_uid.is_(None), rows.state.in_(_OPEN))
+    with database.read() as connection:
+        return connection.execute(open_.limit(1)).first() is not None
+
+
 def here(database: Database, objects: Collection[Uid]) -> frozenset[Uid]:
     """Return which of `objects` are here: received, or made here."""
     wanted, found = sorted(objects), set[str]()
@@ -208,7 +231,7 @@ def _tell_study(connection: Connection, row: FetchRow, reason: str) -> None:
     lacking = [StudyState.HELD.value, StudyState.INCOMPLETE.value]
     which = update(study).where(study.c.study_uid == row.study_uid, study.c.state.in_(lacking))
     before = connection.scalar(select(study.c.reason).where(study.c.study_uid == row.study_uid)) or ""
-    connection.execute(which.values(reason=f"{before.partition(_FETCHING)[0]}{_FETCHING}{reason}"))
+    connection.execute(which.values(reason=f"{before.partition(FETCHING)[0]}{FETCHING}{reason}"))
 
 
 def _details(row: FetchRow) -> dict[str, object]:
