@@ -46,6 +46,7 @@ class Orders:
     own_results: bool = False
     incomplete_seconds: float = 600.0
     expire_hours: float = 72.0
+    asks: bool = True  # whether there is a source to ask for what is missing
 
     @property
     def patience(self) -> Patience:
@@ -238,16 +239,19 @@ def _settle(desk: Desk, orders: Orders, study: StudyRow, found: _Found, why: tup
     if not found.plan.pairs:
         lack = readiness.shortfall(found.images, len(found.plan.annotations), found.plan.exclusions)
         state, reason = lack.state, lack.reason
-    if found.absent.images or found.absent.objects:
-        _ask_for(desk, orders, study, found.absent)
-        reason += "; they are asked for"
+    if orders.asks and (found.absent.images or found.absent.objects):
+        state, reason = StudyState.HELD, reason + _ask_for(desk, orders, study, found.absent)
     if arrivals.settle(desk.database, study, state, reason, evidence):
         told = {"action": f"study_{state.value}", "study": study.study_uid, "reasons": _reasons(found.plan.exclusions)}
         log.warning("a study went quiet and cannot start", extra=told)
 
 
-def _ask_for(desk: Desk, orders: Orders, study: StudyRow, absent: Named) -> None:
-    """Let what is `absent` be fetched; asked before the study is settled, so that no death comes in between."""
+def _ask_for(desk: Desk, orders: Orders, study: StudyRow, absent: Named) -> str:
+    """Let what is `absent` be fetched; return the end of a sentence on it.
+
+    It is asked for before the study is settled, so that no death comes in between.
+    """
     wanted = Wanted(series=absent.series, instances=tuple(sorted(absent.images | absent.objects)))
     until = desk.database.now() + timedelta(hours=orders.expire_hours)
     fetches.ask(desk.database, wanted, origin=FOR_ANNOTATION, study_uid=study.study_uid, expires_at=until)
+    return f"{fetches.FETCHING}until {until:%Y-%m-%d %H:%M} UTC"

@@ -1,10 +1,10 @@
 """Wire the node together, start and recover it, and shut it down."""
 
-import fcntl
 import logging
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
@@ -15,8 +15,9 @@ from typing import Self
 from dicomnode import listening
 from dicomnode.dicom.results.syntaxes import in_syntax
 from dicomnode.dispatching import Count, Orders, ask_counts, give_up_studies, start_studies
-from dicomnode.domain import ModelIdentity, SegSyntax
+from dicomnode.domain import ModelIdentity, SegSyntax, parse_cron
 from dicomnode.errors import Unavailable
+from dicomnode.fetching import Errand, ask_pull, do_next_fetch, wanted_of
 from dicomnode.listening import Listening
 from dicomnode.network.admission import Limits
 from dicomnode.network.associations import Peer
@@ -25,12 +26,14 @@ from dicomnode.network.sender import send
 from dicomnode.queue.engine import Engine
 from dicomnode.queue.steps import do_next_job, send_next
 from dicomnode.queue.sweeps import Sweep, Sweeps
-from dicomnode.settings import Settings
-from dicomnode.store import arrivals, deliveries, jobs, superseding
+from dicomnode.settings import Pull, Settings
+from dicomnode.sources import sources_of
+from dicomnode.store import arrivals, deliveries, fetches, jobs, superseding
 from dicomnode.store.arrivals import Most
 from dicomnode.store.database import Database
 from dicomnode.store.desk import Desk
 from dicomnode.store.disk import Disk
+from dicomnode.store.lock import locked
 from dicomnode.store.spool import Spool
 from dicomnode.worker import LoadRuntime, Worker, WorkerLimits
 
@@ -90,13 +93,17 @@ class Node:
             worker = Worker(self._load, _limits(self._settings))
             running.callback(worker.stop)
             model = worker.identity()
-            engine = Engine(self._lanes(desk, worker), on_death=self._break)
+            stopping = Event()
+            engine = Engine(self._lanes(desk, worker, stopping), on_death=self._break)
             running.callback(_finish, engine, worker)
             listener = listening.listener(_listening(self._settings), desk, Disk(self._settings.node.data_dir))
             tasks = _tasks(self._settings, desk, engine, listener, model)
             if self._count:
                 tasks["counts"] = partial(ask_counts, desk, self._count)
             sweeps = Sweeps(tasks, every=SWEEP_SECONDS)
+            running.callback(stopping.set)
+            for pull in self._settings.pulls:
+                sweeps.add(f"pull {pull.name}", parse_cron(pull.cron), partial(_pull, self._settings, desk, pull))
             engine.start()
             sweeps.start()
             running.callback(sweeps.stop)
@@ -114,8 +121,10 @@ class Node:
         self._running.close()
         log.info("the node is down", extra={"action": "node_stopped"})
 
-    def _lanes(self, desk: Desk, worker: Worker) -> dict[str, partial[bool]]:
+    def _lanes(self, desk: Desk, worker: Worker, stopping: Event) -> dict[str, partial[bool]]:
         lanes = {"jobs": partial(do_next_job, desk, worker.run)}
+        errand = Errand(sources=sources_of(self._settings), receive=partial(receive, desk), stopped=stopping.is_set)
+        lanes["fetches"] = partial(do_next_fetch, desk, errand)
         for to in self._settings.destinations:
             peer = Peer(ae_title=to.ae_title or "", host=to.host or "", port=to.port or 0)
             deliver = partial(_deliver, peer, self._settings.node.ae_title)
@@ -144,7 +153,7 @@ def _open_desk(settings: Settings) -> Iterator[Desk]:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # it holds patient data
     except OSError as error:
         raise Unavailable(f"the data folder {data_dir} cannot be made: {error.strerror}") from error
-    with _locked(data_dir), ExitStack() as opened:
+    with locked(data_dir), ExitStack() as opened:
         database = Database(data_dir / "dicomnode.sqlite")
         opened.callback(database.close)
         database.upgrade()
@@ -157,23 +166,13 @@ def _open_desk(settings: Settings) -> Iterator[Desk]:
         yield Desk(database=database, spool=spool, destinations=settings.output_profiles())
 
 
-@contextmanager
-def _locked(data_dir: Path) -> Iterator[None]:
-    """Keep other nodes from `data_dir`; the lock ends with the process, whatever ends it."""
-    with (data_dir / "serve.lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise Unavailable(f"another dicomnode runs on {data_dir}: it holds {file.name}") from error
-        yield
-
-
 def _recover(database: Database, spool: Spool) -> None:
     """Put right what a process that died left: open associations, claimed rows, files without a row."""
     found = {
         "associations": arrivals.close_orphans(database),
         "jobs": len(jobs.recover(database)),
         "deliveries": deliveries.recover(database),
+        "fetches": fetches.recover(database),
         "files": spool.sweep(arrivals.known_keys(database)),
     }
     if any(found.values()):
@@ -211,6 +210,12 @@ def _listening(settings: Settings) -> Listening:
     )
 
 
+def _pull(settings: Settings, desk: Desk, pull: Pull) -> None:
+    """Let what `pull` names be fetched, unless what it named before still is."""
+    expires_at = desk.database.now() + timedelta(hours=settings.readiness.expire_hours)
+    ask_pull(desk.database, pull.name, pull.source, wanted_of(pull.query, pull.limit), expires_at)
+
+
 def _tasks(
     settings: Settings, desk: Desk, engine: Engine, listener: Listener, model: ModelIdentity
 ) -> dict[str, Sweep]:
@@ -222,6 +227,7 @@ def _tasks(
         own_results=settings.prompts.own_results,
         incomplete_seconds=settings.readiness.incomplete_seconds,
         expire_hours=settings.readiness.expire_hours,
+        asks=any(one.fetch for one in settings.sources),
     )
 
     def studies() -> None:

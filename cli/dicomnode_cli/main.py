@@ -23,6 +23,7 @@ class Commands(LazyGroup):
         ),
         "segment": Lazy("dicomnode_cli.segment", "segment", "Segment what is annotated in a folder of DICOM files."),
         "serve": Lazy("dicomnode_cli.serve", "serve", "Listen for studies, segment them, send the results to a PACS."),
+        "pull": Lazy("dicomnode_cli.pull", "pull", "Fetch objects of a source for the node, or into a folder."),
         "models": Lazy("dicomnode_cli.models", "app", "Import models, and look after them."),
         "conformance": Lazy(
             "dicomnode_cli.conformance", "conformance", "Print the DICOM conformance statement of this version."

@@ -1,5 +1,6 @@
 """The frozen values of the node in the order they come to be, the states, and the tables of legal moves."""
 
+from dicomnode.domain.cron import Cron, parse_cron
 from dicomnode.domain.evidence import (
     Content,
     Sending,
@@ -60,10 +61,12 @@ from dicomnode.domain.stack import (
 )
 from dicomnode.domain.states import (
     DELIVERY_MOVES,
+    FETCH_MOVES,
     JOB_MOVES,
     STUDY_MOVES,
     AssociationEnd,
     DeliveryState,
+    FetchState,
     JobState,
     StudyState,
 )
@@ -72,9 +75,11 @@ from dicomnode.domain.uid import (
     Uid,
     parse_uid,
 )
+from dicomnode.domain.wanted import Wanted
 
 __all__ = [
     "DELIVERY_MOVES",
+    "FETCH_MOVES",
     "FOLLOW",
     "IMPLEMENTATION_CLASS_UID",
     "JOB_MOVES",
@@ -86,9 +91,11 @@ __all__ = [
     "Box",
     "Code",
     "Content",
+    "Cron",
     "DeliveryState",
     "Exclusion",
     "Fact",
+    "FetchState",
     "ImageFrame",
     "ImageInstance",
     "Instance",
@@ -128,8 +135,10 @@ __all__ = [
     "Tags",
     "Uid",
     "Vector",
+    "Wanted",
     "WrittenObject",
     "WrittenVolume",
     "normal_of",
+    "parse_cron",
     "parse_uid",
 ]

@@ -1,4 +1,4 @@
-"""Where studies, jobs and deliveries stand, and which moves are legal."""
+"""Where studies, jobs, deliveries and fetches stand, and which moves are legal."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -46,6 +46,15 @@ class DeliveryState(StrEnum):
     REPLACED = "replaced"  # the destination takes no such object, and gets another in its place
 
 
+class FetchState(StrEnum):
+    """Where a fetch stands."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"  # no source has it, or none gave it in time
+
+
 STUDY_MOVES: Mapping[StudyState, frozenset[StudyState]] = {
     StudyState.RECEIVING: frozenset({StudyState.INCOMPLETE, StudyState.HELD, StudyState.READY}),
     StudyState.INCOMPLETE: frozenset({StudyState.RECEIVING, StudyState.READY, StudyState.HELD, StudyState.EXPIRED}),
@@ -75,4 +84,12 @@ DELIVERY_MOVES: Mapping[DeliveryState, frozenset[DeliveryState]] = {
     DeliveryState.VERIFIED: frozenset(),
     DeliveryState.DEAD: frozenset({DeliveryState.WAITING, DeliveryState.REPLACED}),
     DeliveryState.REPLACED: frozenset(),
+}
+
+
+FETCH_MOVES: Mapping[FetchState, frozenset[FetchState]] = {
+    FetchState.WAITING: frozenset({FetchState.RUNNING, FetchState.FAILED}),
+    FetchState.RUNNING: frozenset({FetchState.DONE, FetchState.FAILED, FetchState.WAITING}),
+    FetchState.DONE: frozenset(),
+    FetchState.FAILED: frozenset(),
 }

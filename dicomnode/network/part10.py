@@ -3,13 +3,19 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from io import BytesIO
 
-from dicomnode.domain import IMPLEMENTATION_CLASS_UID, Uid
+from pydicom import dcmread
+from pydicom.errors import InvalidDicomError
+
+from dicomnode.domain import IMPLEMENTATION_CLASS_UID, Uid, parse_uid
 from dicomnode.errors import Reason, Refused
 
 IMPLEMENTATION_VERSION_NAME = "DICOMNODE"
 
 _PADDING: Mapping[bytes, bytes] = {b"UI": b"\0", b"SH": b" ", b"OB": b"\0", b"UL": b""}  # PS3.5 6.2
+_BEGINS = b"DICM\x02\x00\x00\x00UL\x04\x00"  # after the preamble: (0002,0000), in Explicit VR Little Endian
+_GROUP_LENGTH_ENDS = 144
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +54,23 @@ def anonymous_header(transfer_syntax_uid: Uid) -> bytes:
     return _header((0x0010, b"UI", transfer_syntax_uid))
 
 
+def request_of(content: bytes, peer_ae: str, association_id: int) -> tuple[StoreRequest, bytes]:
+    """Return the Part 10 file `content` as the request that would have brought it, and its data set as it is."""
+    length = _meta_length(content)
+    try:
+        meta = dcmread(BytesIO(content[:length])).file_meta
+    except (InvalidDicomError, EOFError, OSError, ValueError) as error:
+        raise _unreadable(type(error).__name__) from error
+    request = StoreRequest(
+        sop_class_uid=parse_uid(meta.get("MediaStorageSOPClassUID"), "file meta, MediaStorageSOPClassUID"),
+        sop_instance_uid=parse_uid(meta.get("MediaStorageSOPInstanceUID"), "file meta, MediaStorageSOPInstanceUID"),
+        transfer_syntax_uid=parse_uid(meta.get("TransferSyntaxUID"), "file meta, TransferSyntaxUID"),
+        peer_ae=peer_ae,
+        association_id=association_id,
+    )
+    return request, content[length:]
+
+
 def _header(*elements: tuple[int, bytes, str | bytes]) -> bytes:
     body = b"".join(_element(*element) for element in elements)
     return b"\0" * 128 + b"DICM" + _element(0, b"UL", len(body).to_bytes(4, "little")) + body
@@ -59,3 +82,14 @@ def _element(number: int, vr: bytes, value: str | bytes) -> bytes:
     content += _PADDING[vr] * (len(content) % 2)
     length = b"\0\0" + len(content).to_bytes(4, "little") if vr == b"OB" else len(content).to_bytes(2, "little")
     return b"\2\0" + number.to_bytes(2, "little") + vr + length + content
+
+
+def _meta_length(content: bytes) -> int:
+    """Return where the data set begins, by the group length, which is required and comes first (PS3.10 7.1)."""
+    if content[128:_GROUP_LENGTH_ENDS].startswith(_BEGINS) and len(content) >= _GROUP_LENGTH_ENDS:
+        return _GROUP_LENGTH_ENDS + int.from_bytes(content[_GROUP_LENGTH_ENDS - 4 : _GROUP_LENGTH_ENDS], "little")
+    raise _unreadable("its file meta information does not begin with its length")
+
+
+def _unreadable(why: str) -> Refused:
+    return Refused(Reason.UNREADABLE, "a retrieved file", why)

@@ -1,12 +1,26 @@
 """The clients of DICOMweb: QIDO-RS, WADO-RS and STOW-RS (PS3.18 10)."""
 
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
 
 import requests
 from dicomweb_client.api import DICOMwebClient
+from pydicom.datadict import keyword_for_tag, tag_for_keyword
 
-from dicomnode.errors import Unavailable
+from dicomnode.errors import PeerUnreachable, Reason, Refused, SettingsError, Unavailable
+from dicomnode.network.listener import answer
+from dicomnode.network.part10 import request_of
+from dicomnode.network.portions import Intake, Portion, Told, recorded
+from dicomnode.network.query import Match
+
+_SECONDS = 60.0  # for a connection, and between two pieces of an answer
+_LATER = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
+_AS_KEPT = 'multipart/related; type="application/dicom"; transfer-syntax=*'  # PS3.18 8.7.3.5.2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,12 +35,113 @@ class WebPeer:
         return self.url
 
 
-def client(peer: WebPeer) -> DICOMwebClient:
-    """Return a client of `peer`; the file with its authorization is read anew each time."""
+def client(peer: WebPeer, *, seconds: float = _SECONDS) -> DICOMwebClient:
+    """Return a client of `peer`, which does not try again by itself; the file with its authorization is read anew."""
+    return _client(peer, seconds)
+
+
+def search(
+    peer: WebPeer, level: str, keys: Match, *, limit: int | None = None, seconds: float | None = None
+) -> tuple[Match, ...]:
+    """Return what matches `keys` at `level` (STUDY, SERIES or IMAGE) in `peer`, as `query.find` does.
+
+    Raises Unavailable where another try may help, and Refused where none will.
+    """
+    filters = {keyword: value.replace("\\", ",") for keyword, value in keys.items() if value}
+    unknown = [keyword for keyword in keys if tag_for_keyword(keyword) is None]
+    if unknown:
+        raise SettingsError("query", f"{unknown[0]!r} is no DICOM keyword")
+    found: list[dict[str, Any]] = []
+    with translated(peer), closing_client(peer, seconds or _SECONDS) as opened:
+        while limit is None or len(found) < limit:
+            rest = None if limit is None else limit - len(found)
+            some = _search(opened, level, filters, {"fields": [*keys], "offset": len(found), "limit": rest})
+            if not some or some[0] in found:  # the latter of a service that does not know offsets
+                break
+            found += some
+    return tuple(_match(one, keys) for one in found[:limit])
+
+
+def retrieve(peer: WebPeer, name: str, portions: Sequence[Portion], intake: Intake, told: Told) -> None:
+    """Get the objects of `portions` from `peer`, called `name`, and give them to `intake`; raises as `search` does.
+
+    The data set of each is kept byte for byte as the service gave it; the file meta information is made anew, as it is
+    of what is received by C-STORE.
+    """
+    with translated(peer), closing_client(peer, _SECONDS) as opened, recorded(intake, name) as number:
+        for path in paths_of(portions):
+            with closing(opened.files(path)) as files:
+                for content in files:
+                    _keep(content, name, number, intake)
+                    told()
+
+
+def paths_of(portions: Sequence[Portion]) -> Iterator[str]:
+    """Yield the paths of the resources that the objects of `portions` are (PS3.18 10.4.1.1.1)."""
+    for portion in portions:
+        path = f"/studies/{portion.study_uid}/series/{portion.series_uid}"
+        if portion.whole:
+            yield path
+        else:
+            yield from (f"{path}/instances/{uid}" for uid in portion.objects)
+
+
+@contextmanager
+def translated(peer: WebPeer) -> Iterator[None]:
+    """Turn what the libraries raise into what to do about it; a ValueError is an answer that is not understood."""
+    try:
+        yield
+    except requests.HTTPError as error:
+        _raise_status(peer, error.response.status_code if error.response is not None else 0)
+    except ValueError as error:
+        raise Refused(
+            Reason.PEER_REFUSED, str(peer), f"its answer is not understood: {type(error).__name__}"
+        ) from error
+    except requests.RequestException as error:
+        raise PeerUnreachable(f"{peer} did not answer, or broke off: {type(error).__name__}") from error
+
+
+@contextmanager
+def closing_client(peer: WebPeer, seconds: float) -> Iterator["_Client"]:
+    """Lend a client of `peer` whose connections are closed at the end."""
+    opened = _client(peer, seconds)
+    with closing(opened._session):  # noqa: SLF001 - it has no other way to be closed
+        yield opened
+
+
+class _Client(DICOMwebClient):
+    """A client that also gives files as they came: the library's own way parses them.
+
+    It writes asterisks of queries as they are: some services do not take the encoded ones for wildcards.
+    """
+
+    def files(self, path: str) -> Generator[bytes, None, None]:
+        """Yield the Part 10 files of the resource at `path`, in the syntaxes in which they are kept."""
+        response = self._http_get(self.base_url + path, headers={"Accept": _AS_KEPT}, stream=True)
+        with closing(response):
+            if response.headers.get("Content-Type", "").startswith("multipart/"):
+                yield from self._decode_multipart_message(response, stream=True)
+            else:  # one file, not wrapped; PS3.18 once allowed it
+                yield response.content
+
+    def _http_get(
+        self,
+        url: str,
+        params: dict[str, Any] | None = None,
+        headers: dict[str, str] | None = None,
+        stream: bool = False,  # noqa: FBT001, FBT002 - the library's signature
+    ) -> requests.Response:
+        query = urlencode(params, doseq=True, safe="*,") if params else ""
+        return super()._http_get(f"{url}?{query}" if query else url, None, headers, stream)
+
+
+def _client(peer: WebPeer, seconds: float) -> _Client:
     session = requests.Session()
     if peer.authorization_file is not None:
         session.headers["Authorization"] = _first_line(peer.authorization_file)
-    return DICOMwebClient(peer.url, session=session)
+    made = _Client(peer.url.rstrip("/"), session=session, timeout=seconds, permissive_uid=True)
+    made.set_http_retry_params(retry=False)  # who asks tries again, and says so meanwhile
+    return made
 
 
 def _first_line(path: Path) -> str:
@@ -34,3 +149,45 @@ def _first_line(path: Path) -> str:
         return path.read_text(encoding="utf-8").partition("\n")[0].strip()
     except OSError as error:
         raise Unavailable(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _search(opened: _Client, level: str, filters: dict[str, str], how: dict[str, Any]) -> list[dict[str, Any]]:
+    if level == "STUDY":
+        return opened.search_for_studies(search_filters=filters, **how)
+    study = filters.get("StudyInstanceUID")
+    rest = {keyword: value for keyword, value in filters.items() if keyword != "StudyInstanceUID"}
+    if level == "SERIES":
+        return opened.search_for_series(study, search_filters=rest, **how)
+    series = rest.pop("SeriesInstanceUID", None) if study else None
+    return opened.search_for_instances(study, series, search_filters=rest, **how)
+
+
+def _match(found: Mapping[str, Any], keys: Match) -> Match:
+    """Return the values of `keys` in a DICOM JSON object (PS3.18 F.2)."""
+    values = {keyword_for_tag(tag): element.get("Value", ()) for tag, element in found.items()}
+    return {keyword: "\\".join(_text(value) for value in values.get(keyword, ())) for keyword in keys}
+
+
+def _text(value: object) -> str:
+    return str(value.get("Alphabetic", "")) if isinstance(value, dict) else str(value)
+
+
+def _keep(content: bytes, name: str, number: int, intake: Intake) -> None:
+    """Give one file to `intake`; one that is refused is told by the log, and missed by who asked for it."""
+    try:
+        request, data_set = request_of(content, name, number)
+    except Refused:
+        return
+    answer(request, data_set, intake.receive)
+
+
+def _raise_status(peer: WebPeer, status: int) -> None:
+    said = f"HTTP status {status}"
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _LATER:
+        raise PeerUnreachable(f"{peer} cannot answer now: {said}")
+    words: dict[int, str] = {
+        HTTPStatus.UNAUTHORIZED: ": it does not know who calls; see authorization_file",
+        HTTPStatus.FORBIDDEN: ": it does not let this node do it",
+        HTTPStatus.NOT_FOUND: ": it is not there",
+    }
+    raise Refused(Reason.PEER_REFUSED, str(peer), said + words.get(status, ""))

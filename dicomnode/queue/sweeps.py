@@ -1,10 +1,13 @@
 """Look regularly for what has become due; nothing in here needs to survive a restart."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC
 
 from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.cron import CronTrigger
+
+from dicomnode.domain import Cron
 
 Sweep = Callable[[], None]
 
@@ -19,6 +22,17 @@ class Sweeps:
         for name, sweep in sweeps.items():
             self._scheduler.add_job(sweep, "interval", seconds=every, id=name)
 
+    def add(self, name: str, when: Cron, sweep: Sweep) -> None:
+        """Call `sweep` also at the times of `when`, in local time; one that was missed is made up for once."""
+        trigger = CronTrigger(
+            minute=_list(when.minute),
+            hour=_list(when.hour),
+            day=_list(when.day),
+            month=_list(when.month),
+            day_of_week=",".join(when.days_by_name),
+        )
+        self._scheduler.add_job(sweep, trigger, id=name)
+
     def start(self) -> None:
         """Begin to sweep."""
         self._scheduler.start()
@@ -26,3 +40,7 @@ class Sweeps:
     def stop(self) -> None:
         """Stop, once the sweeps that are going on have ended."""
         self._scheduler.shutdown(wait=True)
+
+
+def _list(values: Iterable[int]) -> str:
+    return ",".join(map(str, values))

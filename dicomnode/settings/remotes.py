@@ -8,11 +8,10 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from dicomnode.domain import SEG_ONLY
+from dicomnode.dicom.keywords import is_keyword
+from dicomnode.domain import SEG_ONLY, parse_cron
 from dicomnode.settings.profiles import BUILT_IN_PROFILES
 from dicomnode.settings.table import AE_TITLE, HOST, AeTitle, Host, Name, Table, absolute, matching
-
-_KEYWORD = r"[A-Z][A-Za-z0-9]*"
 
 
 class DestinationKind(StrEnum):
@@ -52,8 +51,17 @@ def _url(text: str) -> str:
 
 def _keywords(query: Mapping[str, str]) -> Mapping[str, str]:
     for key in query:
-        matching(key, _KEYWORD)
+        if not is_keyword(key):
+            raise PydanticCustomError("rule", "{key} is no DICOM keyword", {"key": key})
     return query
+
+
+def _cron(text: str) -> str:
+    try:
+        parse_cron(text)
+    except ValueError as error:
+        raise PydanticCustomError("rule", "{error}", {"error": str(error)}) from error
+    return text
 
 
 URL = "an address that begins with http:// or https://"
@@ -128,7 +136,9 @@ class Pull(Table):
 
     name: Name
     source: str = Field(description="the name of a [[sources]] table")
-    cron: str = Field(description="five fields: minute, hour, day of month, month, day of week")
+    cron: Annotated[str, AfterValidator(_cron)] = Field(
+        description="five fields: minute, hour, day of month, month, day of week"
+    )
     query: Annotated[Mapping[str, str], AfterValidator(_keywords)] = Field(
         default={}, description='a table of DICOM keywords and values, such as {Modality = "RTSTRUCT"}'
     )

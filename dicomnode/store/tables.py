@@ -165,6 +165,8 @@ fetch = Table(
     Column("next_at", UtcTime, nullable=False),
     Column("expires_at", UtcTime),
     Column("reason", String),
+    Column("found", Integer),  # how many objects the sources have of it
+    Column("kept", Integer),  # and how many of them are here
 )
 Index(None, fetch.c.state, fetch.c.next_at)
 Index(None, fetch.c.study_uid)

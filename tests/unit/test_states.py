@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from dicomnode.domain import DELIVERY_MOVES, JOB_MOVES, STUDY_MOVES
+from dicomnode.domain import DELIVERY_MOVES, FETCH_MOVES, JOB_MOVES, STUDY_MOVES
 from dicomnode.store.moves import IllegalMove, check_move
 
 Moves = Mapping[Any, frozenset[Any]]
-TABLES: tuple[Moves, ...] = (STUDY_MOVES, JOB_MOVES, DELIVERY_MOVES)
+TABLES: tuple[Moves, ...] = (STUDY_MOVES, JOB_MOVES, DELIVERY_MOVES, FETCH_MOVES)
 
 
 def states_of(moves: Moves) -> list[StrEnum]:

@@ -54,6 +54,8 @@ def _make_fetch() -> None:
         sa.Column("next_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("reason", sa.String(), nullable=True),
+        sa.Column("found", sa.Integer(), nullable=True),
+        sa.Column("kept", sa.Integer(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_fetch")),
     )
     op.create_index(op.f("ix_fetch_state_next_at"), "fetch", ["state", "next_at"])
