@@ -81,8 +81,11 @@ class Orthanc:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[Orthanc]:
-    """Lend an Orthanc that keeps everything in `folder`, a new one, and takes what comes from anybody here."""
+def running(folder: Path, **options: object) -> Iterator[Orthanc]:
+    """Lend an Orthanc that keeps everything in `folder`, a new one, and takes what comes from anybody here.
+
+    `options` go into its configuration.
+    """
     program = require_program("Orthanc")
     folder.mkdir()
     pacs = Orthanc(
@@ -100,7 +103,7 @@ def running(folder: Path) -> Iterator[Orthanc]:
         "DicomAlwaysAllowFind": True,
         "DicomAlwaysAllowStore": True,
         "Plugins": [],
-    }
+    } | options
     (folder / "orthanc.json").write_text(json.dumps(settings))
     with (
         (folder / "orthanc.log").open("wb") as log,

@@ -170,12 +170,16 @@ class _Reader:
         head = _peek(connection, _HEAD.size)
         if head[:1] == bytes([_A_ABORT]):
             raise BrokenOffError(None)
-        if 0 < len(head) < _HEAD.size and head[0] == _P_DATA:
-            head = _peek(connection, _HEAD.size, socket.MSG_WAITALL)
+        if head and head[0] != _P_DATA:
+            raise BrokenOffError(_INVALID)
         if len(head) < _HEAD.size:
-            raise BrokenOffError(_INVALID if head and head[0] != _P_DATA else _CLOSED)
-        kind, length, size, context, control = _HEAD.unpack(head)
-        if kind != _P_DATA or length > self._way.max_pdu_bytes:
+            head = _peek(connection, _PDU, socket.MSG_WAITALL)
+            long_enough = len(head) == _PDU and int.from_bytes(head[2:], "big") >= _HEAD.size - _PDU
+            head = _peek(connection, _HEAD.size, socket.MSG_WAITALL) if long_enough else head
+        if len(head) < _HEAD.size:
+            raise BrokenOffError(_INVALID if len(head) == _PDU else _CLOSED)
+        _, length, size, context, control = _HEAD.unpack(head)
+        if length > self._way.max_pdu_bytes:
             raise BrokenOffError(_INVALID)
         return length, size, context, control
 

@@ -194,11 +194,11 @@ class Listener:
         asked = cast("A_ASSOCIATE", assoc.requestor.primitive)
         caller, judged = self._admission.judge(asked, assoc.requestor.address)
         if isinstance(judged, Rejection):
-            assoc.acse.send_reject(judged.result, judged.source, judged.diagnostic)
-            assoc.is_rejected = True  # nothing is negotiated then
             told = {"action": "association_rejected", "peer": caller.calling_ae, "reason": judged.reason}
             log.warning("rejected an association", extra=told)
             self._hooks.rejected(caller, judged)
+            assoc.acse.send_reject(judged.result, judged.source, judged.diagnostic)
+            assoc.is_rejected = True  # nothing is negotiated then
             assoc.kill()
             return
         with self._lock:

@@ -5,8 +5,9 @@ import socket
 import socketserver
 import struct
 import time
-from typing import Any, cast
+from typing import Any, Self, cast
 
+from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import ThreadedAssociationServer
 
 SPARE_CONNECTIONS = 64  # connections beyond the associations that may be open: those to be rejected, and who only connects
@@ -20,6 +21,7 @@ class Server(ThreadedAssociationServer):
     def __init__(self, *args: Any, inherited: socket.socket | None = None, **kwargs: Any) -> None:  # noqa: ANN401 - pynetdicom's
         self._inherited = inherited
         super().__init__(*args, **kwargs)
+        self.contexts = _Shared(self.contexts)
 
     def server_bind(self) -> None:
         """Answer without waiting for more to send, and give up on a peer that stalls in the middle of a PDU."""
@@ -60,6 +62,14 @@ class Server(ThreadedAssociationServer):
                     connection.shutdown(socket.SHUT_RDWR)
                 except OSError:  # the peer was faster
                     continue
+
+
+class _Shared(list[PresentationContext]):
+    """Contexts that associations share: pynetdicom copies those of a server for each connection, and only reads them."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Return the same ones: to copy 170 classes with 45 syntaxes each takes 30 ms."""
+        return self
 
 
 def prepare(listening: socket.socket, patience: float) -> None:
