@@ -17,9 +17,10 @@ from dicomnode.dicom.results.syntaxes import in_syntax
 from dicomnode.dispatching import Orders, start_studies
 from dicomnode.domain import ModelIdentity, SegSyntax
 from dicomnode.errors import Unavailable
+from dicomnode.listeners import Listeners, Place
 from dicomnode.listening import Listening
-from dicomnode.network.associations import Peer
 from dicomnode.network.admission import Limits
+from dicomnode.network.associations import Peer
 from dicomnode.network.listener import Listener, Ways
 from dicomnode.network.sender import send
 from dicomnode.queue.engine import Engine
@@ -36,6 +37,7 @@ from dicomnode.worker import LoadRuntime, Worker, WorkerLimits
 
 log = logging.getLogger(__name__)
 
+DATABASE, SPOOL = "dicomnode.sqlite", "spool"  # in the data folder
 SWEEP_SECONDS = 0.5
 PATIENCE_SECONDS = 10.0  # how long a shutdown waits for open associations, and then for what is being done
 
@@ -90,7 +92,7 @@ class Node:
             model = worker.identity()
             engine = Engine(self._lanes(desk, worker), on_death=self._break)
             running.callback(_finish, engine, worker)
-            listener = listening.listener(_listening(self._settings), desk, Disk(self._settings.node.data_dir))
+            listener = _listener(self._settings, desk)
             sweeps = Sweeps(_tasks(self._settings, desk, engine, listener, model), every=SWEEP_SECONDS)
             engine.start()
             sweeps.start()
@@ -140,10 +142,10 @@ def _open_desk(settings: Settings) -> Iterator[Desk]:
     except OSError as error:
         raise Unavailable(f"the data folder {data_dir} cannot be made: {error.strerror}") from error
     with _locked(data_dir), ExitStack() as opened:
-        database = Database(data_dir / "dicomnode.sqlite")
+        database = Database(data_dir / DATABASE)
         opened.callback(database.close)
         database.upgrade()
-        spool = Spool(data_dir / "spool")
+        spool = Spool(data_dir / SPOOL)
         _recover(database, spool)
         revived = deliveries.revive(database)
         if revived:
@@ -184,6 +186,14 @@ def _finish(engine: Engine, worker: Worker) -> None:
         engine.join(PATIENCE_SECONDS)
 
 
+def _listener(settings: Settings, desk: Desk) -> Listener | Listeners:
+    how, data_dir = _listening(settings), settings.node.data_dir
+    if settings.listener.processes == 1:
+        return listening.listener(how, desk, Disk(data_dir))
+    place = Place(database=data_dir / DATABASE, spool=data_dir / SPOOL, destinations=desk.destinations)
+    return Listeners(how, place, desk.database, processes=settings.listener.processes)
+
+
 def _listening(settings: Settings) -> Listening:
     """Return how the settings say that the node listens."""
     asked = settings.listener
@@ -198,16 +208,16 @@ def _listening(settings: Settings) -> Listening:
             max_object_bytes=int(asked.max_object_gib * 2**30),
             check_called_ae=asked.require_called_ae_title,
             calling_ae_titles=tuple(asked.calling_ae_titles),
+            ways=Ways(fast=asked.fast, unrestricted=asked.unrestricted),
         ),
         most=Most(in_all=asked.max_associations, of_a_peer=asked.max_associations_per_peer),
-        ways=Ways(fast=asked.fast, unrestricted=asked.unrestricted),
         strict=asked.strict,
         free_bytes=int(settings.storage.stop_free_gib * 2**30),
     )
 
 
 def _tasks(
-    settings: Settings, desk: Desk, engine: Engine, listener: Listener, model: ModelIdentity
+    settings: Settings, desk: Desk, engine: Engine, listener: Listener | Listeners, model: ModelIdentity
 ) -> dict[str, Sweep]:
     """Return what is looked for regularly."""
     orders = Orders(

@@ -10,8 +10,8 @@ from pydicom.uid import UID
 from pynetdicom import AE, sop_class
 
 from dicomnode.errors import ClassRefused, PeerUnreachable, Refused
-from dicomnode.network.contexts import ACCEPTED_SYNTAXES, VERIFICATION, accepted_contexts
 from dicomnode.network.admission import Limits
+from dicomnode.network.contexts import ACCEPTED_SYNTAXES, VERIFICATION, accepted_contexts
 from dicomnode.network.listener import accepting_entity
 from dicomnode.network.sender import requesting_entity
 from dicomnode.network.statuses import check_status

@@ -18,6 +18,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 
 import numpy as np
+from pydicom.uid import UID
 
 from dicomnode.network.associations import Peer
 from tests import orthanc
@@ -52,7 +53,7 @@ class Candidate:
 def main() -> None:
     """Print a table for each disk."""
     os.environ["TCP_NODELAY"] = "1"  # of DCMTK, and of Orthanc, which is made with it
-    folders = [Path(name) for name in sys.argv[1:]] or [None]
+    folders: list[Path | None] = [Path(name) for name in sys.argv[1:]] or [None]
     with TemporaryDirectory(prefix="dicomnode-bench-") as made:
         senders = _instances(Path(made))
         for folder in folders:
@@ -61,7 +62,9 @@ def main() -> None:
 
 
 def _measure(senders: Sequence[Path], disk: Path) -> None:
-    sys.stdout.write(f"{INSTANCES} x {SIDE * SIDE * 2 >> 10} KiB a sender; {_kind_of(disk)}; median of {TURNS} turns\n\n")
+    sys.stdout.write(
+        f"{INSTANCES} x {SIDE * SIDE * 2 >> 10} KiB a sender; {_kind_of(disk)}; median of {TURNS} turns\n\n"
+    )
     found: dict[tuple[str, int], list[tuple[float, float]]] = {}
     for turn in range(TURNS):
         for candidate in CANDIDATES:
@@ -157,7 +160,7 @@ def _instances(folder: Path) -> list[Path]:
     for sender in range(max(SENDERS)):
         images = ct_series(planes=INSTANCES, shape=(SIDE, SIDE), step=1.0)
         for number, ds in enumerate(images):
-            uid = f"1.2.826.0.1.{sender}.{number}"
+            uid = UID(f"1.2.826.0.1.{sender}.{number}")
             ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = uid
             ds.SeriesInstanceUID, ds.StudyInstanceUID = f"1.2.826.0.2.{sender}", f"1.2.826.0.3.{sender}"
             set_pixels(ds, np.roll(noise, number, axis=0))

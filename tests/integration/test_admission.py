@@ -5,14 +5,15 @@ import socket
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, MRImageStorage
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
-from dicomnode.network.admission import Limits
-from dicomnode.network.listener import Listener, Ways
+from dicomnode.network.admission import Limits, Ways
+from dicomnode.network.listener import Listener
 from dicomnode.store.arrivals import Most
 from dicomnode.store.disk import Disk
 from dicomnode.store.events import events
@@ -45,8 +46,8 @@ def why(run: Run) -> list[tuple[str, object]]:
     return [(event.who, event.details["reason"]) for event in events(run.desk.database, "association_rejected")]
 
 
-def test_who_calls_another_is_rejected_for_good_and_that_is_recorded(runs: Callable[..., Run]) -> None:
-    run = runs(limits=Limits(check_called_ae=True))
+def test_who_calls_another_is_rejected_for_good_and_that_is_recorded(runs: Callable[..., Run], ways: Ways) -> None:
+    run = runs(limits=Limits(check_called_ae=True, ways=ways))
     with Wire(run.listener.port) as wire:
         assert rejection(wire.associate(called="ANOTHER")) == CALLED
     with Wire(run.listener.port) as wire:
@@ -56,16 +57,20 @@ def test_who_calls_another_is_rejected_for_good_and_that_is_recorded(runs: Calla
     assert event.details == {"reason": "called_ae_title", "called_ae": "ANOTHER", "peer_host": "127.0.0.1"}
 
 
-def test_who_may_not_call_is_rejected_for_good(runs: Callable[..., Run]) -> None:
-    run = runs(limits=Limits(calling_ae_titles=("CT 1", "CT2")))
+def test_who_may_not_call_is_rejected_for_good(runs: Callable[..., Run], ways: Ways) -> None:
+    run = runs(limits=Limits(calling_ae_titles=("CT 1", "CT2"), ways=ways))
     for calling, answer in (("CT2", ACCEPTED), ("CT 1", ACCEPTED), ("CT", REJECTED)):
         with Wire(run.listener.port) as wire:
             assert wire.associate(calling=calling)[0] == answer
     assert why(run) == [("CT", "calling_ae_title")]
 
 
-def test_of_64_and_more_associations_at_once_64_are_open_and_the_others_may_come_again(runs: Callable[..., Run]) -> None:
-    run = runs(most=Most(in_all=64), limits=Limits(max_associations=64))
+@pytest.mark.parametrize("ways", [Ways()], ids=["fast"])
+def test_of_64_and_more_associations_at_once_64_are_open_and_the_others_may_come_again(
+    ways: Ways,
+    runs: Callable[..., Run],
+) -> None:
+    run = runs(most=Most(in_all=64), limits=Limits(max_associations=64, ways=ways))
     (ds,) = ct_series(planes=1)
     with ExitStack() as connected:
         wires = [connected.enter_context(Wire(run.listener.port)) for _ in range(80)]
@@ -143,7 +148,7 @@ def test_the_free_bytes_of_a_disk_are_looked_up_once_a_second(tmp_path: Path) ->
 def test_a_class_that_nobody_knows_is_taken_only_if_that_is_asked_for(
     runs: Callable[..., Run], ways: Ways, name: str, *, unrestricted: bool
 ) -> None:
-    run = runs(ways=Ways(fast=ways.fast, unrestricted=unrestricted))
+    run = runs(limits=Limits(ways=replace(ways, unrestricted=unrestricted)))
     (ds,) = ct_series(planes=1, SOPClassUID=name)
     with Wire(run.listener.port) as wire:
         answer = wire.associate((name, ["1.2.840.10008.1.2", ExplicitVRLittleEndian]), CT)
@@ -158,7 +163,7 @@ def test_a_class_that_nobody_knows_is_taken_only_if_that_is_asked_for(
 
 
 def test_a_query_is_no_storage_even_where_all_classes_are(runs: Callable[..., Run], ways: Ways) -> None:
-    run = runs(ways=Ways(fast=ways.fast, unrestricted=True))
+    run = runs(limits=Limits(ways=replace(ways, unrestricted=True)))
     with Wire(run.listener.port) as wire:
         assert b"\1\0\3\0" in wire.associate((QUERY, [ExplicitVRLittleEndian]))
 

@@ -1,8 +1,10 @@
+"""Threads that share a transaction; the tests look into it, for what they wait for shows nowhere else."""
+# ruff: noqa: SLF001
+
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import pytest
 from sqlalchemy import Connection, event
 
 from dicomnode.errors import Unavailable

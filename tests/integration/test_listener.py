@@ -4,10 +4,6 @@ from threading import Thread
 from threading import enumerate as enumerate_threads
 
 import pytest
-from pydicom.uid import (
-    CTImageStorage,
-)
-from pynetdicom import AE
 from pynetdicom.association import Association
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
