@@ -9,7 +9,7 @@ from functools import partial
 
 from dicomnode.errors import Unavailable
 from dicomnode.network.admission import Caller, Limits, Rejection
-from dicomnode.network.listener import Hooks, Listener, Service, Ways
+from dicomnode.network.listener import Hooks, Listener, Service
 from dicomnode.receiving import receive
 from dicomnode.store import arrivals
 from dicomnode.store.arrivals import Came, Most
@@ -29,7 +29,6 @@ class Listening:
     port: int
     limits: Limits = field(default_factory=Limits)
     most: Most = field(default_factory=Most)
-    ways: Ways = field(default_factory=Ways)
     strict: bool = False
     free_bytes: int = 0
 
@@ -39,7 +38,7 @@ def listener(
 ) -> Listener:
     """Return what listens as `how` says and records in `desk`; it listens on the socket `bound`, if there is one."""
     address = bound or (how.host, how.port)
-    return Listener(how.ae_title, address, hooks(how, desk, disk), limits=how.limits, ways=how.ways, services=services)
+    return Listener(how.ae_title, address, hooks(how, desk, disk), limits=how.limits, services=services)
 
 
 def hooks(how: Listening, desk: Desk, disk: Disk) -> Hooks:

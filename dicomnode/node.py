@@ -18,6 +18,7 @@ from dicomnode.dispatching import Count, Orders, ask_counts, give_up_studies, st
 from dicomnode.domain import ModelIdentity, SegSyntax, parse_cron
 from dicomnode.errors import Unavailable
 from dicomnode.fetching import Errand, ask_pull, do_next_fetch, wanted_of
+from dicomnode.listeners import Listeners, Place
 from dicomnode.listening import Listening
 from dicomnode.network.admission import Limits
 from dicomnode.network.associations import Peer
@@ -39,6 +40,7 @@ from dicomnode.worker import LoadRuntime, Worker, WorkerLimits
 
 log = logging.getLogger(__name__)
 
+DATABASE, SPOOL = "dicomnode.sqlite", "spool"  # in the data folder
 SWEEP_SECONDS = 0.5
 PATIENCE_SECONDS = 10.0  # how long a shutdown waits for open associations, and then for what is being done
 
@@ -96,7 +98,7 @@ class Node:
             stopping = Event()
             engine = Engine(self._lanes(desk, worker, stopping), on_death=self._break)
             running.callback(_finish, engine, worker)
-            listener = listening.listener(_listening(self._settings), desk, Disk(self._settings.node.data_dir))
+            listener = _listener(self._settings, desk)
             tasks = _tasks(self._settings, desk, engine, listener, model)
             if self._count:
                 tasks["counts"] = partial(ask_counts, desk, self._count)
@@ -154,10 +156,10 @@ def _open_desk(settings: Settings) -> Iterator[Desk]:
     except OSError as error:
         raise Unavailable(f"the data folder {data_dir} cannot be made: {error.strerror}") from error
     with locked(data_dir), ExitStack() as opened:
-        database = Database(data_dir / "dicomnode.sqlite")
+        database = Database(data_dir / DATABASE)
         opened.callback(database.close)
         database.upgrade()
-        spool = Spool(data_dir / "spool")
+        spool = Spool(data_dir / SPOOL)
         _recover(database, spool)
         revived = deliveries.revive(database)
         if revived:
@@ -188,6 +190,14 @@ def _finish(engine: Engine, worker: Worker) -> None:
         engine.join(PATIENCE_SECONDS)
 
 
+def _listener(settings: Settings, desk: Desk) -> Listener | Listeners:
+    how, data_dir = _listening(settings), settings.node.data_dir
+    if settings.listener.processes == 1:
+        return listening.listener(how, desk, Disk(data_dir))
+    place = Place(database=data_dir / DATABASE, spool=data_dir / SPOOL, destinations=desk.destinations)
+    return Listeners(how, place, desk.database, processes=settings.listener.processes)
+
+
 def _listening(settings: Settings) -> Listening:
     """Return how the settings say that the node listens."""
     asked = settings.listener
@@ -202,9 +212,9 @@ def _listening(settings: Settings) -> Listening:
             max_object_bytes=int(asked.max_object_gib * 2**30),
             check_called_ae=asked.require_called_ae_title,
             calling_ae_titles=tuple(asked.calling_ae_titles),
+            ways=Ways(fast=asked.fast, unrestricted=asked.unrestricted),
         ),
         most=Most(in_all=asked.max_associations, of_a_peer=asked.max_associations_per_peer),
-        ways=Ways(fast=asked.fast, unrestricted=asked.unrestricted),
         strict=asked.strict,
         free_bytes=int(settings.storage.stop_free_gib * 2**30),
     )
@@ -217,7 +227,7 @@ def _pull(settings: Settings, desk: Desk, pull: Pull) -> None:
 
 
 def _tasks(
-    settings: Settings, desk: Desk, engine: Engine, listener: Listener, model: ModelIdentity
+    settings: Settings, desk: Desk, engine: Engine, listener: Listener | Listeners, model: ModelIdentity
 ) -> dict[str, Sweep]:
     """Return what is looked for regularly."""
     orders = Orders(

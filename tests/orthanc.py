@@ -87,10 +87,10 @@ def dicomweb_plugin() -> Path:
 
 
 @contextmanager
-def running(folder: Path, *known: Peer, plugins: Sequence[Path] = ()) -> Iterator[Orthanc]:
+def running(folder: Path, *known: Peer, plugins: Sequence[Path] = (), **options: object) -> Iterator[Orthanc]:
     """Lend an Orthanc that keeps everything in `folder`, a new one, and takes what comes from anybody here.
 
-    It knows where the peers `known` listen, and runs `plugins`.
+    It knows where the peers `known` listen, and runs `plugins`; `options` go into its configuration.
     """
     program = require_program("Orthanc")
     folder.mkdir()
@@ -112,7 +112,7 @@ def running(folder: Path, *known: Peer, plugins: Sequence[Path] = ()) -> Iterato
         "DicomAlwaysAllowMove": True,
         "DicomModalities": {peer.ae_title: [peer.ae_title, peer.host, peer.port] for peer in known},
         "Plugins": [str(plugin) for plugin in plugins],
-    }
+    } | options
     (folder / "orthanc.json").write_text(json.dumps(settings))
     with (
         (folder / "orthanc.log").open("wb") as log,

@@ -1,13 +1,15 @@
 """Run `dicomnode serve` as its user does, in a process of its own."""
 
+import json
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar
 
 from dicomnode.domain import ObjectKind
@@ -65,8 +67,12 @@ def serving(
     quiet_seconds: float,
     seg: Sequence[str] = ("binary",),
     objects: Sequence[ObjectKind] = (ObjectKind.SEG,),
+    listener: Mapping[str, object] = MappingProxyType({}),
 ) -> Serving:
-    """Write the settings file of a node that sends `objects` to `destinations`, of its SEGs the first of the forms."""
+    """Write the settings file of a node that sends `objects` to `destinations`, of its SEGs the first of the forms.
+
+    `listener` holds more settings of that table.
+    """
     port = free_port()
     lines = [
         "[node]",
@@ -74,6 +80,7 @@ def serving(
         "[listener]",
         'host = "127.0.0.1"',
         f"port = {port}",
+        *(f"{name} = {json.dumps(value)}" for name, value in listener.items()),
         "[readiness]",
         f"quiet_seconds = {quiet_seconds}",
     ]

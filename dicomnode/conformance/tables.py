@@ -11,6 +11,7 @@ from dicomnode.dicom.labels import read_tables
 from dicomnode.dicom.prompts.references import KINDS
 from dicomnode.domain import AnnotationKind, SegSyntax
 from dicomnode.errors import Reason, Refused
+from dicomnode.network.admission import Limits
 from dicomnode.network.contexts import VERIFICATION
 from dicomnode.network.facts import (
     Policies,
@@ -22,7 +23,6 @@ from dicomnode.network.facts import (
     proposed_contexts,
     requestor,
 )
-from dicomnode.network.listener import Limits
 from dicomnode.network.statuses import Status, status_of
 from dicomnode.settings import Destination, Listener, Node, Profile, Readiness
 from dicomnode.settings.profiles import BUILT_IN_PROFILES, FORMS

@@ -1,7 +1,7 @@
 """Decide which associations are let in (PS3.8 9.3.4)."""
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pynetdicom.pdu_primitives import A_ASSOCIATE
 
@@ -12,8 +12,16 @@ _USER, _PRESENTATION = 1, 3  # sources: the service user, and the provider's pre
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Ways:
+    """How objects come in: on the fast way or pynetdicom's, and whether those of private and unknown classes do."""
+
+    fast: bool = True
+    unrestricted: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
-    """What a peer may ask of the listener; `idle_seconds` without a byte end its association."""
+    """What a peer may ask of the listener, and how; `idle_seconds` without a byte end its association."""
 
     max_associations: int = 32
     max_pdu_bytes: int = 131072
@@ -21,6 +29,7 @@ class Limits:
     max_object_bytes: int = 4 << 30
     check_called_ae: bool = False
     calling_ae_titles: tuple[str, ...] = ()  # all, if empty
+    ways: Ways = field(default_factory=Ways)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

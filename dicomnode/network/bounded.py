@@ -18,9 +18,9 @@ def bound(assoc: Association, max_pdu_bytes: int) -> None:
 
 
 class Bounded:
-    """Stands in for `recv` of pynetdicom's AssociationSocket, which reads up to 4 GiB and waits anew for every byte.
+    """Stands in for `recv` of pynetdicom's AssociationSocket, which reads up to 4 GiB and waits anew for each byte.
 
-    The connection's SO_RCVTIMEO is for each call as a whole: the kernel counts it down while it waits for all (socket(7)).
+    The connection's SO_RCVTIMEO is for a call as a whole: the kernel counts it down while it waits for all the bytes.
     """
 
     def __init__(self, assoc: Association, transport: AssociationSocket, max_pdu_bytes: int) -> None:
@@ -29,7 +29,7 @@ class Bounded:
         self._most = max_pdu_bytes
 
     def recv(self, nr_bytes: int) -> bytearray:
-        """Return the next `nr_bytes` of the peer, fewer where it breaks off; an OSError says that it may not send so."""
+        """Return the next `nr_bytes` of the peer, fewer where it breaks off; raise OSError where they are too many."""
         associated = self._assoc.dul.state_machine.current_state == ASSOCIATED
         most = self._most if associated else max(self._most, _MOST_ASKED)
         connection = self._transport.socket

@@ -42,7 +42,7 @@ def accepted_contexts() -> list[PresentationContext]:
 
 
 class StorageClasses:
-    """Which abstract syntaxes are of storage: the `accepted` contexts but for the `others`, and unknown ones if `unrestricted`."""
+    """Which abstract syntaxes are of storage: those `accepted` but for the `others`, and unknown ones if `unrestricted`."""
 
     def __init__(self, accepted: Iterable[PresentationContext], others: Collection[str], *, unrestricted: bool) -> None:
         names = [str(context.abstract_syntax) for context in accepted]
@@ -55,7 +55,7 @@ class StorageClasses:
         return abstract_syntax in self._known or (self._unrestricted and self._is_unknown(abstract_syntax))
 
     def added(self, wanted: Iterable[str]) -> list[PresentationContext]:
-        """Return contexts, in our order of syntaxes, for those `wanted` that are private or of no class anybody knows."""
+        """Return contexts, in our order of syntaxes, for those `wanted` that are private or that nobody knows."""
         if not self._unrestricted:
             return []
         unknown = dict.fromkeys(name for name in wanted if name not in self._known and self._is_unknown(name))

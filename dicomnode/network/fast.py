@@ -15,6 +15,7 @@ from dicomnode.network.storing import Chunk, Intake, Sent
 _HEAD = struct.Struct(">BxLLBB")  # type and length of a PDU; length, context and control of its first PDV
 _ITEM = struct.Struct(">LBB")  # of another PDV (PS3.8 9.3.5.1, annex E.2)
 _PDU, _PDV = 6, 4  # bytes before what the length of a PDU, of a PDV counts
+_CONTROL = 2  # bytes of context and control, which the length of a PDV counts
 _P_DATA, _A_ABORT = 4, 7
 _COMMAND, _LAST = 1, 2
 _LONGEST_COMMAND = 1024  # bytes
@@ -75,11 +76,11 @@ class _Reader:
     def read(self) -> None:
         """Take the C-STORE requests that follow one another, or whatever else comes as pynetdicom does."""
         connection = self._connection()
-        request = self._next(connection) if connection else None
+        request = self._next(connection) if connection is not None else None
         if connection is None or request is None:
             self._stock()
             return
-        while request:
+        while request is not None:
             self._serve(connection, request)
             request = self._next(connection) if self._is_followed(connection) else None
 
@@ -97,7 +98,7 @@ class _Reader:
         if len(head) < _HEAD.size:
             return None
         kind, length, size, context_id, control = _HEAD.unpack(head)
-        fits = 2 < size <= min(_LONGEST_COMMAND, length - _PDV) and length <= self._way.max_pdu_bytes
+        fits = _CONTROL < size <= min(_LONGEST_COMMAND, length - _PDV) and length <= self._way.max_pdu_bytes
         if kind != _P_DATA or control & (_COMMAND | _LAST) != _COMMAND | _LAST or not fits:
             return None
         whole = _PDU + _PDV + size
@@ -110,7 +111,7 @@ class _Reader:
 
     def _sent(self, command: StoreCommand, context_id: int) -> Sent | None:
         """Return what is sent in the context, or None where that was not accepted or is of no storage class."""
-        if 0 < self._assoc.requestor.maximum_length < _LEAST_PDU:
+        if 0 < (self._assoc.requestor.maximum_length or 0) < _LEAST_PDU:
             return None
         if self._contexts is None:
             self._contexts = {
@@ -151,11 +152,11 @@ class _Reader:
             if left:
                 size, context, control = _ITEM.unpack(self._receive(connection, _ITEM.size))
                 left = _rest(size, left)
-                fragment = self._receive(connection, size - 2)
+                fragment = self._receive(connection, size - _CONTROL)
             else:
                 length, size, context, control = self._head(connection)
                 left = _rest(size, length)
-                fragment = self._receive(connection, _HEAD.size + size - 2)[_HEAD.size :]
+                fragment = self._receive(connection, _HEAD.size + size - _CONTROL)[_HEAD.size :]
             if context != context_id or control & _COMMAND:
                 raise BrokenOffError(_INVALID)
             yield fragment
@@ -170,12 +171,16 @@ class _Reader:
         head = _peek(connection, _HEAD.size)
         if head[:1] == bytes([_A_ABORT]):
             raise BrokenOffError(None)
-        if 0 < len(head) < _HEAD.size and head[0] == _P_DATA:
-            head = _peek(connection, _HEAD.size, socket.MSG_WAITALL)
+        if head and head[0] != _P_DATA:
+            raise BrokenOffError(_INVALID)
         if len(head) < _HEAD.size:
-            raise BrokenOffError(_INVALID if head and head[0] != _P_DATA else _CLOSED)
-        kind, length, size, context, control = _HEAD.unpack(head)
-        if kind != _P_DATA or length > self._way.max_pdu_bytes:
+            head = _peek(connection, _PDU, socket.MSG_WAITALL)
+            long_enough = len(head) == _PDU and int.from_bytes(head[2:], "big") >= _HEAD.size - _PDU
+            head = _peek(connection, _HEAD.size, socket.MSG_WAITALL) if long_enough else head
+        if len(head) < _HEAD.size:
+            raise BrokenOffError(_INVALID if len(head) == _PDU else _CLOSED)
+        _, length, size, context, control = _HEAD.unpack(head)
+        if length > self._way.max_pdu_bytes:
             raise BrokenOffError(_INVALID)
         return length, size, context, control
 
@@ -193,7 +198,7 @@ class _Reader:
     def _answer(self, connection: socket.socket, request: _Request, status: int) -> None:
         """Send the response: one PDU of one PDV."""
         response = request.command.response(status)
-        size = len(response) + 2
+        size = len(response) + _CONTROL
         pdu = _HEAD.pack(_P_DATA, _PDV + size, size, request.context_id, _COMMAND | _LAST) + response
         try:
             connection.sendall(pdu)
@@ -212,7 +217,7 @@ class _Reader:
 
 def _rest(size: int, left: int) -> int:
     """Return how many of the `left` bytes of a PDU stand behind a PDV of `size`."""
-    if not 2 <= size <= left - _PDV:
+    if not _CONTROL <= size <= left - _PDV:
         raise BrokenOffError(_INVALID)
     return left - _PDV - size
 

@@ -65,14 +65,6 @@ class Service:
     handlers: tuple[Any, ...]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Ways:
-    """How objects come in: on the fast way or pynetdicom's, and whether those of private and unknown classes do."""
-
-    fast: bool = True
-    unrestricted: bool = False
-
-
 def accepting_entity(ae_title: str, limits: Limits) -> AE:
     """Return the AE that listens: who it says it is, and what a peer may ask of it.
 
@@ -99,7 +91,6 @@ class Listener:
         hooks: Hooks,
         *,
         limits: Limits | None = None,
-        ways: Ways | None = None,
         contexts: list[PresentationContext] | None = None,
         services: Sequence[Service] = (),
     ) -> None:
@@ -110,9 +101,8 @@ class Listener:
         self._lost: set[Association] = set()
         self._lock = Lock()
         accepted = [*(contexts or accepted_contexts()), *(one for service in services for one in service.contexts)]
-        ways = ways or Ways()
         others = [VERIFICATION, *(UID(str(one.abstract_syntax)) for service in services for one in service.contexts)]
-        self._classes = StorageClasses(accepted, others, unrestricted=ways.unrestricted)
+        self._classes = StorageClasses(accepted, others, unrestricted=self._limits.ways.unrestricted)
         self._intake = Intake(receive=hooks.receive, room=hooks.room, max_bytes=self._limits.max_object_bytes)
         self._admission = Admission(
             ae_title=ae_title,
@@ -121,7 +111,7 @@ class Listener:
             room=hooks.room,
             is_storage=self._classes.includes,
         )
-        self._fast = self._way() if ways.fast else None
+        self._fast = self._way() if self._limits.ways.fast else None
         handlers = [*self._handlers(), *(handler for service in services for handler in service.handlers)]
         self._server = _serve(accepting_entity(ae_title, self._limits), address, accepted, handlers)
         self._thread = Thread(target=self._server.serve_forever, args=(0.1,), name="listener", daemon=True)
@@ -193,11 +183,11 @@ class Listener:
         asked = cast("A_ASSOCIATE", assoc.requestor.primitive)
         caller, judged = self._admission.judge(asked, assoc.requestor.address)
         if isinstance(judged, Rejection):
-            assoc.acse.send_reject(judged.result, judged.source, judged.diagnostic)
-            assoc.is_rejected = True  # nothing is negotiated then
             told = {"action": "association_rejected", "peer": caller.calling_ae, "reason": judged.reason}
             log.warning("rejected an association", extra=told)
             self._hooks.rejected(caller, judged)
+            assoc.acse.send_reject(judged.result, judged.source, judged.diagnostic)
+            assoc.is_rejected = True  # nothing is negotiated then
             assoc.kill()
             return
         with self._lock:
@@ -210,7 +200,7 @@ class Listener:
         """Tell pynetdicom, as a peer can (PS3.7 D.3.3.6), that the classes it does not know are of storage."""
         asked = cast("A_ASSOCIATE", event.assoc.requestor.primitive)
         wanted = [str(context.abstract_syntax) for context in asked.presentation_context_definition_list]
-        found = dict(event.items)
+        found: dict[UID, SOPClassCommonExtendedNegotiation] = dict(vars(event)["items"])
         for context in self._classes.added(wanted):
             item = SOPClassCommonExtendedNegotiation()
             item.sop_class_uid = context.abstract_syntax
@@ -223,8 +213,9 @@ class Listener:
             return self._ids[assoc]
 
     def _broke(self, event: evt.Event) -> None:
-        """Note that the connection of an association broke; pynetdicom tells that by this reason (PS3.8 9.2.3, AA-4)."""
-        if isinstance(event.primitive, A_P_ABORT) and event.primitive.provider_reason == 0:
+        """Note that the connection of an association broke; pynetdicom tells it by this reason (PS3.8 9.2.3, AA-4)."""
+        primitive = vars(event)["primitive"]
+        if isinstance(primitive, A_P_ABORT) and primitive.provider_reason == 0:
             self._lost.add(event.assoc)
 
     def _ended(self, event: evt.Event, ended: AssociationEnd) -> None:
@@ -252,7 +243,7 @@ class Listener:
 
 
 def _serve(
-    ae: AE, address: tuple[str, int] | socket.socket, contexts: list[PresentationContext], handlers: Any
+    ae: AE, address: tuple[str, int] | socket.socket, contexts: list[PresentationContext], handlers: list[Any]
 ) -> Server:
     inherited = address if isinstance(address, socket.socket) else None
     place: tuple[str, int] = inherited.getsockname()[:2] if inherited else cast("tuple[str, int]", address)
@@ -266,7 +257,7 @@ def _serve(
 def _wake(event: evt.Event) -> None:
     """Let a thread end that waits for what a peer which only connected would have asked."""
     if event.assoc.requestor.primitive is None:
-        event.assoc.dul.to_user_queue.put(None)  # type: ignore[arg-type]  # as its timeout gives it
+        event.assoc.dul.to_user_queue.put(None)  # as its timeout gives it
 
 
 def _echo(_event: evt.Event) -> int:

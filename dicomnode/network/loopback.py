@@ -1,6 +1,6 @@
 """A small PACS on this machine: it keeps what it is sent in a folder, for the demo and for tests."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from threading import Condition
 from types import TracebackType
@@ -12,7 +12,7 @@ from dicomnode.domain import AssociationEnd
 from dicomnode.network.associations import Peer
 from dicomnode.network.listener import Hooks, Listener
 from dicomnode.network.part10 import StoreRequest, header_of
-from dicomnode.network.storing import Chunk, Receive
+from dicomnode.network.storing import Chunk
 
 
 class Loopback:
@@ -28,7 +28,7 @@ class Loopback:
         ae_title: str = "LOOPBACK",
         port: int = 0,
         contexts: list[PresentationContext] | None = None,
-        refuse: Receive | None = None,
+        refuse: Callable[[StoreRequest, bytes], None] | None = None,
     ) -> None:
         self._folder = folder
         self._refuse = refuse
@@ -73,7 +73,7 @@ class Loopback:
     def _keep(self, request: StoreRequest, chunks: Iterable[Chunk]) -> None:
         data_set = b"".join(map(bytes, chunks))
         if self._refuse is not None:
-            self._refuse(request, [data_set])
+            self._refuse(request, data_set)
         path = self._folder / f"{request.sop_instance_uid}.dcm"
         path.write_bytes(header_of(request) + data_set)
         with self._changed:

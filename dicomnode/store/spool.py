@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from threading import Lock
 from typing import BinaryIO, cast
 
+_MOST_KNOWN = 10_000  # folders
 _BLOCK = 1 << 16  # bytes of a file read at a time
 
 
@@ -58,6 +59,7 @@ class Spool:
         self._incoming = root / "incoming"  # in the same filesystem, so that a rename moves a file out of it
         self._orphans = root / "orphans"
         self._making = Lock()
+        self._made: set[Path] = set()  # and synced
         self._numbers = count()
         self._make(self._incoming)
 
@@ -99,6 +101,13 @@ class Spool:
                 folders[:] = [name for name in folders if self._root / name not in (self._incoming, self._orphans)]
             yield from (Path(folder, name).relative_to(self._root).as_posix() for name in names)
 
+    def drop_parts(self, process: int) -> int:
+        """Remove what a process that ended has not finished; return how many files that were."""
+        parts = list(self._incoming.glob(f"{process}-*.part"))
+        for part in parts:
+            part.unlink()
+        return len(parts)
+
     def sweep(self, known: Container[str]) -> int:
         """Remove unfinished files, and lay whole ones whose key is not `known` aside in orphans/; return how many.
 
@@ -124,12 +133,28 @@ class Spool:
     def _make(self, folder: Path) -> None:
         """Make `folder` durably; the lock keeps a second thread from going on before the first has synced."""
         with self._making:
-            if folder.is_dir():
-                return
-            missing = [parent for parent in (folder, *folder.parents) if not parent.is_dir()]
-            for new in reversed(missing):
-                new.mkdir(exist_ok=True)
-                _sync_folder(new.parent)
+            self._make_all(folder)
+
+    def _make_all(self, folder: Path) -> None:
+        """Make `folder` below the root; one that another process may have made just now is synced, too."""
+        if folder in self._made and folder.is_dir():
+            return
+        if len(self._made) >= _MOST_KNOWN:
+            self._made.clear()
+        if folder == self._root:
+            _make_root(folder)
+        else:
+            self._make_all(folder.parent)
+            folder.mkdir(exist_ok=True)
+            _sync_folder(folder.parent)
+        self._made.add(folder)
+
+
+def _make_root(root: Path) -> None:
+    missing = [parent for parent in (root, *root.parents) if not parent.is_dir()]
+    for new in reversed(missing):
+        new.mkdir(exist_ok=True)
+        _sync_folder(new.parent)
 
 
 class _Behind(io.RawIOBase):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,8 @@ import pytest
 
 from dicomnode import listening
 from dicomnode.listening import Listening
-from dicomnode.network.admission import Limits
-from dicomnode.network.listener import Hooks, Listener, Ways
+from dicomnode.network.admission import Limits, Ways
+from dicomnode.network.listener import Hooks, Listener
 from dicomnode.store.database import Database
 from dicomnode.store.desk import Desk
 from dicomnode.store.disk import Disk
@@ -48,8 +49,8 @@ def start(ways: Ways) -> Iterator[Callable[..., Listener]]:
     """Return a function that starts a listener, which stops after the test."""
     started: list[Listener] = []
 
-    def start(hooks: Hooks, **limits: Any) -> Listener:
-        listener = Listener("NODE", ("127.0.0.1", 0), hooks, limits=Limits(**limits), ways=ways)
+    def start(hooks: Hooks, **limits: float) -> Listener:
+        listener = Listener("NODE", ("127.0.0.1", 0), hooks, limits=Limits(ways=ways, **limits))  # type: ignore[arg-type]
         listener.start()
         started.append(listener)
         return listener
@@ -64,8 +65,9 @@ def runs(tmp_path: Path, ways: Ways) -> Iterator[Callable[..., Run]]:
     """Return a function that starts a listener as the node does, by fields of `Listening`; it stops after the test."""
     with ExitStack() as started:
 
-        def run(spool: Spool | None = None, disk: Disk | None = None, **asked: Any) -> Run:
-            how = Listening(**{"ae_title": "NODE", "host": "127.0.0.1", "port": 0, "ways": ways} | asked)
+        def run(spool: Spool | None = None, disk: Disk | None = None, **asked: Any) -> Run:  # noqa: ANN401 - fields of `Listening`
+            how = Listening(ae_title="NODE", host="127.0.0.1", port=0, limits=Limits(ways=ways))
+            how = replace(how, **asked)
             database = Database(tmp_path / "node.sqlite")
             database.upgrade()
             started.callback(database.close)

@@ -1,0 +1,96 @@
+"""Several processes that listen on one socket."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dicomnode.listeners import Listeners, Place
+from dicomnode.listening import Listening
+from dicomnode.store.arrivals import Most
+from dicomnode.store.database import Database
+from dicomnode.store.spool import Spool
+from tests.builders import STUDY, ct_series
+from tests.senders import data_set_of, until
+from tests.wire import ACCEPTED, REJECTED, Wire, fragments, store_request
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    database = Database(tmp_path / "node.sqlite")
+    database.upgrade()
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def listeners(tmp_path: Path, database: Database) -> Iterator[Listeners]:
+    how = Listening(ae_title="NODE", host="127.0.0.1", port=0, most=Most(in_all=4))
+    place = Place(database=tmp_path / "node.sqlite", spool=tmp_path / "spool", destinations={})
+    listeners = Listeners(how, place, database, processes=2)
+    listeners.start()
+    yield listeners
+    listeners.stop(patience=1)
+
+
+def rows(database: Database, query: str) -> list[tuple[object, ...]]:
+    with database.read() as connection:
+        return [tuple(row) for row in connection.exec_driver_sql(query).all()]
+
+
+def reaped(listeners: Listeners) -> tuple[int, ...]:
+    """Return the processes, after those that died were replaced."""
+    listeners.reap()
+    return listeners.processes
+
+
+def object_(number: int) -> tuple[str, bytes]:
+    (ds,) = ct_series(planes=1)
+    ds.SOPInstanceUID = f"{STUDY}.7.{number}"
+    return str(ds.SOPInstanceUID), data_set_of(ds)
+
+
+def test_processes_share_the_work_and_the_limit_and_end_as_they_should(
+    listeners: Listeners, database: Database, tmp_path: Path
+) -> None:
+    wires = [Wire(listeners.port, timeout=30) for _ in range(5)]
+    answers = [wire.associate()[0] for wire in wires]
+    assert sorted(answers) == [ACCEPTED] * 4 + [REJECTED]
+    accepted = [wire for wire, answer in zip(wires, answers, strict=True) if answer == ACCEPTED]
+    for number, wire in enumerate(accepted):
+        wire.begin(*object_(number))
+    assert [wire.status() for wire in accepted] == [0] * 4
+    assert len(list(Spool(tmp_path / "spool").keys())) == 4
+    assert len(rows(database, "SELECT sha256 FROM instance")) == 4
+    assert {process for (process,) in rows(database, "SELECT process FROM association")} <= set(listeners.processes)
+    for wire in accepted:
+        wire.release()
+    until(lambda: rows(database, "SELECT ended FROM association") == [("released",)] * 4)
+    for wire in wires:
+        wire.socket.close()
+    _a_process_that_dies_is_replaced(listeners, database, tmp_path / "spool" / "incoming")
+    listeners.stop(patience=1)
+    with pytest.raises(ConnectionRefusedError):
+        Wire(listeners.port)
+
+
+def _a_process_that_dies_is_replaced(listeners: Listeners, database: Database, incoming: Path) -> None:
+    before = listeners.processes
+    with Wire(listeners.port) as wire:
+        assert wire.associate()[0] == ACCEPTED
+        ((process,),) = rows(database, "SELECT process FROM association WHERE closed_at IS NULL")
+        assert isinstance(process, int)
+        uid, data_set = object_(8)
+        wire.send(store_request(uid))
+        wire.send(*list(fragments(data_set, 100))[:2])
+        until(lambda: list(incoming.iterdir()))
+        os.kill(process, signal.SIGKILL)
+        until(lambda: reaped(listeners) != before)
+        assert list(incoming.iterdir()) == []
+        assert rows(database, "SELECT ended FROM association ORDER BY id DESC LIMIT 1") == [("died",)]
+    with Wire(listeners.port, timeout=30) as wire:
+        assert wire.associate()[0] == ACCEPTED
+        assert wire.store(*object_(9)) == 0
+        wire.release()
