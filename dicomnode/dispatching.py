@@ -31,6 +31,7 @@ from dicomnode.store.fetches import FOR_ANNOTATION, Wanted
 
 log = logging.getLogger(__name__)
 
+ASKED_FOR = "; they are asked for"
 COUNT_AGAIN = timedelta(seconds=30)  # after a PACS told another count than is here
 
 Count = Callable[[Uid], Mapping[Uid, int] | None]  # a study -> how many instances a PACS has of each of its series
@@ -128,16 +129,16 @@ def _look(desk: Desk, orders: Orders, study: StudyRow) -> int:
     have come in another study.
     """
     if study.open_associations:
-        return _wait(desk, study, _judge(desk, orders, study, None), {})
+        return _wait(desk, study, _judge(desk, orders, study, None, {}), {})
     seen = {"last": study.last_instance_at.isoformat(), "instances": studies.count_of(desk.database, study.study_uid)}
     found = None
     if study.evidence.get("seen") != seen:
         found = _find(desk, orders, study, wakes=study.evidence.get("woke") != seen)
     content = found.content if found else studies.content_of(study.evidence["content"])
-    verdict = _judge(desk, orders, study, content)
+    verdict = _judge(desk, orders, study, content, seen)
     if found is None and _moves(study, verdict):
         found = _find(desk, orders, study, wakes=False)
-        verdict = _judge(desk, orders, study, found.content)
+        verdict = _judge(desk, orders, study, found.content, seen)
     noted = {"seen": seen, "woke": seen, "content": studies.facts_of(found.content if found else content)}
     if found is None or not _moves(study, verdict):
         return _wait(desk, study, verdict, noted)
@@ -148,9 +149,12 @@ def _look(desk: Desk, orders: Orders, study: StudyRow) -> int:
     return 0
 
 
-def _judge(desk: Desk, orders: Orders, study: StudyRow, content: Content | None) -> Verdict:
+def _judge(
+    desk: Desk, orders: Orders, study: StudyRow, content: Content | None, now_seen: Mapping[str, Any]
+) -> Verdict:
+    """Judge `study`; what a PACS told counts for what was here when it was asked, and is here now."""
     told = study.evidence.get("told")
-    fresh = told and told["seen"] == study.evidence.get("seen")
+    fresh = told and told["seen"] == now_seen
     seen = Seen(
         now=desk.database.now(),
         last_instance_at=study.last_instance_at,
@@ -168,7 +172,8 @@ def _moves(study: StudyRow, verdict: Verdict) -> bool:
 
 
 def _wait(desk: Desk, study: StudyRow, verdict: Verdict, noted: Mapping[str, Any]) -> int:
-    studies.note(desk.database, study, {**noted, **verdict.values()}, str(verdict))
+    asked = verdict.decision is Decision.INCOMPLETE and (noted["content"]["absent"] or noted["content"]["objects"])
+    studies.note(desk.database, study, {**noted, **verdict.values()}, f"{verdict}{ASKED_FOR if asked else ''}")
     return 0
 
 
@@ -240,7 +245,7 @@ def _settle(desk: Desk, orders: Orders, study: StudyRow, found: _Found, why: tup
         state, reason = lack.state, lack.reason
     if found.absent.images or found.absent.objects:
         _ask_for(desk, orders, study, found.absent)
-        reason += "; they are asked for"
+        reason += ASKED_FOR
     if arrivals.settle(desk.database, study, state, reason, evidence):
         told = {"action": f"study_{state.value}", "study": study.study_uid, "reasons": _reasons(found.plan.exclusions)}
         log.warning("a study went quiet and cannot start", extra=told)
