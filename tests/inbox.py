@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pydicom import Dataset
+from pydicom.uid import UID
 
 from dicomnode.dispatching import Orders, start_studies
 from dicomnode.domain import SEG_ONLY, AssociationEnd, JobOptions, Uid
@@ -17,7 +18,7 @@ from dicomnode.store.database import Database
 from dicomnode.store.desk import Desk
 from dicomnode.store.jobs import JobRow
 from dicomnode.store.spool import Spool
-from tests.builders import STUDY
+from tests.builders import STUDY, ct_series, rtstruct, square
 from tests.fakes import FillsTheBox
 from tests.rows import Clock
 from tests.senders import data_set_of
@@ -81,6 +82,18 @@ class Inbox:
         return [
             plane.key.sop_instance_uid for plane in jobs.load(self.desk.database, self.desk.spool, row).images.planes
         ]
+
+
+def other_study(number: int, planes: int = 6) -> list[Dataset]:
+    """Return images, and last a structure set that lists them and is drawn on two, as a study of its own."""
+    study = f"{STUDY}.{number}"
+    images = ct_series(planes=planes, StudyInstanceUID=study, SeriesInstanceUID=f"{study}.2")
+    for index, ds in enumerate(images):
+        ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = UID(f"{study}.2.{index}")
+    drawn = rtstruct(images, {"liver": [square(10, 8, 20, 16, 2.5), square(10, 8, 20, 16, 5.0)]})
+    drawn.StudyInstanceUID, drawn.SeriesInstanceUID = study, f"{study}.3"
+    drawn.SOPInstanceUID = drawn.file_meta.MediaStorageSOPInstanceUID = UID(f"{study}.3.1")
+    return [*images, drawn]
 
 
 @contextmanager

@@ -1,13 +1,14 @@
 """Late images make a later generation, whose results take the place of the earlier ones."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from pydicom.uid import UID
 
-from dicomnode.domain import SEG_ONLY, DeliveryState, JobState, StudyState
+from dicomnode.domain import SEG_ONLY, DeliveryState, JobOptions, JobState, StudyState
 from dicomnode.errors import PeerUnreachable
 from dicomnode.queue.steps import send_next
 from dicomnode.store import deliveries, jobs, superseding
@@ -151,3 +152,12 @@ def test_late_images_of_another_study_make_a_generation_too(box: Inbox) -> None:
     box.sweep()
     assert box.study(f"{STUDY}.77").generation == 2
     assert len(superseded(box)) == 2
+
+
+def test_other_options_for_the_same_images_supersede_nothing(box: Inbox) -> None:
+    other = replace(box, orders=replace(box.orders, options=JobOptions(margin_mm=2.0)))
+    localizer = ct_series(planes=1, SeriesInstanceUID=f"{STUDY}.6")[0]
+    localizer.SOPInstanceUID = localizer.file_meta.MediaStorageSOPInstanceUID = UID(f"{STUDY}.6.1")
+    other.send(localizer)
+    assert other.sweep(after=10) == 1
+    assert superseded(box) == []
