@@ -129,16 +129,16 @@ def _look(desk: Desk, orders: Orders, study: StudyRow) -> int:
     have come in another study.
     """
     if study.open_associations:
-        return _wait(desk, study, _judge(desk, orders, study, None), {})
+        return _wait(desk, study, _judge(desk, orders, study, None, {}), {})
     seen = {"last": study.last_instance_at.isoformat(), "instances": studies.count_of(desk.database, study.study_uid)}
     found = None
     if study.evidence.get("seen") != seen:
         found = _find(desk, orders, study, wakes=study.evidence.get("woke") != seen)
     content = found.content if found else studies.content_of(study.evidence["content"])
-    verdict = _judge(desk, orders, study, content)
+    verdict = _judge(desk, orders, study, content, seen)
     if found is None and _moves(study, verdict):
         found = _find(desk, orders, study, wakes=False)
-        verdict = _judge(desk, orders, study, found.content)
+        verdict = _judge(desk, orders, study, found.content, seen)
     noted = {"seen": seen, "woke": seen, "content": studies.facts_of(found.content if found else content)}
     if found is None or not _moves(study, verdict):
         return _wait(desk, study, verdict, noted)
@@ -149,9 +149,12 @@ def _look(desk: Desk, orders: Orders, study: StudyRow) -> int:
     return 0
 
 
-def _judge(desk: Desk, orders: Orders, study: StudyRow, content: Content | None) -> Verdict:
+def _judge(
+    desk: Desk, orders: Orders, study: StudyRow, content: Content | None, now_seen: Mapping[str, Any]
+) -> Verdict:
+    """Judge `study`; what a PACS told counts for what was here when it was asked, and is here now."""
     told = study.evidence.get("told")
-    fresh = told and told["seen"] == study.evidence.get("seen")
+    fresh = told and told["seen"] == now_seen
     seen = Seen(
         now=desk.database.now(),
         last_instance_at=study.last_instance_at,
@@ -169,7 +172,9 @@ def _moves(study: StudyRow, verdict: Verdict) -> bool:
 
 
 def _wait(desk: Desk, study: StudyRow, verdict: Verdict, noted: Mapping[str, Any]) -> int:
-    studies.note(desk.database, study, {**noted, **verdict.values()}, str(verdict))
+    asked = study.evidence.get("asked") if verdict.decision is Decision.INCOMPLETE else None
+    reason = f"{verdict}{fetches.ASKED_FOR}{asked}" if asked else str(verdict)
+    studies.note(desk.database, study, {**noted, **verdict.values()}, reason)
     return 0
 
 
@@ -240,18 +245,20 @@ def _settle(desk: Desk, orders: Orders, study: StudyRow, found: _Found, why: tup
         lack = readiness.shortfall(found.images, len(found.plan.annotations), found.plan.exclusions)
         state, reason = lack.state, lack.reason
     if orders.asks and (found.absent.images or found.absent.objects):
-        state, reason = StudyState.HELD, reason + _ask_for(desk, orders, study, found.absent)
+        state = state if found.plan.pairs else StudyState.HELD
+        asked = _ask_for(desk, orders, study, found.absent)
+        reason, evidence = f"{reason}{fetches.ASKED_FOR}{asked}", {**evidence, "asked": asked}
     if arrivals.settle(desk.database, study, state, reason, evidence):
         told = {"action": f"study_{state.value}", "study": study.study_uid, "reasons": _reasons(found.plan.exclusions)}
         log.warning("a study went quiet and cannot start", extra=told)
 
 
 def _ask_for(desk: Desk, orders: Orders, study: StudyRow, absent: Named) -> str:
-    """Let what is `absent` be fetched; return the end of a sentence on it.
+    """Let what is `absent` be fetched; return how long.
 
     It is asked for before the study is settled, so that no death comes in between.
     """
     wanted = Wanted(series=absent.series, instances=tuple(sorted(absent.images | absent.objects)))
     until = desk.database.now() + timedelta(hours=orders.expire_hours)
     fetches.ask(desk.database, wanted, origin=FOR_ANNOTATION, study_uid=study.study_uid, expires_at=until)
-    return f"{fetches.FETCHING}until {until:%Y-%m-%d %H:%M} UTC"
+    return f"until {until:%Y-%m-%d %H:%M} UTC"

@@ -14,7 +14,7 @@ from dicomnode.store.events import Event, add_event
 from dicomnode.store.moves import check_move
 
 FOR_ANNOTATION = "annotation"  # the origin of what an annotation lacks
-FETCHING = "; what is missing is asked for: "  # what follows in a study's reason is what became of it
+ASKED_FOR = "; what is missing is asked for: "  # what follows in a study's reason is what became of it
 ATTEMPTS = 5  # how often a source is asked that answers and does not give what it says it has
 SILENCE = timedelta(minutes=15)  # a fetch that is being done says so more often
 RETRY_AFTER = (  # after the first try that failed, the second, ...; the last for all that follow
@@ -228,10 +228,13 @@ def _tell_study(connection: Connection, row: FetchRow, reason: str) -> None:
     if row.origin != FOR_ANNOTATION or row.study_uid is None:
         return
     study = tables.study
-    lacking = [StudyState.HELD.value, StudyState.INCOMPLETE.value]
-    which = update(study).where(study.c.study_uid == row.study_uid, study.c.state.in_(lacking))
-    before = connection.scalar(select(study.c.reason).where(study.c.study_uid == row.study_uid)) or ""
-    connection.execute(which.values(reason=f"{before.partition(FETCHING)[0]}{FETCHING}{reason}"))
+    which = study.c.study_uid == row.study_uid
+    lacking = study.c.state.in_([StudyState.HELD.value, StudyState.INCOMPLETE.value])
+    found = connection.execute(select(study.c.reason, study.c.evidence).where(which, lacking)).one_or_none()
+    if found is not None:
+        before = (found.reason or "").partition(ASKED_FOR)[0]
+        told = {"reason": f"{before}{ASKED_FOR}{reason}", "evidence": {**(found.evidence or {}), "asked": reason}}
+        connection.execute(update(study).where(which).values(told))
 
 
 def _details(row: FetchRow) -> dict[str, object]:

@@ -103,9 +103,10 @@ def content_of(facts: Mapping[str, Any]) -> Content:
 def hold_what_nobody_has(database: Database) -> tuple[Uid, ...]:
     """Hold the studies that cannot start without what their last fetch did not find; return which."""
     rows, asked = tables.study, tables.fetch
-    latest = select(func.max(asked.c.id)).where(asked.c.study_uid == rows.c.study_uid)
-    latest = latest.where(asked.c.origin == FOR_ANNOTATION)
-    query = select(rows, asked.c.reason.label("why")).join(asked, asked.c.id == latest.scalar_subquery())
+    latest = select(asked.c.study_uid, func.max(asked.c.id).label("id")).where(asked.c.origin == FOR_ANNOTATION)
+    last = latest.group_by(asked.c.study_uid).subquery()
+    query = select(rows, asked.c.reason.label("why"))
+    query = query.join(last, last.c.study_uid == rows.c.study_uid).join(asked, asked.c.id == last.c.id)
     query = query.where(rows.c.state == StudyState.INCOMPLETE.value, asked.c.state == FetchState.FAILED.value)
     with database.read() as connection:
         found = [row for row in connection.execute(query) if _lacks_all(row.evidence or {})]

@@ -19,7 +19,8 @@ def predecessor(connection: Connection, job: Mapping[str, Any]) -> str | None:
     """Return the key of the job whose results those of `job`, a row to be, replace; None where there is none.
 
     It was made in an earlier generation of the study, of the same annotation, and of a plane that `job` has too: the
-    number of a stack in its series may change as the series grows.
+    number of a stack in its series may change as the series grows. One of the very same inputs with other options is
+    none: its results may be the same objects.
     """
     rows = tables.job.c
     later = tables.job.alias()
@@ -28,9 +29,10 @@ def predecessor(connection: Connection, job: Mapping[str, Any]) -> str | None:
         rows.generation < job["generation"],
         ~exists().where(later.c.supersedes == rows.job_key, later.c.generation < job["generation"]),
     )
-    planes, annotation = _planes(job["inputs"]), job["inputs"]["annotations"][0][0]
+    planes, annotations = _planes(job["inputs"]), job["inputs"]["annotations"]
     for key, inputs in connection.execute(earlier.order_by(rows.generation.desc(), rows.job_key)):
-        if inputs["annotations"][0][0] == annotation and planes & _planes(inputs):
+        same = (_planes(inputs), inputs["annotations"]) == (planes, annotations)
+        if inputs["annotations"][0][0] == annotations[0][0] and planes & _planes(inputs) and not same:
             return str(key)
     return None
 

@@ -8,7 +8,7 @@ from pydicom import Dataset
 from pydicom.uid import UID
 
 from dicomnode.dispatching import Orders, start_studies
-from dicomnode.domain import SEG_ONLY, JobOptions, StudyState, Uid
+from dicomnode.domain import SEG_ONLY, AssociationEnd, JobOptions, StudyState, Uid
 from dicomnode.network.part10 import StoreRequest
 from dicomnode.receiving import receive
 from dicomnode.store import arrivals, jobs
@@ -54,7 +54,7 @@ def arrive(desk: Desk, objects: Iterable[Dataset], folder: Path) -> None:
             association_id=association,
         )
         receive(desk, request, [content[144 + int.from_bytes(content[140:144], "little") :]])
-    arrivals.close_orphans(desk.database)
+    arrivals.close_association(desk.database, association, AssociationEnd.RELEASED)
 
 
 def state_of(desk: Desk, study_uid: str) -> StudyState:

@@ -9,6 +9,7 @@ import pytest
 from dicomnode.dispatching import Orders, start_studies
 from dicomnode.domain import (
     SEG_ONLY,
+    AssociationEnd,
     JobOptions,
     JobState,
     ObjectKind,
@@ -65,6 +66,7 @@ def study(desk: Desk, tmp_path: Path) -> None:
     """Let a study arrive, in an association that is closed."""
     images = ct_series()
     drawn = rtstruct(images, {"liver": [square(10, 8, 20, 16, 2.5)]})
+    association = arrivals.open_association(desk.database, "SENDER")
     for path in save([*images, drawn], tmp_path / "sent"):
         content = path.read_bytes()
         data_set = content[144 + int.from_bytes(content[140:144], "little") :]
@@ -74,10 +76,10 @@ def study(desk: Desk, tmp_path: Path) -> None:
             sop_instance_uid=Uid(path.stem),
             transfer_syntax_uid=Uid("1.2.840.10008.1.2.1"),
             peer_ae="SENDER",
-            association_id=arrivals.open_association(desk.database, "SENDER"),
+            association_id=association,
         )
         receive(desk, request, [data_set])
-    arrivals.close_orphans(desk.database)
+    arrivals.close_association(desk.database, association, AssociationEnd.RELEASED)
 
 
 def made(content: bytes = b"a SEG") -> Outcome:
@@ -138,7 +140,7 @@ def test_other_bytes_under_the_uid_of_an_object_that_exists_are_refused(desk: De
         association_id=arrivals.open_association(desk.database, "SENDER"),
     )
     receive(desk, request, [content[144 + int.from_bytes(content[140:144], "little") :]])
-    arrivals.close_orphans(desk.database)
+    arrivals.close_association(desk.database, request.association_id, AssociationEnd.RELEASED)
     assert start_studies(desk, ORDERS) == 1
     do_next_job(desk, lambda _job: made(b"another SEG"))
     second = jobs.all_jobs(desk.database)[1]
