@@ -10,9 +10,12 @@ from dicomnode.domain import (
     Exclusion,
     ImageInstance,
     Instance,
+    Job,
     JobOptions,
     ModelIdentity,
+    PriorityRule,
     StudyState,
+    priority_of,
 )
 from dicomnode.errors import Unavailable
 from dicomnode.readiness import Shortfall
@@ -25,12 +28,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Orders:
-    """How a study is to be segmented, how long it has to be quiet first, and whether own results are prompts."""
+    """How a study is to be segmented, how long it has to be quiet first, and how urgent it is.
+
+    `own_results` says whether they are prompts.
+    """
 
     quiet_seconds: float
     options: JobOptions
     model: ModelIdentity
     own_results: bool = False
+    priorities: tuple[PriorityRule, ...] = ()
 
 
 def start_studies(desk: Desk, orders: Orders) -> int:
@@ -69,7 +76,12 @@ def _start(desk: Desk, orders: Orders, study: StudyRow, why: str) -> int:
         _settle(desk, study, readiness.shortfall(images, len(plan.annotations), plan.exclusions), plan.exclusions)
         return 0
     work = [(pair, planning.job_of(pair, orders.options, orders.model)) for pair in plan.pairs]
-    created = jobs.dispatch(desk.database, study, work, why)
+    senders = arrivals.senders_of(desk.database, study.study_uid)
+
+    def priority(job: Job) -> int:
+        return priority_of(orders.priorities, senders, job.images.modality)
+
+    created = jobs.dispatch(desk, study, work, why, priority)
     if created is None:
         return 0
     if plan.exclusions:

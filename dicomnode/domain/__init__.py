@@ -13,6 +13,7 @@ from dicomnode.domain.output import (
     WrittenObject,
     WrittenVolume,
 )
+from dicomnode.domain.priority import PriorityRule, priority_of
 from dicomnode.domain.prompt import (
     FOLLOW,
     Box,
@@ -104,6 +105,7 @@ __all__ = [
     "Plane",
     "PlaneKey",
     "PlaneSource",
+    "PriorityRule",
     "Prompt",
     "Prompts",
     "Reference",
@@ -124,4 +126,5 @@ __all__ = [
     "WrittenVolume",
     "normal_of",
     "parse_uid",
+    "priority_of",
 ]

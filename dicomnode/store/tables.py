@@ -145,6 +145,7 @@ delivery = Table(
     Column("verified_at", UtcTime),
     Column("proof", String),  # what proved that the destination keeps it
     Column("proof_attempts", Integer, nullable=False, server_default="0"),
+    Column("enqueued", Integer, nullable=False, server_default="0"),
 )
 Index(None, delivery.c.destination, delivery.c.state, delivery.c.next_at)
 Index(None, delivery.c.transaction_uid)
@@ -163,6 +164,7 @@ fetch = Table(
     Column("next_at", UtcTime, nullable=False),
     Column("expires_at", UtcTime),
     Column("reason", String),
+    Column("enqueued", Integer, nullable=False, server_default="0"),
 )
 Index(None, fetch.c.state, fetch.c.next_at)
 Index(None, fetch.c.study_uid)
