@@ -1,53 +1,55 @@
 """Wire the node together, start and recover it, and shut it down."""
 
-import fcntl
 import logging
+import os
 import signal
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Event
 from types import TracebackType
-from typing import Self
+from typing import Any, NamedTuple, Self
 
+from dicomnode import __version__
 from dicomnode.dicom.results.syntaxes import in_syntax
 from dicomnode.dispatching import Orders, start_studies
 from dicomnode.domain import ModelIdentity, SegSyntax
-from dicomnode.errors import Unavailable
 from dicomnode.network.associations import Peer
 from dicomnode.network.listener import Hooks, Limits, Listener
 from dicomnode.network.sender import send
-from dicomnode.queue.engine import Engine
-from dicomnode.queue.steps import do_next_job, send_next
+from dicomnode.queue.engine import EXECUTOR, Engine, Work
+from dicomnode.queue.reconciling import break_off_unwanted, give_deliveries, give_jobs, take_back
+from dicomnode.queue.steps import do_job, fail_delivery, send_one
 from dicomnode.queue.sweeps import Sweep, Sweeps
 from dicomnode.receiving import receive
-from dicomnode.settings import Settings
-from dicomnode.store import arrivals, deliveries, jobs
-from dicomnode.store.database import Database
+from dicomnode.retention import Keep, delete_old, free_bytes, make_room
+from dicomnode.settings import Proof, Settings
+from dicomnode.store import arrivals, nodes, runs
 from dicomnode.store.desk import Desk
-from dicomnode.store.spool import Spool
-from dicomnode.worker import LoadRuntime, Worker, WorkerLimits
+from dicomnode.store.folder import open_desk
+from dicomnode.store.queueing import QueueName
+from dicomnode.worker import LoadRuntime, WorkerLimits, Workers
 
 log = logging.getLogger(__name__)
 
-SWEEP_SECONDS = 0.5
+LOOK_SECONDS = 0.5
 PATIENCE_SECONDS = 10.0  # how long a shutdown waits for open associations, and then for what is being done
 
 
 def serve(settings: Settings) -> None:
-    """Run the node until SIGTERM or SIGINT, then shut it down; a bug that ends one of its threads ends it too."""
+    """Run the node until SIGTERM or SIGINT, then shut it down; a bug that ends one of its parts ends it too."""
     asked: SimpleQueue[int] = SimpleQueue()  # the one queue that a signal handler may put into
     before = {
         number: signal.signal(number, lambda got, _: asked.put(got)) for number in (signal.SIGTERM, signal.SIGINT)
     }
     try:
         with Node(settings) as node:
-            while asked.empty() and not node.broken.wait(SWEEP_SECONDS):
+            while asked.empty() and not node.broken.wait(LOOK_SECONDS):
                 pass
         if node.broken.is_set():
-            raise RuntimeError("the node stopped because one of its threads failed; the log says which")
+            raise RuntimeError("the node stopped because one of its parts failed; the log says which")
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -60,7 +62,7 @@ class Node:
     """
 
     def __init__(self, settings: Settings, *, load: LoadRuntime | None = None) -> None:
-        self.broken = Event()  # set when a bug ended one of its threads
+        self.broken = Event()  # set when a bug ended one of its parts
         self.port = settings.listener.port  # once started, the one that is listened on, also where this is 0
         self._settings = settings
         self._load = load or settings.model_wish()
@@ -79,23 +81,28 @@ class Node:
 
     def start(self) -> None:
         """Recover what a node before this one left, and begin to receive."""
+        settings = self._settings
         with ExitStack() as running:
-            desk = running.enter_context(_open_desk(self._settings))
-            worker = Worker(self._load, _limits(self._settings))
-            running.callback(worker.stop)
-            model = worker.identity()
-            engine = Engine(self._lanes(desk, worker), on_death=self._break)
-            running.callback(_finish, engine, worker)
-            listener = _listener(self._settings, desk)
-            sweeps = Sweeps(_tasks(self._settings, desk, engine, listener, model), every=SWEEP_SECONDS)
-            engine.start()
+            desk = running.enter_context(open_desk(settings.node.data_dir, settings.output_profiles()))
+            workers = Workers(self._load, _limits(settings), settings.jobs.concurrency)
+            running.callback(workers.stop)
+            model = workers.identity()
+            engine = Engine(desk.database.path, self._break)
+            running.callback(engine.close)
+            running.callback(_finish, engine, workers)
+            desk = replace(desk, enqueue=engine.enqueue)
+            listener = _listener(settings, desk)
+            sweeps = Sweeps(_sweeps(settings, Parts(desk, engine, workers, listener), model), self._break)
             sweeps.start()
             running.callback(sweeps.stop)
             listener.start()
             running.callback(listener.stop, PATIENCE_SECONDS)
+            engine.start(_work(settings, desk, workers))
+            self.port = listener.port
+            nodes.begin(desk.database, EXECUTOR, "node", _facts(settings, model, self.port))
+            running.callback(nodes.end, desk.database, EXECUTOR)
             self._running = running.pop_all()
-        self.port = listener.port
-        told = {"action": "node_started", "ae_title": self._settings.node.ae_title, "model": model.name}
+        told = {"action": "node_started", "ae_title": settings.node.ae_title, "model": model.name}
         told |= dict(model.parameters)
         log.info("the node listens on port %d", self.port, extra=told)
 
@@ -105,21 +112,18 @@ class Node:
         self._running.close()
         log.info("the node is down", extra={"action": "node_stopped"})
 
-    def _lanes(self, desk: Desk, worker: Worker) -> dict[str, partial[bool]]:
-        lanes = {"jobs": partial(do_next_job, desk, worker.run)}
-        for to in self._settings.destinations:
-            peer = Peer(ae_title=to.ae_title or "", host=to.host or "", port=to.port or 0)
-            deliver = partial(_deliver, peer, self._settings.node.ae_title)
-            lanes[f"to {to.name}"] = partial(send_next, desk, to.name, deliver)
-        return lanes
-
-    def _break(self, lane: str) -> None:
-        log.critical("lane %s failed", lane, extra={"action": "lane_failed"})
+    def _break(self, what: str) -> None:
+        log.critical("%s failed", what, extra={"action": "part_failed"})
         self.broken.set()
 
 
-def _deliver(peer: Peer, calling_ae: str, path: Path, syntaxes: tuple[SegSyntax, ...]) -> int:
-    return send(path, peer, calling_ae, syntaxes, in_syntax)
+class Parts(NamedTuple):
+    """What the sweeps look after."""
+
+    desk: Desk
+    engine: Engine
+    workers: Workers
+    listener: Listener
 
 
 def _limits(settings: Settings) -> WorkerLimits:
@@ -127,57 +131,37 @@ def _limits(settings: Settings) -> WorkerLimits:
     return WorkerLimits(deadline=settings.model.deadline_seconds, memory_bytes=memory or None)
 
 
-@contextmanager
-def _open_desk(settings: Settings) -> Iterator[Desk]:
-    """Lend database and spool of the data folder, recovered, to this process alone."""
-    data_dir = settings.node.data_dir
-    try:
-        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # it holds patient data
-    except OSError as error:
-        raise Unavailable(f"the data folder {data_dir} cannot be made: {error.strerror}") from error
-    with _locked(data_dir), ExitStack() as opened:
-        database = Database(data_dir / "dicomnode.sqlite")
-        opened.callback(database.close)
-        database.upgrade()
-        spool = Spool(data_dir / "spool")
-        _recover(database, spool)
-        revived = deliveries.revive(database)
-        if revived:
-            told: dict[str, object] = {"action": "deliveries_revived", "deliveries": revived}
-            log.warning("what a destination had refused is sent again", extra=told)
-        yield Desk(database=database, spool=spool, destinations=settings.output_profiles())
+def _facts(settings: Settings, model: ModelIdentity, port: int) -> dict[str, Any]:
+    """Return what others are told of this process."""
+    facts = {"pid": os.getpid(), "version": __version__, "port": port, "ae_title": settings.node.ae_title}
+    return facts | {"model": model.name, "parameters": dict(model.parameters)}
 
 
-@contextmanager
-def _locked(data_dir: Path) -> Iterator[None]:
-    """Keep other nodes from `data_dir`; the lock ends with the process, whatever ends it."""
-    with (data_dir / "serve.lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise Unavailable(f"another dicomnode runs on {data_dir}: it holds {file.name}") from error
-        yield
-
-
-def _recover(database: Database, spool: Spool) -> None:
-    """Put right what a process that died left: open associations, claimed rows, files without a row."""
-    found = {
-        "associations": arrivals.close_orphans(database),
-        "jobs": len(jobs.recover(database)),
-        "deliveries": deliveries.recover(database),
-        "files": spool.sweep(arrivals.known_keys(database)),
-    }
-    if any(found.values()):
-        told: dict[str, object] = {"action": "recovered", **found}
-        log.warning("the node before this one died: what it left is put right", extra=told)
-
-
-def _finish(engine: Engine, worker: Worker) -> None:
+def _finish(engine: Engine, workers: Workers) -> None:
     """Let what is being done end; what does not in time is broken off and given back."""
-    engine.stop()
+    engine.halt()
     if not engine.join(PATIENCE_SECONDS):
-        worker.stop()
+        workers.stop()
         engine.join(PATIENCE_SECONDS)
+
+
+def _work(settings: Settings, desk: Desk, workers: Workers) -> dict[QueueName, Work]:
+    """Return what is done with the rows of each queue."""
+    run = partial(do_job, desk, workers.run, settings.jobs.attempts)
+    sends = {}
+    for to in settings.destinations:
+        peer = Peer(ae_title=to.ae_title or "", host=to.host or "", port=to.port or 0)
+        sends[to.name] = partial(_deliver, peer, settings.node.ae_title)
+    return {
+        QueueName.JOBS: Work(step=run, fail=partial(runs.fail, desk.database), side_by_side=settings.jobs.concurrency),
+        QueueName.DELIVERIES: Work(
+            step=partial(send_one, desk, sends), fail=partial(fail_delivery, desk), side_by_side=None
+        ),
+    }
+
+
+def _deliver(peer: Peer, calling_ae: str, path: Path, syntaxes: tuple[SegSyntax, ...]) -> int:
+    return send(path, peer, calling_ae, syntaxes, in_syntax)
 
 
 def _listener(settings: Settings, desk: Desk) -> Listener:
@@ -195,20 +179,31 @@ def _listener(settings: Settings, desk: Desk) -> Listener:
     return Listener(settings.node.ae_title, address, hooks, limits=limits)
 
 
-def _tasks(
-    settings: Settings, desk: Desk, engine: Engine, listener: Listener, model: ModelIdentity
-) -> dict[str, Sweep]:
+def _sweeps(settings: Settings, parts: Parts, model: ModelIdentity) -> dict[str, Sweep]:
     """Return what is looked for regularly."""
+    desk, engine = parts.desk, parts.engine
     orders = Orders(
         quiet_seconds=settings.readiness.quiet_seconds,
         options=settings.job_options(),
         model=model,
         own_results=settings.prompts.own_results,
+        priorities=tuple(rule.value() for rule in settings.jobs.priorities),
     )
-
-    def studies() -> None:
-        listener.reap()
-        if start_studies(desk, orders):
-            engine.wake()
-
-    return {"studies": studies, "work": engine.wake}
+    keep = Keep(
+        days=settings.storage.keep_days,
+        clean_free_bytes=int(settings.storage.clean_free_gib * 2**30),
+        unproven=frozenset(to.name for to in settings.destinations if to.proof is Proof.NONE),
+    )
+    free = partial(free_bytes, settings.node.data_dir)
+    return {
+        "listener": Sweep(do=parts.listener.reap, every=0.5),
+        "studies": Sweep(do=partial(start_studies, desk, orders), every=0.5),
+        "deliveries": Sweep(do=partial(give_deliveries, desk, engine), every=0.5),
+        "jobs": Sweep(do=partial(give_jobs, desk, engine), every=1),
+        "cancelled": Sweep(do=partial(break_off_unwanted, desk, parts.workers), every=0.5),
+        "lost": Sweep(do=partial(take_back, desk, engine), every=15),
+        "heartbeat": Sweep(do=partial(nodes.beat, desk.database, EXECUTOR), every=5),
+        "pruning": Sweep(do=engine.prune, every=60),
+        "disk": Sweep(do=partial(make_room, desk, keep, free), every=30),
+        "retention": Sweep(do=partial(delete_old, desk, keep), every=600),
+    }

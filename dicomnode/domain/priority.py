@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PriorityRule:
-    """How urgent the jobs are that this fits: any sender if `calling_ae_title` is None, any modality if none is named."""
+    """How urgent the jobs are that this fits; no `calling_ae_title` is any sender, no `modalities` is any of them."""
 
     priority: int
     calling_ae_title: str | None = None

@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from threading import Condition, Event
+from threading import Condition, Event, Lock
 
 from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer, EnqueueOptions
 
@@ -28,6 +28,9 @@ _BEGUN = "PENDING"
 _ENDED = ["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
 
 
+_started = Lock()  # held while an engine runs
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Work:
     """What is done with each row of a queue, by its key.
@@ -45,7 +48,7 @@ class Work:
 class Engine:
     """The queues of one node; what there is to do stands in our tables, and DBOS keeps whose turn it is.
 
-    DBOS serves one engine a process. A bug in here, and not in a step, is told to `on_death`.
+    There is one that was started a process, as DBOS has it. A bug in here, and not in a step, is told to `on_death`.
     """
 
     def __init__(self, database: Path, on_death: Callable[[str], None], *, pause: float = 15.0) -> None:
@@ -53,6 +56,7 @@ class Engine:
         self._url = f"sqlite:///{database}"
         self._on_death = on_death
         self._pause = pause
+        self._is_started = False
         self._stopping = Event()
         self._changed = Condition()
         self._running: set[str] = set()  # ids of workflows
@@ -84,6 +88,9 @@ class Engine:
 
     def start(self, work: Mapping[QueueName, Work]) -> None:
         """Begin to work, first on what a process before this one had begun."""
+        if not _started.acquire(blocking=False):
+            raise RuntimeError("another engine runs in this process")
+        self._is_started = True
         with translated():
             for queue, what in work.items():
                 self._client.register_queue(
@@ -129,7 +136,9 @@ class Engine:
         deadline = time.monotonic() + _RECORDED_SECONDS
         while self._unrecorded() and time.monotonic() < deadline:
             time.sleep(0.01)
-        DBOS.destroy(destroy_registry=True)
+        if self._is_started:
+            DBOS.destroy(destroy_registry=True)
+            _started.release()
         self._client.destroy()
 
     def _config(self) -> DBOSConfig:
@@ -176,7 +185,7 @@ class Engine:
             except Unavailable:
                 raise
             except Exception as error:
-                told = {"action": "step_failed", "queue": queue.value, "key": key}
+                told: dict[str, object] = {"action": "step_failed", "queue": queue.value, "key": key}
                 log.exception("a bug: a row fails, and the others go on", extra=told)
                 work.fail(key, f"a bug: {type(error).__name__}: {error}")
         except Unavailable as error:

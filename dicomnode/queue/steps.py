@@ -78,6 +78,12 @@ def send_one(desk: Desk, sends: Mapping[str, Send], key: str) -> None:
         log.log(logging.WARNING if status else logging.INFO, "an object is delivered", extra=told | about)
 
 
+def fail_delivery(desk: Desk, key: str, reason: str) -> None:
+    """Record that a bug keeps the object of the delivery `key` from being sent."""
+    sop_uid, _, destination = key.partition("/")
+    deliveries.fail(desk.database, DeliveryKey(sop_uid, destination), reason)
+
+
 def _give_up(desk: Desk, row: DeliveryRow, error: Refused, about: dict[str, Any]) -> None:
     """Send another type of SEG where there is one and it was the class that was refused; else let it be."""
     if isinstance(error, ClassRefused) and row.kind is ObjectKind.SEG:
@@ -104,7 +110,7 @@ def _hand_over(desk: Desk, row: JobRow, outcome: Outcome, seconds: float) -> Non
     details: dict[str, Any] = {"seconds": round(seconds, 3), "left_out": [_words(left) for left in outcome.exclusions]}
     details["notes"] = list(outcome.notes)
     try:
-        wanted = runs.complete(desk.database, row, made, desk.destinations, details)
+        wanted = runs.complete(desk, row, made, details)
     except Refused as error:
         _refuse(desk, row, error)
         return

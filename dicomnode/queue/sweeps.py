@@ -2,22 +2,43 @@
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC
 
 from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.cron import CronTrigger
+from apscheduler.triggers.interval import IntervalTrigger
 
-Sweep = Callable[[], None]
+from dicomnode.errors import Unavailable
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sweep:
+    """What is done again and again: `every` so many seconds, or when `cron` (five fields, local time) says."""
+
+    do: Callable[[], object]
+    every: float = 60.0
+    cron: str | None = None
 
 
 class Sweeps:
-    """Functions that are called again and again, each never twice at a time."""
+    """Functions that are called again and again, each never twice at a time.
 
-    def __init__(self, sweeps: Mapping[str, Sweep], *, every: float) -> None:
+    One that is Unavailable is logged, once until it works again, and goes on. Any other exception is a bug and told to
+    `on_death`.
+    """
+
+    def __init__(self, sweeps: Mapping[str, Sweep], on_death: Callable[[str], None]) -> None:
         logging.getLogger("apscheduler").setLevel(logging.ERROR)  # it tells of every call
+        self._on_death = on_death
+        self._failing: set[str] = set()
         defaults = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
         self._scheduler = BackgroundScheduler(job_defaults=defaults, timezone=UTC)
         for name, sweep in sweeps.items():
-            self._scheduler.add_job(sweep, "interval", seconds=every, id=name)
+            trigger = CronTrigger.from_crontab(sweep.cron) if sweep.cron else IntervalTrigger(seconds=sweep.every)
+            self._scheduler.add_job(self._sweep, trigger, args=[name, sweep.do], id=name)
 
     def start(self) -> None:
         """Begin to sweep."""
@@ -26,3 +47,16 @@ class Sweeps:
     def stop(self) -> None:
         """Stop, once the sweeps that are going on have ended."""
         self._scheduler.shutdown(wait=True)
+
+    def _sweep(self, name: str, do: Callable[[], object]) -> None:
+        try:
+            do()
+        except Unavailable as error:
+            if name not in self._failing:
+                self._failing.add(name)
+                log.error("sweep %s will be tried again: %s", name, error, extra={"action": "sweep_waits"})  # noqa: TRY400
+        except Exception:
+            log.exception("sweep %s failed", name, extra={"action": "sweep_failed"})
+            self._on_death(name)
+        else:
+            self._failing.discard(name)

@@ -117,6 +117,16 @@ def bury(database: Database, row: DeliveryRow, reason: str) -> None:
         add_event(connection, Event(at=database.now(), who="node", what="delivery_dead", details=details))
 
 
+def fail(database: Database, which: DeliveryKey, reason: str) -> None:
+    """Record that a bug keeps the object from being sent, unless that is settled already."""
+    with database.write() as connection:
+        row = _row(connection, which)
+        if row.state in {DeliveryState.WAITING, DeliveryState.SENDING}:
+            _move(connection, which, DeliveryState.DEAD, reason=reason)
+            details = {"sop_uid": row.sop_uid, "destination": row.destination, "reason": reason}
+            add_event(connection, Event(at=database.now(), who="node", what="delivery_dead", details=details))
+
+
 def fall_back(database: Database, row: DeliveryRow, profile: OutputProfile, reason: str) -> SegType | None:
     """Let the next type of SEG that `profile` names and the job made be sent in place of that of `row`; return which.
 
@@ -150,6 +160,23 @@ def replay(database: Database, row: DeliveryRow, who: str) -> None:
         _move(connection, which, DeliveryState.WAITING, attempts=0, next_at=database.now())
         details = {"sop_uid": row.sop_uid, "destination": row.destination}
         add_event(connection, Event(at=database.now(), who=who, what="delivery_replayed", details=details))
+
+
+def begun(database: Database) -> tuple[DeliveryRow, ...]:
+    """Return what is being sent."""
+    columns = tables.delivery.c
+    sending = select(columns.sop_uid, columns.destination).where(columns.state == DeliveryState.SENDING.value)
+    with database.read() as connection:
+        found = connection.execute(sending).all()
+        return tuple(_row(connection, DeliveryKey(sop_uid, destination)) for sop_uid, destination in found)
+
+
+def give_back(database: Database, row: DeliveryRow) -> None:
+    """Let what is still being sent as `row` was claimed be sent again at once: how that ended was not recorded."""
+    columns = tables.delivery.c
+    here = and_(columns.sop_uid == row.sop_uid, columns.destination == row.destination)
+    with database.write() as connection:
+        _recover(connection, database, and_(here, columns.attempts == row.attempts))
 
 
 def recover(database: Database) -> int:

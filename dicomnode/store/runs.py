@@ -6,10 +6,11 @@ from typing import Any
 
 from sqlalchemy import Connection, func, insert, select, update
 
-from dicomnode.domain import JobState, OutputProfile
+from dicomnode.domain import JobState, ObjectKind
 from dicomnode.errors import Reason, Refused
-from dicomnode.store import deliveries, tables
+from dicomnode.store import deliveries, tables, turns
 from dicomnode.store.database import Database
+from dicomnode.store.desk import Desk
 from dicomnode.store.events import Event, add_event
 from dicomnode.store.jobs import Artifact, JobRow, move_job, row_of
 
@@ -26,25 +27,24 @@ def claim(database: Database, key: str) -> JobRow | None:
         return row_of(connection, key)
 
 
-def complete(
-    database: Database,
-    row: JobRow,
-    artifacts: tuple[Artifact, ...],
-    destinations: Mapping[str, OutputProfile],
-    details: Mapping[str, Any],
-) -> bool:
+def complete(desk: Desk, row: JobRow, artifacts: tuple[Artifact, ...], details: Mapping[str, Any]) -> bool:
     """Record that the job is done, what it made, and what is to be sent where: one transaction.
 
-    Each of `destinations` gets what its profile wants, of one type of SEG. Return whether it was still wanted.
+    Each destination gets what its profile wants, of one type of SEG. Return whether the job was still wanted.
     """
+    database = desk.database
     with database.write() as connection:
         if not _is_claimed(connection, row):
             return False
         for made in artifacts:
             _keep(connection, row.key, made)
-        for destination, profile in destinations.items():
-            chosen = [made.sop_uid for made in profile.chosen(artifacts)]
-            deliveries.add(connection, row.key, destination, chosen, database.now())
+        for destination, profile in desk.destinations.items():
+            chosen = profile.chosen(artifacts)
+            deliveries.add(connection, row.key, destination, [made.sop_uid for made in chosen], database.now())
+            for made in chosen:
+                if made.kind is not ObjectKind.SR:  # it waits for the SEGs that it refers to, and then for the sweep
+                    turn = turns.delivery_turn(made.sop_uid, destination, row.priority)
+                    turns.give(connection, desk.enqueue, turn)
         move_job(connection, database, row.key, JobState.DONE, reason=None)
         told = {"job": row.key, **details, "objects": [made.sop_uid for made in artifacts]}
         add_event(connection, Event(at=database.now(), who="node", what="job_done", details=told))
@@ -99,6 +99,12 @@ def recover(database: Database) -> tuple[str, ...]:
             details = {"job": key, "deaths": deaths}
             add_event(connection, Event(at=database.now(), who="node", what="job_interrupted", details=details))
         return keys
+
+
+def begun(database: Database) -> tuple[JobRow, ...]:
+    """Return the jobs that are running."""
+    with database.read() as connection:
+        return tuple(row_of(connection, key) for key in _running(connection))
 
 
 def unwanted(database: Database, keys: Iterable[str]) -> tuple[str, ...]:

@@ -3,7 +3,8 @@
 import os
 import tempfile
 from collections.abc import Container, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 from threading import Lock
 from typing import BinaryIO
@@ -49,6 +50,33 @@ class Spool:
     def delete(self, key: str) -> None:
         """Remove the file `key`; nothing happens where there is none."""
         self.path(key).unlink(missing_ok=True)
+
+    def discard(self, key: str, before: datetime) -> None:
+        """Remove the file `key`, which no row knows any more, unless it was written since `before`.
+
+        It is taken away first and looked at then, so that one that is put meanwhile is never lost: it goes back.
+        """
+        target = self.path(key)
+        aside = self._incoming / f"{target.name}.part"
+        try:
+            target.rename(aside)
+        except FileNotFoundError:
+            return
+        if aside.stat().st_mtime >= before.timestamp():
+            aside.rename(target)  # whatever was put there meanwhile has the same bytes
+            return
+        aside.unlink()
+        with suppress(OSError):  # something is left in one of them, or comes into it just now
+            for folder in target.parents:
+                folder.rmdir()
+
+    def clear_orphans(self, before: datetime) -> int:
+        """Remove the files that were laid aside before `before`; return how many."""
+        files = (path for path in self._orphans.rglob("*") if path.is_file())
+        old = [path for path in files if path.stat().st_ctime < before.timestamp()]
+        for path in old:
+            path.unlink()
+        return len(old)
 
     def keys(self) -> Iterator[str]:
         """Yield the key of every whole file."""

@@ -25,9 +25,14 @@ def job_turn(key: str, priority: int) -> Turn:
     return Turn(queue=QueueName.JOBS, key=key, priority=priority)
 
 
+def delivery_key(sop_uid: str, destination: str) -> str:
+    """Return the key of a delivery: `1.2.3/pacs`."""
+    return f"{sop_uid}/{destination}"
+
+
 def delivery_turn(sop_uid: str, destination: str, priority: int) -> Turn:
-    """Return the turn of a delivery, whose key is `1.2.3/pacs`."""
-    key = f"{sop_uid}/{destination}"
+    """Return the turn of a delivery."""
+    key = delivery_key(sop_uid, destination)
     return Turn(queue=QueueName.DELIVERIES, key=key, priority=priority, partition=destination)
 
 
