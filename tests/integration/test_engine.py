@@ -240,8 +240,8 @@ def test_arguments_are_kept_as_json_and_are_ids_alone(queues: Queues) -> None:
     queues.start({JOBS: steps.work()})
     queues.enqueue("a")
     with queues.database.read() as connection:
-        found = connection.exec_driver_sql("SELECT inputs FROM workflow_inputs").scalars().all()
-    assert [str(one) for one in found] == ['{"args":["a"],"kwargs":{}}']
+        found = connection.exec_driver_sql("SELECT inputs FROM workflow_input").scalars().all()
+    assert [str(one) for one in found] == ['{"namedArgs":{},"positionalArgs":["a"]}']
 
 
 KILLED = """
