@@ -20,13 +20,13 @@ from dicomnode.network.associations import Peer
 from dicomnode.network.listener import Hooks, Limits, Listener
 from dicomnode.network.sender import send
 from dicomnode.queue.engine import EXECUTOR, Engine, Work
-from dicomnode.queue.reconciling import break_off_unwanted, give_deliveries, give_jobs, take_back
+from dicomnode.queue.reconciling import break_off_unwanted, deliveries_due, give_turns, take_back
 from dicomnode.queue.steps import do_job, fail_delivery, send_one
 from dicomnode.queue.sweeps import Sweep, Sweeps
 from dicomnode.receiving import receive
 from dicomnode.retention import Keep, delete_old, free_bytes, make_room
 from dicomnode.settings import Proof, Settings
-from dicomnode.store import arrivals, nodes, runs
+from dicomnode.store import arrivals, jobs, nodes, runs
 from dicomnode.store.desk import Desk
 from dicomnode.store.folder import open_desk
 from dicomnode.store.queueing import QueueName
@@ -198,8 +198,8 @@ def _sweeps(settings: Settings, parts: Parts, model: ModelIdentity) -> dict[str,
     return {
         "listener": Sweep(do=parts.listener.reap, every=0.5),
         "studies": Sweep(do=partial(start_studies, desk, orders), every=0.5),
-        "deliveries": Sweep(do=partial(give_deliveries, desk, engine), every=0.5),
-        "jobs": Sweep(do=partial(give_jobs, desk, engine), every=1),
+        "deliveries": Sweep(do=partial(give_turns, desk, engine, QueueName.DELIVERIES, deliveries_due), every=0.5),
+        "jobs": Sweep(do=partial(give_turns, desk, engine, QueueName.JOBS, jobs.ready), every=1),
         "cancelled": Sweep(do=partial(break_off_unwanted, desk, parts.workers), every=0.5),
         "lost": Sweep(do=partial(take_back, desk, engine), every=15),
         "heartbeat": Sweep(do=partial(nodes.beat, desk.database, EXECUTOR), every=5),

@@ -117,7 +117,14 @@ def receive(database: Database, *instances: Instance, association_id: int | None
 def dispatch(
     database: Database, key: str = "j1", options: JobOptions | None = None, priority: int = 0
 ) -> tuple[str, ...] | None:
-    study = arrivals.study_of(database, STUDY)
+    return dispatch_to(desk_of(database), key, options, priority)
+
+
+def dispatch_to(
+    desk: Desk, key: str = "j1", options: JobOptions | None = None, priority: int = 0
+) -> tuple[str, ...] | None:
+    """Make a job of the study that arrived."""
+    study = arrivals.study_of(desk.database, STUDY)
     assert study is not None
     stack = StackImages(
         key="1.2.3/1",
@@ -131,7 +138,7 @@ def dispatch(
     pair = Pair(annotation=annotation(), images=stack, rule=PairingRule.IMAGES, evidence="it names them")
     asked = options or JobOptions(roi="liver")
     job = Job(key=key, images=stack, annotation=annotation(), options=asked, elsewhere=("3",))
-    return jobs.dispatch(desk_of(database), study, [(pair, job)], "it was quiet", lambda _job: priority)
+    return jobs.dispatch(desk, study, [(pair, job)], "it was quiet", lambda _job: priority)
 
 
 def desk_of(database: Database, *destinations: str) -> Desk:

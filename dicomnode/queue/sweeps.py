@@ -7,7 +7,6 @@ from datetime import UTC
 
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
-from apscheduler.triggers.interval import IntervalTrigger
 
 from dicomnode.errors import Unavailable
 
@@ -37,8 +36,7 @@ class Sweeps:
         defaults = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
         self._scheduler = BackgroundScheduler(job_defaults=defaults, timezone=UTC)
         for name, sweep in sweeps.items():
-            trigger = CronTrigger.from_crontab(sweep.cron) if sweep.cron else IntervalTrigger(seconds=sweep.every)
-            self._scheduler.add_job(self._sweep, trigger, args=[name, sweep.do], id=name)
+            self._add(name, sweep)
 
     def start(self) -> None:
         """Begin to sweep."""
@@ -47,6 +45,13 @@ class Sweeps:
     def stop(self) -> None:
         """Stop, once the sweeps that are going on have ended."""
         self._scheduler.shutdown(wait=True)
+
+    def _add(self, name: str, sweep: Sweep) -> None:
+        called = {"args": [name, sweep.do], "id": name}
+        if sweep.cron:
+            self._scheduler.add_job(self._sweep, CronTrigger.from_crontab(sweep.cron), **called)
+        else:
+            self._scheduler.add_job(self._sweep, "interval", seconds=sweep.every, **called)
 
     def _sweep(self, name: str, do: Callable[[], object]) -> None:
         try:
