@@ -18,8 +18,10 @@ from dicomnode.domain import (
     JobOptions,
     ModelIdentity,
     Pair,
+    PriorityRule,
     StudyState,
     Uid,
+    priority_of,
 )
 from dicomnode.errors import Refused, Unavailable
 from dicomnode.planning import Plan
@@ -38,7 +40,7 @@ Count = Callable[[Uid], Mapping[Uid, int] | None]  # a study -> how many instanc
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Orders:
-    """How a study is to be segmented, how long it is waited for, and whether own results are prompts."""
+    """How a study is to be segmented, how long it is waited for, how urgent it is, and whether own results are prompts."""
 
     quiet_seconds: float
     options: JobOptions
@@ -47,6 +49,7 @@ class Orders:
     incomplete_seconds: float = 600.0
     expire_hours: float = 72.0
     asks: bool = True  # whether there is a source to ask for what is missing
+    priorities: tuple[PriorityRule, ...] = ()
 
     @property
     def patience(self) -> Patience:
@@ -144,7 +147,7 @@ def _look(desk: Desk, orders: Orders, study: StudyRow) -> int:
         return _wait(desk, study, verdict, noted)
     evidence = {**study.evidence, **noted, **verdict.values()}
     if verdict.decision is Decision.READY:
-        return _start(desk, study, found.plan, _jobs_of(found.plan, orders), (str(verdict), evidence))
+        return _start(desk, orders, study, found.plan, (str(verdict), evidence))
     _settle(desk, orders, study, found, (str(verdict), evidence))
     return 0
 
@@ -202,16 +205,15 @@ def _wake(desk: Desk, study: StudyRow, instances: Iterable[Instance]) -> None:
             arrivals.reopen(desk.database, waiting, f"what it names came in study {study.study_uid}")
 
 
-def _jobs_of(plan: Plan, orders: Orders) -> list[tuple[Pair, Job]]:
-    return [(pair, planning.job_of(pair, orders.options, orders.model)) for pair in plan.pairs]
-
-
-def _start(
-    desk: Desk, study: StudyRow, plan: Plan, work: Sequence[tuple[Pair, Job]], why: tuple[str, Mapping[str, Any]]
-) -> int:
+def _start(desk: Desk, orders: Orders, study: StudyRow, plan: Plan, why: tuple[str, Mapping[str, Any]]) -> int:
     """Make the jobs of `study`, for a reason and evidence; return how many are new."""
-    reason, evidence = why
-    created = jobs.dispatch(desk.database, study, work, reason, evidence)
+    work = [(pair, planning.job_of(pair, orders.options, orders.model)) for pair in plan.pairs]
+    senders = arrivals.senders_of(desk.database, study.study_uid)
+
+    def priority(job: Job) -> int:
+        return priority_of(orders.priorities, senders, job.images.modality)
+
+    created = jobs.dispatch(desk, study, work, why, priority)
     if created is None:
         return 0
     if plan.exclusions:
@@ -219,7 +221,7 @@ def _start(
         events.record_event(desk.database, "node", "left_out", details)
         _tell(study, plan.exclusions)
     told = {"action": "study_dispatched", "study": study.study_uid, "generation": str(study.generation)}
-    log.info("a study is ready for %d new jobs: %s", len(created), reason, extra=told)
+    log.info("a study is ready for %d new jobs: %s", len(created), why[0], extra=told)
     for after, before in superseding.superseded_by(desk.database, created).items():
         told = {"action": "job_superseded", "job": before[:12], "by": after[:12], "study": study.study_uid}
         log.info("a job takes the place of one of an earlier generation", extra=told)

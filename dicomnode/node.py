@@ -1,62 +1,55 @@
 """Wire the node together, start and recover it, and shut it down."""
 
 import logging
+import os
 import signal
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from datetime import timedelta
+from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Event
 from types import TracebackType
-from typing import Self
+from typing import Any, NamedTuple, Self
 
-from dicomnode import listening
+from dicomnode import __version__
 from dicomnode.dicom.results.syntaxes import in_syntax
-from dicomnode.dispatching import Count, Orders, ask_counts, give_up_studies, start_studies
-from dicomnode.domain import ModelIdentity, SegSyntax, parse_cron
-from dicomnode.errors import Unavailable
-from dicomnode.fetching import Errand, ask_pull, do_next_fetch, wanted_of
-from dicomnode.listeners import Listeners, Place
-from dicomnode.listening import Listening
-from dicomnode.network.admission import Limits
+from dicomnode.dispatching import Orders, start_studies
+from dicomnode.domain import ModelIdentity, SegSyntax
 from dicomnode.network.associations import Peer
-from dicomnode.network.listener import Listener, Ways
+from dicomnode.network.listener import Hooks, Limits, Listener
 from dicomnode.network.sender import send
-from dicomnode.queue.engine import Engine
-from dicomnode.queue.steps import do_next_job, send_next
+from dicomnode.queue.engine import EXECUTOR, Engine, Work
+from dicomnode.queue.reconciling import break_off_unwanted, deliveries_due, give_turns, take_back
+from dicomnode.queue.steps import do_job, fail_delivery, send_one
 from dicomnode.queue.sweeps import Sweep, Sweeps
-from dicomnode.settings import Pull, Settings
-from dicomnode.sources import sources_of
-from dicomnode.store import arrivals, deliveries, fetches, jobs, superseding
-from dicomnode.store.arrivals import Most
-from dicomnode.store.database import Database
+from dicomnode.receiving import receive
+from dicomnode.retention import Keep, delete_old, free_bytes, make_room
+from dicomnode.settings import Proof, Settings
+from dicomnode.store import arrivals, jobs, nodes, runs
 from dicomnode.store.desk import Desk
-from dicomnode.store.disk import Disk
-from dicomnode.store.lock import locked
-from dicomnode.store.spool import Spool
-from dicomnode.worker import LoadRuntime, Worker, WorkerLimits
+from dicomnode.store.folder import open_desk
+from dicomnode.store.queueing import QueueName
+from dicomnode.worker import LoadRuntime, WorkerLimits, Workers
 
 log = logging.getLogger(__name__)
 
-DATABASE, SPOOL = "dicomnode.sqlite", "spool"  # in the data folder
-SWEEP_SECONDS = 0.5
+LOOK_SECONDS = 0.5
 PATIENCE_SECONDS = 10.0  # how long a shutdown waits for open associations, and then for what is being done
 
 
 def serve(settings: Settings) -> None:
-    """Run the node until SIGTERM or SIGINT, then shut it down; a bug that ends one of its threads ends it too."""
+    """Run the node until SIGTERM or SIGINT, then shut it down; a bug that ends one of its parts ends it too."""
     asked: SimpleQueue[int] = SimpleQueue()  # the one queue that a signal handler may put into
     before = {
         number: signal.signal(number, lambda got, _: asked.put(got)) for number in (signal.SIGTERM, signal.SIGINT)
     }
     try:
         with Node(settings) as node:
-            while asked.empty() and not node.broken.wait(SWEEP_SECONDS):
+            while asked.empty() and not node.broken.wait(LOOK_SECONDS):
                 pass
         if node.broken.is_set():
-            raise RuntimeError("the node stopped because one of its threads failed; the log says which")
+            raise RuntimeError("the node stopped because one of its parts failed; the log says which")
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -65,16 +58,14 @@ def serve(settings: Settings) -> None:
 class Node:
     """A node that can be started and stopped; entered, it runs.
 
-    `load` makes the model in the worker's process, in place of the one that the settings name. `count` tells how many
-    instances others have of the series of a study.
+    `load` makes the model in the worker's process, in place of the one that the settings name.
     """
 
-    def __init__(self, settings: Settings, *, load: LoadRuntime | None = None, count: Count | None = None) -> None:
-        self.broken = Event()  # set when a bug ended one of its threads
+    def __init__(self, settings: Settings, *, load: LoadRuntime | None = None) -> None:
+        self.broken = Event()  # set when a bug ended one of its parts
         self.port = settings.listener.port  # once started, the one that is listened on, also where this is 0
         self._settings = settings
         self._load = load or settings.model_wish()
-        self._count = count
         self._running = ExitStack()
 
     def __enter__(self) -> Self:
@@ -90,30 +81,28 @@ class Node:
 
     def start(self) -> None:
         """Recover what a node before this one left, and begin to receive."""
+        settings = self._settings
         with ExitStack() as running:
-            desk = running.enter_context(_open_desk(self._settings))
-            worker = Worker(self._load, _limits(self._settings))
-            running.callback(worker.stop)
-            model = worker.identity()
-            stopping = Event()
-            engine = Engine(self._lanes(desk, worker, stopping), on_death=self._break)
-            running.callback(_finish, engine, worker)
-            listener = _listener(self._settings, desk)
-            tasks = _tasks(self._settings, desk, engine, listener, model)
-            if self._count:
-                tasks["counts"] = partial(ask_counts, desk, self._count)
-            sweeps = Sweeps(tasks, every=SWEEP_SECONDS)
-            running.callback(stopping.set)
-            for pull in self._settings.pulls:
-                sweeps.add(f"pull {pull.name}", parse_cron(pull.cron), partial(_pull, self._settings, desk, pull))
-            engine.start()
+            desk = running.enter_context(open_desk(settings.node.data_dir, settings.output_profiles()))
+            workers = Workers(self._load, _limits(settings), settings.jobs.concurrency)
+            running.callback(workers.stop)
+            model = workers.identity()
+            engine = Engine(desk.database.path, self._break)
+            running.callback(engine.close)
+            running.callback(_finish, engine, workers)
+            desk = replace(desk, enqueue=engine.enqueue)
+            listener = _listener(settings, desk)
+            sweeps = Sweeps(_sweeps(settings, Parts(desk, engine, workers, listener), model), self._break)
             sweeps.start()
             running.callback(sweeps.stop)
             listener.start()
             running.callback(listener.stop, PATIENCE_SECONDS)
+            engine.start(_work(settings, desk, workers))
+            self.port = listener.port
+            nodes.begin(desk.database, EXECUTOR, "node", _facts(settings, model, self.port))
+            running.callback(nodes.end, desk.database, EXECUTOR)
             self._running = running.pop_all()
-        self.port = listener.port
-        told = {"action": "node_started", "ae_title": self._settings.node.ae_title, "model": model.name}
+        told = {"action": "node_started", "ae_title": settings.node.ae_title, "model": model.name}
         told |= dict(model.parameters)
         log.info("the node listens on port %d", self.port, extra=told)
 
@@ -123,23 +112,18 @@ class Node:
         self._running.close()
         log.info("the node is down", extra={"action": "node_stopped"})
 
-    def _lanes(self, desk: Desk, worker: Worker, stopping: Event) -> dict[str, partial[bool]]:
-        lanes = {"jobs": partial(do_next_job, desk, worker.run)}
-        errand = Errand(sources=sources_of(self._settings), receive=partial(receive, desk), stopped=stopping.is_set)
-        lanes["fetches"] = partial(do_next_fetch, desk, errand)
-        for to in self._settings.destinations:
-            peer = Peer(ae_title=to.ae_title or "", host=to.host or "", port=to.port or 0)
-            deliver = partial(_deliver, peer, self._settings.node.ae_title)
-            lanes[f"to {to.name}"] = partial(send_next, desk, to.name, deliver)
-        return lanes
-
-    def _break(self, lane: str) -> None:
-        log.critical("lane %s failed", lane, extra={"action": "lane_failed"})
+    def _break(self, what: str) -> None:
+        log.critical("%s failed", what, extra={"action": "part_failed"})
         self.broken.set()
 
 
-def _deliver(peer: Peer, calling_ae: str, path: Path, syntaxes: tuple[SegSyntax, ...]) -> int:
-    return send(path, peer, calling_ae, syntaxes, in_syntax)
+class Parts(NamedTuple):
+    """What the sweeps look after."""
+
+    desk: Desk
+    engine: Engine
+    workers: Workers
+    listener: Listener
 
 
 def _limits(settings: Settings) -> WorkerLimits:
@@ -147,106 +131,79 @@ def _limits(settings: Settings) -> WorkerLimits:
     return WorkerLimits(deadline=settings.model.deadline_seconds, memory_bytes=memory or None)
 
 
-@contextmanager
-def _open_desk(settings: Settings) -> Iterator[Desk]:
-    """Lend database and spool of the data folder, recovered, to this process alone."""
-    data_dir = settings.node.data_dir
-    try:
-        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # it holds patient data
-    except OSError as error:
-        raise Unavailable(f"the data folder {data_dir} cannot be made: {error.strerror}") from error
-    with locked(data_dir), ExitStack() as opened:
-        database = Database(data_dir / DATABASE)
-        opened.callback(database.close)
-        database.upgrade()
-        spool = Spool(data_dir / SPOOL)
-        _recover(database, spool)
-        revived = deliveries.revive(database)
-        if revived:
-            told: dict[str, object] = {"action": "deliveries_revived", "deliveries": revived}
-            log.warning("what a destination had refused is sent again", extra=told)
-        yield Desk(database=database, spool=spool, destinations=settings.output_profiles())
+def _facts(settings: Settings, model: ModelIdentity, port: int) -> dict[str, Any]:
+    """Return what others are told of this process."""
+    facts = {"pid": os.getpid(), "version": __version__, "port": port, "ae_title": settings.node.ae_title}
+    return facts | {"model": model.name, "parameters": dict(model.parameters)}
 
 
-def _recover(database: Database, spool: Spool) -> None:
-    """Put right what a process that died left: open associations, claimed rows, files without a row."""
-    found = {
-        "associations": arrivals.close_orphans(database),
-        "jobs": len(jobs.recover(database)),
-        "deliveries": deliveries.recover(database),
-        "fetches": fetches.recover(database),
-        "files": spool.sweep(arrivals.known_keys(database)),
-    }
-    if any(found.values()):
-        told: dict[str, object] = {"action": "recovered", **found}
-        log.warning("the node before this one died: what it left is put right", extra=told)
-
-
-def _finish(engine: Engine, worker: Worker) -> None:
+def _finish(engine: Engine, workers: Workers) -> None:
     """Let what is being done end; what does not in time is broken off and given back."""
-    engine.stop()
+    engine.halt()
     if not engine.join(PATIENCE_SECONDS):
-        worker.stop()
+        workers.stop()
         engine.join(PATIENCE_SECONDS)
 
 
-def _listener(settings: Settings, desk: Desk) -> Listener | Listeners:
-    how, data_dir = _listening(settings), settings.node.data_dir
-    if settings.listener.processes == 1:
-        return listening.listener(how, desk, Disk(data_dir))
-    place = Place(database=data_dir / DATABASE, spool=data_dir / SPOOL, destinations=desk.destinations)
-    return Listeners(how, place, desk.database, processes=settings.listener.processes)
-
-
-def _listening(settings: Settings) -> Listening:
-    """Return how the settings say that the node listens."""
-    asked = settings.listener
-    return Listening(
-        ae_title=settings.node.ae_title,
-        host=asked.host,
-        port=asked.port,
-        limits=Limits(
-            max_associations=asked.max_associations,
-            max_pdu_bytes=asked.max_pdu_bytes,
-            idle_seconds=asked.idle_seconds,
-            max_object_bytes=int(asked.max_object_gib * 2**30),
-            check_called_ae=asked.require_called_ae_title,
-            calling_ae_titles=tuple(asked.calling_ae_titles),
-            ways=Ways(fast=asked.fast, unrestricted=asked.unrestricted),
+def _work(settings: Settings, desk: Desk, workers: Workers) -> dict[QueueName, Work]:
+    """Return what is done with the rows of each queue."""
+    run = partial(do_job, desk, workers.run, settings.jobs.attempts)
+    sends = {}
+    for to in settings.destinations:
+        peer = Peer(ae_title=to.ae_title or "", host=to.host or "", port=to.port or 0)
+        sends[to.name] = partial(_deliver, peer, settings.node.ae_title)
+    return {
+        QueueName.JOBS: Work(step=run, fail=partial(runs.fail, desk.database), side_by_side=settings.jobs.concurrency),
+        QueueName.DELIVERIES: Work(
+            step=partial(send_one, desk, sends), fail=partial(fail_delivery, desk), side_by_side=None
         ),
-        most=Most(in_all=asked.max_associations, of_a_peer=asked.max_associations_per_peer),
-        strict=asked.strict,
-        free_bytes=int(settings.storage.stop_free_gib * 2**30),
+    }
+
+
+def _deliver(peer: Peer, calling_ae: str, path: Path, syntaxes: tuple[SegSyntax, ...]) -> int:
+    return send(path, peer, calling_ae, syntaxes, in_syntax)
+
+
+def _listener(settings: Settings, desk: Desk) -> Listener:
+    hooks = Hooks(
+        opened=partial(arrivals.open_association, desk.database),
+        closed=partial(arrivals.close_association, desk.database),
+        receive=partial(receive, desk),
     )
+    limits = Limits(
+        max_associations=settings.listener.max_associations,
+        max_pdu_bytes=settings.listener.max_pdu_bytes,
+        idle_seconds=settings.listener.idle_seconds,
+    )
+    address = (settings.listener.host, settings.listener.port)
+    return Listener(settings.node.ae_title, address, hooks, limits=limits)
 
 
-def _pull(settings: Settings, desk: Desk, pull: Pull) -> None:
-    """Let what `pull` names be fetched, unless what it named before still is."""
-    expires_at = desk.database.now() + timedelta(hours=settings.readiness.expire_hours)
-    ask_pull(desk.database, pull.name, pull.source, wanted_of(pull.query, pull.limit), expires_at)
-
-
-def _tasks(
-    settings: Settings, desk: Desk, engine: Engine, listener: Listener | Listeners, model: ModelIdentity
-) -> dict[str, Sweep]:
+def _sweeps(settings: Settings, parts: Parts, model: ModelIdentity) -> dict[str, Sweep]:
     """Return what is looked for regularly."""
+    desk, engine = parts.desk, parts.engine
     orders = Orders(
         quiet_seconds=settings.readiness.quiet_seconds,
         options=settings.job_options(),
         model=model,
         own_results=settings.prompts.own_results,
-        incomplete_seconds=settings.readiness.incomplete_seconds,
-        expire_hours=settings.readiness.expire_hours,
-        asks=any(one.fetch for one in settings.sources),
+        priorities=tuple(rule.value() for rule in settings.jobs.priorities),
     )
-
-    def studies() -> None:
-        listener.reap()
-        if start_studies(desk, orders):
-            engine.wake()
-
-    def waiting() -> None:
-        give_up_studies(desk, orders)
-        superseding.replace_late(desk.database)
-
-    return {"studies": studies, "waiting": waiting, "work": engine.wake}
+    keep = Keep(
+        days=settings.storage.keep_days,
+        clean_free_bytes=int(settings.storage.clean_free_gib * 2**30),
+        unproven=frozenset(to.name for to in settings.destinations if to.proof is Proof.NONE),
+    )
+    free = partial(free_bytes, settings.node.data_dir)
+    return {
+        "listener": Sweep(do=parts.listener.reap, every=0.5),
+        "studies": Sweep(do=partial(start_studies, desk, orders), every=0.5),
+        "deliveries": Sweep(do=partial(give_turns, desk, engine, QueueName.DELIVERIES, deliveries_due), every=0.5),
+        "jobs": Sweep(do=partial(give_turns, desk, engine, QueueName.JOBS, jobs.ready), every=1),
+        "cancelled": Sweep(do=partial(break_off_unwanted, desk, parts.workers), every=0.5),
+        "lost": Sweep(do=partial(take_back, desk, engine), every=15),
+        "heartbeat": Sweep(do=partial(nodes.beat, desk.database, EXECUTOR), every=5),
+        "pruning": Sweep(do=engine.prune, every=60),
+        "disk": Sweep(do=partial(make_room, desk, keep, free), every=30),
+        "retention": Sweep(do=partial(delete_old, desk, keep), every=600),
+    }

@@ -3,15 +3,16 @@
 import os
 import resource
 import signal
-from collections.abc import Callable
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Callable, Iterable
+from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from multiprocessing import active_children, connection, get_context, parent_process
 from multiprocessing.connection import Connection
-from threading import Event, Thread
+from queue import SimpleQueue
+from threading import Event, Lock, Thread
 from typing import Any, ParamSpec, TypeVar
 
 from dicomnode import logs, pipeline
@@ -46,6 +47,9 @@ class Worker:
         self._stopping = Event()
         self._child = _Child(self._limits.memory_bytes)
         self._model = ""  # in words, once it is known
+        self._changing = Lock()  # of the two that follow
+        self._job: str | None = None  # the key of the one that is being run
+        self._broken_off = False
 
     def identity(self) -> ModelIdentity:
         """Return which algorithm the model is, once it is loaded."""
@@ -59,28 +63,51 @@ class Worker:
         self._model = _in_words(found)
         return found
 
+    def warm(self, model: ModelIdentity) -> None:
+        """Begin to load the model, which is known to be `model`."""
+        self._model = _in_words(model)
+        self._submit(_identity, self._load)
+
     def run(self, job: Job) -> Outcome | BaseException | None:
-        """Return what `job` gave, or what it ended with, or None if the worker was stopped meanwhile.
+        """Return what `job` gave, or what it ended with, or None if it was broken off or the worker stopped.
 
         A job that ends the process, or does not end in time, is Unavailable.
         """
+        with self._changing:
+            self._job, self._broken_off = job.key, False
+        try:
+            return self._run(job)
+        finally:
+            with self._changing:
+                self._job = None
+
+    def break_off(self, key: str) -> None:
+        """End the child if it is running the job `key`; nothing happens where it is not."""
+        with self._changing:
+            if self._job == key:
+                self._broken_off = True
+                self._child.kill()
+
+    def stop(self) -> None:
+        """End the child, and with it the job that it may be running."""
+        self._stopping.set()
+        self._child.kill()
+
+    def _run(self, job: Job) -> Outcome | BaseException | None:
         future = self._submit(_run, job, self._load)
         try:
             error = future.exception(timeout=self._limits.deadline)
         except TimeoutError:
             self._child.kill()
             return Unavailable(f"the job took longer than {self._limits.deadline:g} s{self._model}")
+        except CancelledError:  # it had not begun
+            return None
         if isinstance(error, BrokenProcessPool):
             ended = Unavailable(f"the job ended the process that ran it{self._model}")
-            return None if self._stopping.is_set() else ended
+            return None if self._stopping.is_set() or self._broken_off else ended
         if isinstance(error, EngineFailed):
             self._child.kill()
         return error or future.result()
-
-    def stop(self) -> None:
-        """End the child, and with it the job that it may be running."""
-        self._stopping.set()
-        self._child.kill()
 
     def _submit(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Hand a call to the child, or to a new one if it has died meanwhile."""
@@ -92,6 +119,50 @@ class Worker:
         self._child.kill()
         self._child = _Child(self._limits.memory_bytes)
         return self._child.pool.submit(function, *args, **kwargs)
+
+
+class Workers:
+    """As many workers as jobs are run at a time, each with a model of its own that it keeps warm."""
+
+    def __init__(self, load: LoadRuntime, limits: WorkerLimits, count: int) -> None:
+        self._all = tuple(Worker(load, limits) for _ in range(count))
+        self._free: SimpleQueue[Worker] = SimpleQueue()
+        self._running: dict[str, Worker] = {}
+        for worker in self._all:
+            self._free.put(worker)
+
+    @property
+    def running(self) -> frozenset[str]:
+        """Return the keys of the jobs that are being run."""
+        return frozenset(self._running.copy())
+
+    def identity(self) -> ModelIdentity:
+        """Return which algorithm the model is, once one worker has loaded it; the others load it meanwhile."""
+        model = self._all[0].identity()
+        for worker in self._all[1:]:
+            worker.warm(model)
+        return model
+
+    def run(self, job: Job) -> Outcome | BaseException | None:
+        """Return what a worker that is free gives for `job`: see `Worker.run`."""
+        worker = self._free.get()
+        self._running[job.key] = worker
+        try:
+            return worker.run(job)
+        finally:
+            del self._running[job.key]
+            self._free.put(worker)
+
+    def break_off(self, keys: Iterable[str]) -> None:
+        """End those of the jobs `keys` that are being run."""
+        for key in keys:
+            if worker := self._running.get(key):
+                worker.break_off(key)
+
+    def stop(self) -> None:
+        """End every child, and with it the job that it may be running."""
+        for worker in self._all:
+            worker.stop()
 
 
 def _in_words(model: ModelIdentity) -> str:

@@ -2,8 +2,10 @@
 
 import os
 import signal
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +15,7 @@ from dicomnode.domain import Code, ModelIdentity, Stack, Strategy
 from dicomnode.inference.runtime import AsShown, Decoded
 from dicomnode.network.loopback import Loopback
 
-__all__ = ["BRIGHT", "EndsTheProcess", "FillsTheBox", "FindsBright", "Loopback", "Size"]
+__all__ = ["BRIGHT", "EndsTheProcess", "FillsTheBox", "FindsBright", "Loopback", "Size", "WaitsAtTheGate"]
 
 BRIGHT = 100  # the least value of what is bright
 
@@ -101,3 +103,30 @@ class EndsTheProcess(FillsTheBox):
         """End the process."""
         os.kill(os.getpid(), signal.SIGKILL)
         raise AssertionError("unreachable")
+
+
+@dataclass(frozen=True, slots=True)
+class WaitsAtTheGate(FillsTheBox):
+    """A model that says in `folder` which process waits, and goes on once there is a file `open` in there."""
+
+    folder: Path = Path()
+
+    def __call__(self) -> "WaitsAtTheGate":
+        """Return the model: it is its own loader."""
+        return self
+
+    @property
+    def waiting(self) -> set[int]:
+        """Return the processes that came to the gate."""
+        return {int(path.name) for path in self.folder.glob("[0-9]*")}
+
+    def let_go(self) -> None:
+        """Open the gate."""
+        (self.folder / "open").touch()
+
+    def encode(self, images: Sequence[NDArray[np.float32]], spacing: tuple[float, float]) -> list[Size]:
+        """Wait at the gate."""
+        (self.folder / str(os.getpid())).touch()
+        while not (self.folder / "open").exists():
+            time.sleep(0.02)
+        return FillsTheBox.encode(self, images, spacing)

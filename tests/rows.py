@@ -28,10 +28,13 @@ from dicomnode.domain import (
     Uid,
 )
 from dicomnode.errors import Reason
-from dicomnode.store import arrivals, jobs
+from dicomnode.store import arrivals, deliveries, jobs, runs
 from dicomnode.store.arrivals import Arrival, Recorded
 from dicomnode.store.database import Database
-from dicomnode.store.jobs import Artifact
+from dicomnode.store.deliveries import DeliveryKey, DeliveryRow
+from dicomnode.store.desk import Desk
+from dicomnode.store.jobs import Artifact, JobRow
+from dicomnode.store.spool import Spool
 
 STUDY = Uid("1.2")
 
@@ -111,8 +114,17 @@ def receive(database: Database, *instances: Instance, association_id: int | None
     return found
 
 
-def dispatch(database: Database, key: str = "j1", options: JobOptions | None = None) -> tuple[str, ...] | None:
-    study = arrivals.study_of(database, STUDY)
+def dispatch(
+    database: Database, key: str = "j1", options: JobOptions | None = None, priority: int = 0
+) -> tuple[str, ...] | None:
+    return dispatch_to(desk_of(database), key, options, priority)
+
+
+def dispatch_to(
+    desk: Desk, key: str = "j1", options: JobOptions | None = None, priority: int = 0
+) -> tuple[str, ...] | None:
+    """Make a job of the study that arrived."""
+    study = arrivals.study_of(desk.database, STUDY)
     assert study is not None
     stack = StackImages(
         key="1.2.3/1",
@@ -126,7 +138,26 @@ def dispatch(database: Database, key: str = "j1", options: JobOptions | None = N
     pair = Pair(annotation=annotation(), images=stack, rule=PairingRule.IMAGES, evidence="it names them")
     asked = options or JobOptions(roi="liver")
     job = Job(key=key, images=stack, annotation=annotation(), options=asked, elsewhere=("3",))
-    return jobs.dispatch(database, study, [(pair, job)], "it was quiet")
+    return jobs.dispatch(desk, study, [(pair, job)], "it was quiet", lambda _job: priority)
+
+
+def desk_of(database: Database, *destinations: str) -> Desk:
+    """Return a desk without an engine, whose destinations want SEGs alone."""
+    spool = Spool(database.path.parent / "spool")
+    return Desk(database=database, spool=spool, destinations=dict.fromkeys(destinations, SEG_ONLY))
+
+
+def claimed(database: Database, key: str = "j1") -> JobRow:
+    """Claim a job that is ready."""
+    row = runs.claim(database, key)
+    assert row is not None
+    return row
+
+
+def claim_delivery(database: Database, destination: str = "pacs") -> DeliveryRow | None:
+    """Claim what goes to `destination` next, None if nothing is due."""
+    due = (row for row in deliveries.due(database) if row.destination == destination)
+    return next((deliveries.claim(database, DeliveryKey(row.sop_uid, destination)) for row in due), None)
 
 
 def ready_job(database: Database) -> None:
@@ -152,5 +183,4 @@ def artifact(
 
 def done_job(database: Database, *destinations: str) -> None:
     ready_job(database)
-    jobs.claim(database)
-    jobs.complete(database, "j1", (artifact(),), dict.fromkeys(destinations, SEG_ONLY), {"seconds": 1.5})
+    assert runs.complete(desk_of(database, *destinations), claimed(database), (artifact(),), {"seconds": 1.5})

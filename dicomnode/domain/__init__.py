@@ -19,6 +19,7 @@ from dicomnode.domain.output import (
     WrittenObject,
     WrittenVolume,
 )
+from dicomnode.domain.priority import PriorityRule, priority_of
 from dicomnode.domain.prompt import (
     FOLLOW,
     Box,
@@ -117,6 +118,7 @@ __all__ = [
     "Plane",
     "PlaneKey",
     "PlaneSource",
+    "PriorityRule",
     "Prompt",
     "Prompts",
     "Reference",
@@ -141,4 +143,5 @@ __all__ = [
     "normal_of",
     "parse_cron",
     "parse_uid",
+    "priority_of",
 ]

@@ -1,35 +1,36 @@
-"""Do the next job, or send the next object: claim its row, do it, record what became of it."""
+"""Do a job, or send an object, by the key of its row: claim it, do it, record what became of it."""
 
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from dicomnode.domain import Exclusion, Job, JobState, ObjectKind, Outcome, SegSyntax, WrittenObject
 from dicomnode.errors import ClassRefused, ModelLost, Reason, Refused, Unavailable
-from dicomnode.store import deliveries, jobs
-from dicomnode.store.deliveries import DeliveryRow
+from dicomnode.store import deliveries, jobs, runs
+from dicomnode.store.deliveries import DeliveryKey, DeliveryRow
 from dicomnode.store.desk import Desk
 from dicomnode.store.jobs import Artifact, JobRow
 from dicomnode.store.spool import Spool
 
 log = logging.getLogger(__name__)
 
+Run = Callable[[Job], Outcome | BaseException | None]
 Send = Callable[[Path, tuple[SegSyntax, ...]], int]  # a file, in the first syntax that is accepted -> the status
 
 
-def do_next_job(desk: Desk, run: Callable[[Job], Outcome | BaseException | None]) -> bool:
-    """Claim and run one job; return whether there was one.
+def do_job(desk: Desk, run: Run, attempts: int, key: str) -> None:
+    """Claim the job `key` and run it; nothing happens where it is not ready.
 
-    `run` gives the outcome, or what the job ended with: Refused stops it for good, Unavailable lets it be tried again,
-    any other exception is a bug and fails it. ModelLost is raised: the job waits with all others until the model is
-    there. None means that it was broken off because the node is stopping.
+    `run` gives the outcome, or what the job ended with: Refused stops it for good, Unavailable lets it be tried again
+    until it was tried `attempts` times, any other exception is a bug and fails it. ModelLost is raised: the job waits
+    with all others until the model is there. None means that it was broken off: it is cancelled, or the node stops.
     """
-    claimed = jobs.claim(desk.database)
+    claimed = runs.claim(desk.database, key)
     if claimed is None:
-        return False
+        return
     started = time.monotonic()
     result = run(jobs.load(desk.database, desk.spool, claimed))
     match result:
@@ -40,27 +41,28 @@ def do_next_job(desk: Desk, run: Callable[[Job], Outcome | BaseException | None]
         case Refused():
             _refuse(desk, claimed, result)
         case ModelLost():
-            jobs.give_back(desk.database)
+            runs.give_back(desk.database, claimed)
             raise result
         case Unavailable():
-            _try_again(desk, claimed, str(result))
+            _try_again(desk, claimed, str(result), attempts)
         case None:
-            log.info("a job is given back", extra=_about(claimed, "job_given_back"))
-            jobs.give_back(desk.database)
+            log.info("a job is broken off", extra=_about(claimed, "job_broken_off"))
+            runs.give_back(desk.database, claimed)
         case BaseException():
             log.error("a job failed", extra=_about(claimed, "job_failed"), exc_info=result)
-            jobs.stop(desk.database, claimed.key, JobState.FAILED, f"{type(result).__name__}: {result}")
-    return True
+            runs.stop(desk.database, claimed, JobState.FAILED, f"{type(result).__name__}: {result}")
 
 
-def send_next(desk: Desk, destination: str, send: Send) -> bool:
-    """Claim and send one object that is due for `destination`; return whether there was one.
+def send_one(desk: Desk, sends: Mapping[str, Send], key: str) -> None:
+    """Claim the delivery `key` and send its object by the one of `sends` for its destination, if it is due.
 
     A type of SEG that is not taken there is replaced by the next one that the destination's profile names.
     """
-    row = deliveries.claim(desk.database, destination)
+    sop_uid, _, destination = key.partition("/")
+    row = deliveries.claim(desk.database, DeliveryKey(sop_uid, destination))
     if row is None:
-        return False
+        return
+    send = sends[destination]
     about = {"object": row.sop_uid, "destination": destination, "attempts": row.attempts}
     try:
         status = send(desk.spool.path(row.key), desk.destinations[destination].syntaxes(row))
@@ -74,7 +76,12 @@ def send_next(desk: Desk, destination: str, send: Send) -> bool:
         deliveries.delivered(desk.database, row, status)
         told = {"action": "delivered", "status": f"0x{status:04X}"}
         log.log(logging.WARNING if status else logging.INFO, "an object is delivered", extra=told | about)
-    return True
+
+
+def fail_delivery(desk: Desk, key: str, reason: str) -> None:
+    """Record that a bug keeps the object of the delivery `key` from being sent."""
+    sop_uid, _, destination = key.partition("/")
+    deliveries.fail(desk.database, DeliveryKey(sop_uid, destination), reason)
 
 
 def _give_up(desk: Desk, row: DeliveryRow, error: Refused, about: dict[str, Any]) -> None:
@@ -98,14 +105,17 @@ def _hand_over(desk: Desk, row: JobRow, outcome: Outcome, seconds: float) -> Non
     try:
         made = tuple(_keep(desk.spool, row, found) for found in outcome.objects)
     except OSError as error:
-        jobs.give_back(desk.database)
+        runs.give_back(desk.database, row)
         raise Unavailable(f"an object cannot be kept: {error.strerror}") from error
     details: dict[str, Any] = {"seconds": round(seconds, 3), "left_out": [_words(left) for left in outcome.exclusions]}
     details["notes"] = list(outcome.notes)
     try:
-        jobs.complete(desk.database, row.key, made, desk.destinations, details)
+        wanted = runs.complete(desk, row, made, details)
     except Refused as error:
         _refuse(desk, row, error)
+        return
+    if not wanted:
+        log.info("what a cancelled job made is not kept", extra=_about(row, "job_not_wanted"))
         return
     _tell_types(desk, row, made)
     log.info("a job is done", extra=_about(row, "job_done") | {"seconds": round(seconds, 3), "objects": len(made)})
@@ -152,11 +162,11 @@ def _words(left: Exclusion) -> str:
 
 def _refuse(desk: Desk, row: JobRow, error: Refused) -> None:
     log.warning("a job is refused", extra=_about(row, "job_refused") | {"reason": error.reason.value})
-    jobs.stop(desk.database, row.key, JobState.REFUSED, str(error))
+    runs.stop(desk.database, row, JobState.REFUSED, str(error))
 
 
-def _try_again(desk: Desk, row: JobRow, reason: str) -> None:
-    after = jobs.put_back(desk.database, row.key, reason)
+def _try_again(desk: Desk, row: JobRow, reason: str, attempts: int) -> None:
+    after = runs.put_back(desk.database, row, reason, attempts)
     log.error("a job did not end: %s", reason, extra=_about(row, f"job_{after.value}"))
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from dicomnode.dicom.labels import read_tables
-from dicomnode.domain import SEG_ONLY, JobOptions, ObjectKind, OutputProfile, SegType, Strategy
+from dicomnode.domain import SEG_ONLY, JobOptions, ObjectKind, OutputProfile, PriorityRule, SegType, Strategy
 from dicomnode.errors import SettingsError
 from dicomnode.inference.engines import Device, EngineName, EngineWish, Precision
 from dicomnode.inference.library import BUILT_IN, MODEL_RULE, NAME_PATTERN
@@ -98,6 +98,12 @@ class JobPriority(Table):
     )
     modality: CodeStrings = Field(default=[], description='a list of modalities, such as ["CT", "MR"]')
     priority: int = Field(ge=-100, le=100, description="a whole number from -100 to 100; higher goes first")
+
+    def value(self) -> PriorityRule:
+        """Return the rule as the node takes it."""
+        return PriorityRule(
+            priority=self.priority, calling_ae_title=self.calling_ae_title, modalities=tuple(self.modality)
+        )
 
 
 class Jobs(Table):

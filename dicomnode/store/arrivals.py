@@ -199,6 +199,13 @@ def instances_of(database: Database, spool: Spool, study_uid: Uid) -> tuple[Inst
     return tuple(instance_of(row.kind, row.facts, spool.path(row.key)) for row in found)
 
 
+def senders_of(database: Database, study_uid: Uid) -> frozenset[str]:
+    """Return the calling AE titles that brought instances of the study."""
+    rows = tables.instance.c
+    with database.read() as connection:
+        return frozenset(connection.scalars(select(rows.source_ae).where(rows.study_uid == study_uid).distinct()))
+
+
 def known_keys(database: Database) -> frozenset[str]:
     """Return the key of every file that a row knows."""
     with database.read() as connection:

@@ -33,6 +33,7 @@ class Database:
     """A SQLite file whose committed transactions survive a power loss."""
 
     def __init__(self, path: Path, *, clock: Callable[[], datetime] = utc_now) -> None:
+        self.path = path
         self._engine = _engine(path)
         self._clock = clock
         self._writing = Lock()  # SQLite has one writer; waiting here is fairer than its sleeping
@@ -50,7 +51,7 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """Lend a transaction that may write: committed at the end, undone by an exception."""
-        with self._writing, _translated(), self._engine.connect() as connection:
+        with self._writing, translated(), self._engine.connect() as connection:
             connection.execution_options(writes=True)
             with connection.begin():
                 yield connection
@@ -65,7 +66,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Lend a transaction that sees one state of the database and does not write."""
-        with _translated(), self._engine.connect() as connection, connection.begin():
+        with translated(), self._engine.connect() as connection, connection.begin():
             yield connection
 
     def close(self) -> None:
@@ -102,7 +103,8 @@ def _begin(connection: Connection) -> None:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def translated() -> Iterator[None]:
+    """Raise Unavailable where the database cannot be used now."""
     try:
         yield
     except OperationalError as error:

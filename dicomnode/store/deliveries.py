@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, exists, insert, not_, or_, select, true, update
 
@@ -22,6 +23,13 @@ RETRY_AFTER = (  # after the first try that failed, the second, ...; the last fo
 )
 
 
+class DeliveryKey(NamedTuple):
+    """Which object goes to which destination."""
+
+    sop_uid: str
+    destination: str
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeliveryRow:
     """The sending of one object to one destination; `key` is the object's file in the spool."""
@@ -34,6 +42,7 @@ class DeliveryRow:
     key: str
     kind: ObjectKind
     alternative: SegType | None
+    priority: int
 
 
 def retry_after(attempts: int) -> timedelta:
@@ -44,29 +53,43 @@ def retry_after(attempts: int) -> timedelta:
 def add(connection: Connection, job: str, destination: str, objects: Iterable[Uid], now: datetime) -> None:
     """Let the `objects` that `job` made be sent to `destination`, those that never were to be until now."""
     rows = tables.delivery
+    priority = connection.scalar(select(tables.job.c.priority).where(tables.job.c.job_key == job))
     for sop_uid in dict.fromkeys(objects):
         here = and_(rows.c.sop_uid == sop_uid, rows.c.destination == destination)
         if connection.scalar(select(rows.c.state).where(here)) is None:
             row = {"sop_uid": sop_uid, "destination": destination, "job_key": job, "attempts": 0}
-            due = {"state": DeliveryState.WAITING.value, "next_at": now, "created_at": now}
+            due = {"state": DeliveryState.WAITING.value, "priority": priority, "next_at": now, "created_at": now}
             connection.execute(insert(rows).values(row | due))
 
 
-def claim(database: Database, destination: str) -> DeliveryRow | None:
-    """Claim what has been due for `destination` the longest: it is being sent from now on.
+def due(database: Database) -> tuple[DeliveryRow, ...]:
+    """Return what is to be sent now, the most urgent first.
 
     An SR waits for the SEGs of its job that are still to be sent there, as it refers to them.
-    A destination is sent to one object at a time, so one that is still being sent now was left when the database could
-    not be written: it is due first.
     """
-    rows = tables.delivery
+    with database.read() as connection:
+        found = connection.execute(_due(database.now())).all()
+        return tuple(_row(connection, (sop_uid, destination)) for sop_uid, destination in found)
+
+
+def claim(database: Database, which: DeliveryKey) -> DeliveryRow | None:
+    """Claim a delivery, if it is due: it is being sent from now on.
+
+    A destination is sent to one object at a time, so what is still being sent there now was left when the database
+    could not be written: it is due again.
+    """
+    rows = tables.delivery.c
     with database.write() as connection:
-        _recover(connection, database, rows.c.destination == destination)
-        sop_uid = connection.scalar(_first_due(destination, database.now()))
-        if sop_uid is None:
+        _recover(connection, database, rows.destination == which.destination)
+        if (
+            connection.execute(
+                _due(database.now()).where(rows.sop_uid == which.sop_uid, rows.destination == which.destination)
+            ).first()
+            is None
+        ):
             return None
-        _move(connection, (sop_uid, destination), DeliveryState.SENDING, attempts=rows.c.attempts + 1)
-        return _row(connection, (sop_uid, destination))
+        _move(connection, which, DeliveryState.SENDING, attempts=rows.attempts + 1)
+        return _row(connection, which)
 
 
 def delivered(database: Database, row: DeliveryRow, status: int) -> None:
@@ -92,6 +115,16 @@ def bury(database: Database, row: DeliveryRow, reason: str) -> None:
         _move(connection, (row.sop_uid, row.destination), DeliveryState.DEAD, reason=reason)
         details = {"sop_uid": row.sop_uid, "destination": row.destination, "reason": reason}
         add_event(connection, Event(at=database.now(), who="node", what="delivery_dead", details=details))
+
+
+def fail(database: Database, which: DeliveryKey, reason: str) -> None:
+    """Record that a bug keeps the object from being sent, unless that is settled already."""
+    with database.write() as connection:
+        row = _row(connection, which)
+        if row.state in {DeliveryState.WAITING, DeliveryState.SENDING}:
+            _move(connection, which, DeliveryState.DEAD, reason=reason)
+            details = {"sop_uid": row.sop_uid, "destination": row.destination, "reason": reason}
+            add_event(connection, Event(at=database.now(), who="node", what="delivery_dead", details=details))
 
 
 def fall_back(database: Database, row: DeliveryRow, profile: OutputProfile, reason: str) -> SegType | None:
@@ -129,6 +162,23 @@ def replay(database: Database, row: DeliveryRow, who: str) -> None:
         add_event(connection, Event(at=database.now(), who=who, what="delivery_replayed", details=details))
 
 
+def begun(database: Database) -> tuple[DeliveryRow, ...]:
+    """Return what is being sent."""
+    columns = tables.delivery.c
+    sending = select(columns.sop_uid, columns.destination).where(columns.state == DeliveryState.SENDING.value)
+    with database.read() as connection:
+        found = connection.execute(sending).all()
+        return tuple(_row(connection, DeliveryKey(sop_uid, destination)) for sop_uid, destination in found)
+
+
+def give_back(database: Database, row: DeliveryRow) -> None:
+    """Let what is still being sent as `row` was claimed be sent again at once: how that ended was not recorded."""
+    columns = tables.delivery.c
+    here = and_(columns.sop_uid == row.sop_uid, columns.destination == row.destination)
+    with database.write() as connection:
+        _recover(connection, database, and_(here, columns.attempts == row.attempts))
+
+
 def recover(database: Database) -> int:
     """Let what a dead process was sending be sent again at once; return how many."""
     with database.write() as connection:
@@ -163,21 +213,19 @@ class _Made:
     alternative: SegType | None
 
 
-def _first_due(destination: str, now: datetime) -> Select[str]:
+def _due(now: datetime) -> Select[str, str]:
     rows, made, segs, others = tables.delivery, tables.artifact, tables.artifact.alias(), tables.delivery.alias()
     states = [DeliveryState.WAITING.value, DeliveryState.SENDING.value]
-    unsent = select(others.c.sop_uid).where(others.c.destination == destination, others.c.state.in_(states))
-    stale = exists().where(tables.job.c.supersedes == rows.c.job_key)  # a later generation's result goes instead
+    unsent = select(others.c.sop_uid).where(others.c.destination == rows.c.destination, others.c.state.in_(states))
     before = exists().where(
         segs.c.job_key == made.c.job_key, segs.c.kind == ObjectKind.SEG.value, segs.c.sop_uid.in_(unsent)
     )
     return (
-        select(rows.c.sop_uid)
+        select(rows.c.sop_uid, rows.c.destination)
         .join(made, rows.c.sop_uid == made.c.sop_uid)
-        .where(rows.c.destination == destination, rows.c.state == DeliveryState.WAITING.value, rows.c.next_at <= now)
-        .where(or_(made.c.kind != ObjectKind.SR.value, not_(before)), not_(stale))
-        .order_by(rows.c.next_at, rows.c.sop_uid)
-        .limit(1)
+        .where(rows.c.state == DeliveryState.WAITING.value, rows.c.next_at <= now)
+        .where(or_(made.c.kind != ObjectKind.SR.value, not_(before)))
+        .order_by(rows.c.priority.desc(), rows.c.next_at, rows.c.sop_uid)
     )
 
 
@@ -234,4 +282,5 @@ def _row(connection: Connection, which: tuple[str, str]) -> DeliveryRow:
         key=row.key,
         kind=ObjectKind(row.kind),
         alternative=_type(row.alternative),
+        priority=row.priority,
     )

@@ -5,13 +5,15 @@ from dataclasses import dataclass
 
 from dicomnode.domain import OutputProfile
 from dicomnode.store.database import Database
+from dicomnode.store.queueing import Enqueue, leave_to_the_sweep
 from dicomnode.store.spool import Spool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Desk:
-    """The node's rows and files, and the destinations that results go to: each name -> what is wanted there."""
+    """The node's rows and files, the destinations of results (name -> what is wanted there), the engine's ear."""
 
     database: Database
     spool: Spool
     destinations: Mapping[str, OutputProfile]
+    enqueue: Enqueue = leave_to_the_sweep

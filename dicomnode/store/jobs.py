@@ -1,6 +1,6 @@
 """Record jobs: which there are, who claimed them, what became of them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -16,7 +16,6 @@ from dicomnode.domain import (
     JobOptions,
     JobState,
     ObjectKind,
-    OutputProfile,
     Pair,
     PlaneSource,
     SegType,
@@ -24,18 +23,21 @@ from dicomnode.domain import (
     StudyState,
     Uid,
 )
-from dicomnode.errors import Reason, Refused
-from dicomnode.store import deliveries, superseding, tables
+from dicomnode.store import superseding, tables, turns
 from dicomnode.store.arrivals import StudyRow, move_study
 from dicomnode.store.database import Database
+from dicomnode.store.desk import Desk
 from dicomnode.store.events import Event, add_event
 from dicomnode.store.facts import instance_of
 from dicomnode.store.moves import check_move
 from dicomnode.store.spool import Spool
-
-MAX_ATTEMPTS = 3  # a job that ended its process this often is not tried again
+from dicomnode.store.turns import Turn
 
 _OPTIONS = TypeAdapter(JobOptions)
+
+
+def _none(_job: Job) -> int:
+    return 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,6 +49,9 @@ class JobRow:
     reason: str | None
     attempts: int
     inputs: Mapping[str, Any]
+    study_uid: Uid
+    priority: int
+    enqueued: int  # how often: a claim is known by it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,42 +67,28 @@ class Artifact:
 
 
 def dispatch(
-    database: Database,
+    desk: Desk,
     study: StudyRow,
     work: Iterable[tuple[Pair, Job]],
-    why: str,
-    evidence: Mapping[str, Any] | None = None,
+    why: tuple[str, Mapping[str, Any]],
+    priority: Callable[[Job], int] = _none,
 ) -> tuple[str, ...] | None:
-    """Record the pairs and jobs of `study`; return the keys of the new jobs, None if something arrived since.
+    """Record the pairs and jobs of `study`, for a reason and evidence, and enqueue the jobs: one transaction.
 
-    A new job supersedes the one that an earlier generation made of the same annotation and planes of the same stack.
+    Return the keys of the new jobs, each with its `priority`, None if something arrived since. A new job supersedes the
+    one that an earlier generation made of the same annotation and planes of the same stack.
     """
+    database, (reason, evidence) = desk.database, why
     with database.write() as connection:
         changes = {"reason": why, "evidence": evidence}
         if not move_study(connection, study, StudyState.READY, changes, database.now()):
             return None
-        created = tuple(key for pair, job in work if (key := _add(connection, database, study, pair, job)))
+        created = tuple(key for pair, job in work if (key := _add(connection, desk, study, pair, job, priority(job))))
         move_study(connection, replace(study, state=StudyState.READY), StudyState.DISPATCHED, {}, database.now())
         details = {"study": study.study_uid, "generation": study.generation, "why": why, "jobs": list(created)}
         details["findings"] = (evidence or {}).get("findings", [])
         add_event(connection, Event(at=database.now(), who="node", what="study_dispatched", details=details))
         return created
-
-
-def claim(database: Database) -> JobRow | None:
-    """Claim the oldest job that is ready: it is running from now on, and one attempt older.
-
-    Jobs are run one after another, so one that is still running now was left when the database could not be written:
-    it is given back first.
-    """
-    ready = select(tables.job.c.job_key).where(tables.job.c.state == JobState.READY.value)
-    with database.write() as connection:
-        _give_back(connection, database)
-        key = connection.scalar(ready.order_by(tables.job.c.created_at, tables.job.c.job_key).limit(1))
-        if key is None:
-            return None
-        _move(connection, database, key, JobState.RUNNING, attempts=tables.job.c.attempts + 1)
-        return _row(connection, key)
 
 
 def load(database: Database, spool: Spool, row: JobRow) -> Job:
@@ -123,97 +114,79 @@ def load(database: Database, spool: Spool, row: JobRow) -> Job:
     )
 
 
-def complete(
-    database: Database,
-    key: str,
-    artifacts: tuple[Artifact, ...],
-    destinations: Mapping[str, OutputProfile],
-    details: Mapping[str, Any],
-) -> None:
-    """Record that the job is done, what it made, and what is to be sent where: one transaction.
-
-    Each of `destinations` gets what its profile wants, of one type of SEG.
-    """
-    with database.write() as connection:
-        for made in artifacts:
-            _keep(connection, key, made)
-        stale = superseding.is_superseded(connection, key)  # what it made is kept, and sent nowhere
-        for destination, profile in destinations.items() if not stale else ():
-            chosen = [made.sop_uid for made in profile.chosen(artifacts)]
-            deliveries.add(connection, key, destination, chosen, database.now())
-        _move(connection, database, key, JobState.DONE, reason=None)
-        told = {"job": key, **details, "objects": [made.sop_uid for made in artifacts]}
-        add_event(connection, Event(at=database.now(), who="node", what="job_done", details=told))
-
-
-def stop(database: Database, key: str, after: JobState, reason: str) -> None:
-    """Record that the job ended refused or failed, and why."""
-    with database.write() as connection:
-        _move(connection, database, key, after, reason=reason)
-        details = {"job": key, "reason": reason}
-        add_event(connection, Event(at=database.now(), who="node", what=f"job_{after.value}", details=details))
-
-
-def put_back(database: Database, key: str, reason: str) -> JobState:
-    """Let the job be tried again, or fail it if it was tried often enough; return which."""
-    with database.write() as connection:
-        return _put_back(connection, database, key, reason)
-
-
 def cancel(database: Database, key: str, who: str) -> None:
     """Record that `who` wants the job not to be done; what runs it breaks it off when it sees that."""
     with database.write() as connection:
-        _move(connection, database, key, JobState.CANCELLED, reason=f"cancelled by {who}")
+        move_job(connection, database, key, JobState.CANCELLED, reason=f"cancelled by {who}")
         add_event(connection, Event(at=database.now(), who=who, what="job_cancelled", details={"job": key}))
 
 
 def requeue(database: Database, key: str, who: str) -> None:
-    """Let the job that was refused or failed be tried again, as if it had never been."""
+    """Let the job that was refused, failed or cancelled be tried again, as if it had never been."""
     with database.write() as connection:
-        _move(connection, database, key, JobState.READY, attempts=0)
+        move_job(connection, database, key, JobState.READY, attempts=0, reason=None)
         add_event(connection, Event(at=database.now(), who=who, what="job_requeued", details={"job": key}))
 
 
-def give_back(database: Database) -> None:
-    """Let the job that was running be tried again as if it had not been claimed: that it ended is not its doing."""
-    with database.write() as connection:
-        _give_back(connection, database)
-
-
-def recover(database: Database) -> tuple[str, ...]:
-    """Put back the jobs that a dead process was running; return their keys."""
-    with database.write() as connection:
-        keys = _running(connection)
-        for key in keys:
-            _put_back(connection, database, key, "the node died while it ran")
-        return keys
+def ready(database: Database) -> tuple[Turn, ...]:
+    """Return the turns of the jobs that are ready, the most urgent first."""
+    rows = tables.job.c
+    wanted = select(rows.job_key, rows.priority).where(rows.state == JobState.READY.value)
+    with database.read() as connection:
+        found = connection.execute(wanted.order_by(rows.priority.desc(), rows.created_at, rows.job_key)).all()
+    return tuple(turns.job_turn(key, priority) for key, priority in found)
 
 
 def job_row(database: Database, key: str) -> JobRow:
     """Return the job's row."""
     with database.read() as connection:
-        return _row(connection, key)
+        return row_of(connection, key)
 
 
 def all_jobs(database: Database) -> tuple[JobRow, ...]:
     """Return every job, oldest first."""
     with database.read() as connection:
         keys = connection.scalars(select(tables.job.c.job_key).order_by(tables.job.c.created_at)).all()
-        return tuple(_row(connection, key) for key in keys)
+        return tuple(row_of(connection, key) for key in keys)
 
 
-def _add(connection: Connection, database: Database, study: StudyRow, pair: Pair, job: Job) -> str | None:
-    """Add the match, and the job unless it is there; return the key of a new job."""
+def move_job(connection: Connection, database: Database, key: str, after: JobState, **changes: object) -> None:
+    """Move the job within a transaction, if the move is legal."""
+    check_move(JOB_MOVES, row_of(connection, key).state, after)
+    which = tables.job.c.job_key == key
+    values = {"state": after.value, "changed_at": database.now(), **changes}
+    connection.execute(update(tables.job).where(which).values(values))
+
+
+def row_of(connection: Connection, key: str) -> JobRow:
+    """Return the job's row within a transaction."""
+    row = connection.execute(select(tables.job).where(tables.job.c.job_key == key)).one()
+    return JobRow(
+        key=key,
+        state=JobState(row.state),
+        reason=row.reason,
+        attempts=row.attempts,
+        inputs=row.inputs,
+        study_uid=Uid(row.study_uid),
+        priority=row.priority,
+        enqueued=row.enqueued,
+    )
+
+
+def _add(connection: Connection, desk: Desk, study: StudyRow, pair: Pair, job: Job, priority: int) -> str | None:
+    """Add the match, and the job with its turn unless it is there; return the key of a new job."""
     _match(connection, pair)
     if connection.execute(select(tables.job.c.job_key).where(tables.job.c.job_key == job.key)).first():
         return None
-    now = database.now()
+    now = desk.database.now()
     row = {"job_key": job.key, "study_uid": study.study_uid, "generation": study.generation, "attempts": 0}
+    row |= {"priority": priority}
     row |= {"state": JobState.READY.value, "inputs": _inputs(job), "created_at": now, "changed_at": now}
     before = superseding.predecessor(connection, row)
     connection.execute(insert(tables.job).values(row | {"supersedes": before}))
     if before is not None:
         superseding.retire(connection, before, job.key, now)
+    turns.give(connection, desk.enqueue, turns.job_turn(job.key, priority))
     return job.key
 
 
@@ -256,47 +229,3 @@ def _instances(
         rows = connection.execute(select(tables.instance).where(tuple_(columns.sop_uid, columns.sha256).in_(some)))
         found |= {(row.sop_uid, row.sha256): instance_of(row.kind, row.facts, spool.path(row.key)) for row in rows}
     return found
-
-
-def _keep(connection: Connection, key: str, made: Artifact) -> None:
-    """Add the object; one that is there with the same bytes is the same object, and belongs to this job from now on."""
-    rows = tables.artifact
-    known = connection.scalar(select(rows.c.sha256).where(rows.c.sop_uid == made.sop_uid))
-    if known is None:
-        connection.execute(insert(rows).values(asdict(made) | {"job_key": key}))
-    elif known == made.sha256:
-        connection.execute(update(rows).where(rows.c.sop_uid == made.sop_uid).values(job_key=key))
-    else:
-        detail = f"made before with sha256 {known[:12]}, now {made.sha256[:12]}"
-        raise Refused(Reason.UID_CONFLICT, f"object {made.sop_uid}", detail)
-
-
-def _running(connection: Connection) -> tuple[str, ...]:
-    return tuple(connection.scalars(select(tables.job.c.job_key).where(tables.job.c.state == JobState.RUNNING.value)))
-
-
-def _give_back(connection: Connection, database: Database) -> None:
-    for key in _running(connection):
-        _move(connection, database, key, JobState.READY, attempts=tables.job.c.attempts - 1)
-
-
-def _put_back(connection: Connection, database: Database, key: str, reason: str) -> JobState:
-    attempts = _row(connection, key).attempts
-    after = JobState.FAILED if attempts >= MAX_ATTEMPTS else JobState.READY
-    told = f"{reason} (attempt {attempts} of {MAX_ATTEMPTS})"
-    _move(connection, database, key, after, reason=told)
-    details = {"job": key, "reason": told}
-    add_event(connection, Event(at=database.now(), who="node", what=f"job_{after.value}", details=details))
-    return after
-
-
-def _move(connection: Connection, database: Database, key: str, after: JobState, **changes: object) -> None:
-    check_move(JOB_MOVES, _row(connection, key).state, after)
-    which = tables.job.c.job_key == key
-    values = {"state": after.value, "changed_at": database.now(), **changes}
-    connection.execute(update(tables.job).where(which).values(values))
-
-
-def _row(connection: Connection, key: str) -> JobRow:
-    row = connection.execute(select(tables.job).where(tables.job.c.job_key == key)).one()
-    return JobRow(key=key, state=JobState(row.state), reason=row.reason, attempts=row.attempts, inputs=row.inputs)

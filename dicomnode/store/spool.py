@@ -4,6 +4,7 @@ import io
 import os
 from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from itertools import count
 from pathlib import Path, PurePosixPath
 from threading import Lock
@@ -93,6 +94,33 @@ class Spool:
     def delete(self, key: str) -> None:
         """Remove the file `key`; nothing happens where there is none."""
         self.path(key).unlink(missing_ok=True)
+
+    def discard(self, key: str, before: datetime) -> None:
+        """Remove the file `key`, which no row knows any more, unless it was written since `before`.
+
+        It is taken away first and looked at then, so that one that is put meanwhile is never lost: it goes back.
+        """
+        target = self.path(key)
+        aside = self._incoming / f"{target.name}.part"
+        try:
+            target.rename(aside)
+        except FileNotFoundError:
+            return
+        if aside.stat().st_mtime >= before.timestamp():
+            aside.rename(target)  # whatever was put there meanwhile has the same bytes
+            return
+        aside.unlink()
+        with suppress(OSError):  # something is left in one of them, or comes into it just now
+            for folder in target.parents:
+                folder.rmdir()
+
+    def clear_orphans(self, before: datetime) -> int:
+        """Remove the files that were laid aside before `before`; return how many."""
+        files = (path for path in self._orphans.rglob("*") if path.is_file())
+        old = [path for path in files if path.stat().st_ctime < before.timestamp()]
+        for path in old:
+            path.unlink()
+        return len(old)
 
     def keys(self) -> Iterator[str]:
         """Yield the key of every whole file."""

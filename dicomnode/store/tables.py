@@ -147,6 +147,7 @@ delivery = Table(
     Column("verified_at", UtcTime),
     Column("proof", String),  # what proved that the destination keeps it
     Column("proof_attempts", Integer, nullable=False, server_default="0"),
+    Column("enqueued", Integer, nullable=False, server_default="0"),
 )
 Index(None, delivery.c.destination, delivery.c.state, delivery.c.next_at)
 Index(None, delivery.c.transaction_uid)
@@ -167,6 +168,7 @@ fetch = Table(
     Column("reason", String),
     Column("found", Integer),  # how many objects the sources have of it
     Column("kept", Integer),  # and how many of them are here
+    Column("enqueued", Integer, nullable=False, server_default="0"),
 )
 Index(None, fetch.c.state, fetch.c.next_at)
 Index(None, fetch.c.study_uid)

@@ -12,7 +12,6 @@ from pynetdicom import build_context
 from dicomnode.dicom.results.syntaxes import in_syntax
 from dicomnode.domain import DeliveryState, ObjectKind, OutputProfile, SegSyntax, SegType
 from dicomnode.network.sender import send
-from dicomnode.queue.steps import send_next
 from dicomnode.settings.profiles import FORMS
 from dicomnode.store import deliveries
 from dicomnode.store.database import Database
@@ -22,7 +21,7 @@ from dicomnode.store.spool import Spool
 from tests.builders import ct_series, rtstruct, save, square
 from tests.conftest import require_program
 from tests.fakes import Loopback
-from tests.objects import hand_over, seg_by_highdicom
+from tests.objects import hand_over, seg_by_highdicom, send_all_due
 from tests.orthanc import Orthanc
 from tests.serving import Serving, serving, until
 
@@ -81,8 +80,7 @@ def test_orthanc_gets_binary_deflated_in_place_of_the_label_map_that_it_does_not
     def deliver(path: Path, syntaxes: tuple[SegSyntax, ...]) -> int:
         return send(path, orthanc.peer, "NODE", syntaxes, in_syntax)
 
-    while send_next(desk, "orthanc", deliver):
-        pass
+    send_all_due(desk, "orthanc", deliver)
     assert {row.sop_uid: row.state for row in deliveries.all_deliveries(database)} == {
         "2.25.21": DeliveryState.REPLACED,
         "2.25.22": DeliveryState.DELIVERED,

@@ -1,14 +1,17 @@
+from dataclasses import replace
+
 import pytest
 from sqlalchemy.exc import IntegrityError
 
 from dicomnode.domain import SEG_ONLY, DeliveryState, ObjectKind, OutputProfile, SegType
 from dicomnode.settings.profiles import FORMS
-from dicomnode.store import deliveries, jobs
+from dicomnode.store import deliveries, runs
 from dicomnode.store.database import Database
 from dicomnode.store.deliveries import DeliveryRow
 from dicomnode.store.events import events
 from dicomnode.store.jobs import Artifact
-from tests.rows import Clock, artifact, dispatch, done_job, image, ready_job, receive
+from tests.rows import Clock, artifact, claim_delivery, desk_of, dispatch, done_job, image, ready_job, receive
+from tests.rows import claimed as claimed_job
 
 BINARY, LABELMAP, FRACTIONAL = SegType
 VIEWER = OutputProfile(
@@ -29,8 +32,8 @@ BOTH = (
 
 def complete(database: Database, *artifacts: Artifact, **destinations: OutputProfile) -> None:
     ready_job(database)
-    jobs.claim(database)
-    jobs.complete(database, "j1", artifacts, destinations, {})
+    desk = replace(desk_of(database), destinations=destinations)
+    assert runs.complete(desk, claimed_job(database), artifacts, {})
 
 
 def states(database: Database, destination: str = "pacs") -> dict[str, DeliveryState]:
@@ -39,53 +42,56 @@ def states(database: Database, destination: str = "pacs") -> dict[str, DeliveryS
 
 
 def claimed(database: Database) -> DeliveryRow:
-    row = deliveries.claim(database, "pacs")
+    row = claim_delivery(database)
     assert row is not None
     return row
 
 
 def test_a_delivery_is_claimed_for_its_destination(database: Database) -> None:
     done_job(database, "pacs")
-    assert deliveries.claim(database, "archive") is None
-    claimed = deliveries.claim(database, "pacs")
+    assert claim_delivery(database, "archive") is None
+    claimed = claim_delivery(database)
     assert claimed is not None
     assert (claimed.state, claimed.attempts) == (DeliveryState.SENDING, 1)
 
 
 def test_a_delivery_whose_end_could_not_be_recorded_is_sent_again(database: Database) -> None:
     done_job(database, "pacs")
-    deliveries.claim(database, "pacs")
-    claimed = deliveries.claim(database, "pacs")
-    assert claimed is not None
-    assert claimed.attempts == 2
+    first = claimed(database)
+    assert deliveries.begun(database) == (first,)
+    deliveries.give_back(database, first)
+    second = claimed(database)
+    assert second.attempts == 2
+    deliveries.give_back(database, first)
+    assert deliveries.begun(database) == (second,)
 
 
 def test_a_delivery_waits_longer_after_each_failure(database: Database, clock: Clock) -> None:
     done_job(database, "pacs")
     waits = []
     for _ in range(8):
-        claimed = deliveries.claim(database, "pacs")
+        claimed = claim_delivery(database)
         assert claimed is not None
         wait = deliveries.put_back(database, claimed, "nobody answers")
         waits.append(wait.total_seconds())
         clock.advance(seconds=wait.total_seconds() - 1)
-        assert deliveries.claim(database, "pacs") is None
+        assert claim_delivery(database) is None
         clock.advance(seconds=1)
     assert waits == [3, 60, 120, 300, 900, 3600, 3600, 3600]
 
 
 def test_what_was_delivered_is_not_sent_again(database: Database) -> None:
     done_job(database, "pacs")
-    claimed = deliveries.claim(database, "pacs")
+    claimed = claim_delivery(database)
     assert claimed is not None
     deliveries.delivered(database, claimed, 0xB000)
-    assert deliveries.claim(database, "pacs") is None
+    assert claim_delivery(database) is None
     assert events(database, "delivered")[0].details["status"] == "0xB000"
 
 
 def test_what_will_never_be_taken_is_dead_and_says_why(database: Database) -> None:
     done_job(database, "pacs")
-    claimed = deliveries.claim(database, "pacs")
+    claimed = claim_delivery(database)
     assert claimed is not None
     deliveries.bury(database, claimed, "it answered 0xC000")
     (row,) = deliveries.all_deliveries(database)
@@ -94,21 +100,21 @@ def test_what_will_never_be_taken_is_dead_and_says_why(database: Database) -> No
 
 def test_what_a_dead_process_was_sending_is_sent_again(database: Database) -> None:
     done_job(database, "pacs")
-    deliveries.claim(database, "pacs")
+    claim_delivery(database)
     assert deliveries.recover(database) == 1
-    claimed = deliveries.claim(database, "pacs")
+    claimed = claim_delivery(database)
     assert claimed is not None
     assert claimed.attempts == 2
 
 
 def test_what_was_refused_for_good_is_sent_once_more_after_it_is_revived(database: Database) -> None:
     done_job(database, "pacs")
-    claimed = deliveries.claim(database, "pacs")
+    claimed = claim_delivery(database)
     assert claimed is not None
     deliveries.bury(database, claimed, "the AE title is not known")
-    assert deliveries.claim(database, "pacs") is None
+    assert claim_delivery(database) is None
     assert deliveries.revive(database) == 1
-    again = deliveries.claim(database, "pacs")
+    again = claim_delivery(database)
     assert again is not None
     assert again.attempts == 2
 
@@ -122,7 +128,7 @@ def test_each_destination_is_sent_what_its_profile_wants_of_one_type(database: D
 def test_a_report_is_sent_after_the_segs_that_it_refers_to(database: Database) -> None:
     complete(database, *BOTH, pacs=VIEWER)
     order = []
-    while row := deliveries.claim(database, "pacs"):
+    while row := claim_delivery(database):
         order.append(row.sop_uid)
         deliveries.delivered(database, row, 0)
     assert order == ["1.2", "1.3", "1.1", "1.6"]
@@ -135,7 +141,7 @@ def test_a_report_waits_for_a_seg_that_is_tried_again_and_nothing_else_does(data
         row = claimed(database)
         assert row.sop_uid == sop_uid
         deliveries.delivered(database, row, 0)
-    assert deliveries.claim(database, "pacs") is None
+    assert claim_delivery(database) is None
     clock.advance(seconds=3)
     deliveries.delivered(database, claimed(database), 0)
     assert claimed(database).sop_uid == "1.1"
@@ -210,8 +216,8 @@ def test_a_fall_back_that_breaks_off_changes_nothing(database: Database) -> None
 def test_an_object_that_two_jobs_make_is_sent_once_and_falls_back_with_the_later_one(database: Database) -> None:
     complete(database, BOTH[4], old=SEG_ONLY)
     assert dispatch_again(database) == ("j2",)
-    jobs.claim(database)
-    jobs.complete(database, "j2", BOTH, {"old": SEG_ONLY, "pacs": VIEWER}, {})
+    desk = replace(desk_of(database), destinations={"old": SEG_ONLY, "pacs": VIEWER})
+    assert runs.complete(desk, claimed_job(database, "j2"), BOTH, {})
     assert set(states(database, "old")) == {"1.5"}
     deliveries.fall_back(database, claimed(database), VIEWER, "it takes no label maps")
     assert states(database)["1.5"] is DeliveryState.WAITING

@@ -24,7 +24,6 @@ from dicomnode.dicom.results.syntaxes import in_syntax
 from dicomnode.domain import DeliveryState, ObjectKind, OutputProfile, SegSyntax, SegType, Uid, WrittenObject
 from dicomnode.network.associations import Peer
 from dicomnode.network.sender import send
-from dicomnode.queue.steps import send_next
 from dicomnode.settings.profiles import FORMS
 from dicomnode.store import deliveries
 from dicomnode.store.database import Database
@@ -32,7 +31,7 @@ from dicomnode.store.desk import Desk
 from dicomnode.store.events import events
 from dicomnode.store.spool import Spool
 from tests.fakes import Loopback
-from tests.objects import hand_over, seg_by_highdicom
+from tests.objects import hand_over, seg_by_highdicom, send_all_due
 from tests.sr_objects import dcmqi_report
 
 VIEWER = OutputProfile(
@@ -85,8 +84,7 @@ def send_all_to(peer: Peer, desk: Desk) -> dict[str, DeliveryState]:
     def deliver(path: Path, syntaxes: tuple[SegSyntax, ...]) -> int:
         return send(path, peer, "NODE", syntaxes, in_syntax)
 
-    while send_next(desk, "pacs", deliver):
-        pass
+    send_all_due(desk, "pacs", deliver)
     rows = deliveries.all_deliveries(desk.database)
     return {row.sop_uid.rpartition(".")[2]: row.state for row in sorted(rows, key=lambda row: row.sop_uid)}
 

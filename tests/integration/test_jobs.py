@@ -4,7 +4,6 @@ import pytest
 
 from dicomnode.domain import (
     FOLLOW,
-    SEG_ONLY,
     DeliveryState,
     JobOptions,
     JobState,
@@ -12,13 +11,23 @@ from dicomnode.domain import (
     Strategy,
     StudyState,
 )
-from dicomnode.store import arrivals, deliveries, jobs
+from dicomnode.store import arrivals, deliveries, jobs, runs, turns
 from dicomnode.store.database import Database
 from dicomnode.store.events import events
-from dicomnode.store.jobs import MAX_ATTEMPTS
-from dicomnode.store.moves import IllegalMove
 from dicomnode.store.spool import Spool
-from tests.rows import STUDY, Clock, annotation, artifact, dispatch, done_job, image, ready_job, receive
+from tests.rows import (
+    STUDY,
+    Clock,
+    annotation,
+    artifact,
+    claimed,
+    desk_of,
+    dispatch,
+    done_job,
+    image,
+    ready_job,
+    receive,
+)
 
 
 def test_a_dispatched_study_has_its_job(database: Database) -> None:
@@ -51,7 +60,7 @@ def test_a_study_that_received_something_meanwhile_is_not_dispatched(database: D
     seen = arrivals.receiving(database)[0]
     clock.advance(seconds=1)
     receive(database, image(2, "ff"))
-    assert jobs.dispatch(database, seen, [], "it was quiet") is None
+    assert jobs.dispatch(desk_of(database), seen, [], "it was quiet") is None
     assert jobs.all_jobs(database) == ()
 
 
@@ -64,53 +73,109 @@ def test_a_job_that_exists_is_not_made_again(database: Database) -> None:
 
 def test_a_claimed_job_is_running(database: Database) -> None:
     ready_job(database)
-    claimed = jobs.claim(database)
-    assert claimed is not None
-    assert (claimed.key, claimed.state, claimed.attempts) == ("j1", JobState.RUNNING, 1)
+    row = claimed(database)
+    assert (row.key, row.state, row.attempts) == ("j1", JobState.RUNNING, 1)
 
 
-def test_a_job_whose_end_could_not_be_recorded_is_claimed_again_as_if_it_had_not_been(database: Database) -> None:
+@pytest.mark.parametrize("state", [JobState.RUNNING, JobState.DONE, JobState.CANCELLED])
+def test_a_job_that_is_not_ready_is_not_claimed(database: Database, state: JobState) -> None:
     ready_job(database)
-    assert jobs.claim(database) == jobs.claim(database)
+    if state is JobState.CANCELLED:
+        jobs.cancel(database, "j1", "somebody")
+    else:
+        row = claimed(database)
+        if state is JobState.DONE:
+            assert runs.complete(desk_of(database), row, (), {})
+    assert jobs.job_row(database, "j1").state is state
+    assert runs.claim(database, "j1") is None
 
 
-def test_a_done_job_is_not_claimed_again(database: Database) -> None:
-    done_job(database)
-    assert jobs.claim(database) is None
-
-
-def test_a_job_that_is_not_running_cannot_be_completed(database: Database) -> None:
+def test_what_a_cancelled_job_made_is_not_kept(database: Database) -> None:
     ready_job(database)
-    with pytest.raises(IllegalMove):
-        jobs.complete(database, "j1", (artifact(),), {"pacs": SEG_ONLY}, {})
+    row = claimed(database)
+    jobs.cancel(database, "j1", "somebody")
+    assert not runs.complete(desk_of(database, "pacs"), row, (artifact(),), {})
+    runs.stop(database, row, JobState.REFUSED, "no box")
+    runs.give_back(database, row)
+    assert runs.put_back(database, row, "it crashed", 3) is JobState.CANCELLED
     assert deliveries.all_deliveries(database) == ()
+    now = jobs.job_row(database, "j1")
+    assert (now.state, now.reason) == (JobState.CANCELLED, "cancelled by somebody")
+
+
+def test_a_job_that_is_requeued_while_it_was_still_run_is_not_ended_by_its_earlier_run(database: Database) -> None:
+    desk = desk_of(database)
+    ready_job(database)
+    first = claimed(database)
+    jobs.cancel(database, "j1", "somebody")
+    jobs.requeue(database, "j1", "somebody")
+    assert turns.give_all(desk, jobs.ready(database), ()) == 1
+    second = claimed(database)
+    runs.stop(database, first, JobState.REFUSED, "no box")
+    assert jobs.job_row(database, "j1").state is JobState.RUNNING
+    assert runs.complete(desk, second, (), {})
 
 
 def test_a_job_given_back_was_not_tried(database: Database) -> None:
     ready_job(database)
-    jobs.claim(database)
-    jobs.give_back(database)
+    runs.give_back(database, claimed(database))
     assert jobs.job_row(database, "j1").attempts == 0
 
 
-def test_a_job_whose_process_died_is_tried_again_and_fails_at_last(database: Database) -> None:
+def test_a_job_that_ends_its_process_is_tried_again_and_fails_at_last(database: Database) -> None:
     ready_job(database)
-    for attempt in range(1, MAX_ATTEMPTS + 1):
-        claimed = jobs.claim(database)
-        assert claimed is not None
-        assert claimed.attempts == attempt
-        assert jobs.recover(database) == ("j1",)
+    found = [runs.put_back(database, claimed(database), "it crashed", 3) for _ in range(3)]
+    assert found == [JobState.READY, JobState.READY, JobState.FAILED]
+    assert jobs.job_row(database, "j1").reason == "it crashed (attempt 3 of 3)"
+    jobs.requeue(database, "j1", "somebody")
+    assert jobs.job_row(database, "j1").attempts == 0
+
+
+def test_a_job_loses_no_attempt_by_the_death_of_the_node_and_fails_if_that_goes_on(database: Database) -> None:
+    ready_job(database)
+    for _ in range(runs.MAX_DEATHS - 1):
+        assert claimed(database).attempts == 1
+        assert runs.recover(database) == ("j1",)
+        assert jobs.job_row(database, "j1").attempts == 0
+    claimed(database)
+    assert runs.recover(database) == ("j1",)
     row = jobs.job_row(database, "j1")
-    assert (row.state, row.reason) == (JobState.FAILED, "the node died while it ran (attempt 3 of 3)")
-    assert jobs.claim(database) is None
+    assert (row.state, row.reason) == (JobState.FAILED, "the node died while it ran (10 times)")
 
 
 def test_a_refused_job_says_why(database: Database) -> None:
     ready_job(database)
-    jobs.claim(database)
-    jobs.stop(database, "j1", JobState.REFUSED, "no box")
+    runs.stop(database, claimed(database), JobState.REFUSED, "no box")
     assert jobs.job_row(database, "j1").reason == "no box"
     assert [event.details["reason"] for event in events(database, "job_refused")] == ["no box"]
+
+
+@pytest.mark.parametrize("is_claimed", [True, False])
+def test_a_bug_fails_a_job_wherever_it_stands(database: Database, *, is_claimed: bool) -> None:
+    ready_job(database)
+    if is_claimed:
+        claimed(database)
+    runs.fail(database, "j1", "a bug: KeyError: 'x'")
+    runs.fail(database, "j1", "another")
+    row = jobs.job_row(database, "j1")
+    assert (row.state, row.reason) == (JobState.FAILED, "a bug: KeyError: 'x'")
+
+
+def test_the_most_urgent_job_is_ready_first_and_then_the_oldest(database: Database, clock: Clock) -> None:
+    receive(database, image(), annotation())
+    for key, priority in (("old", 0), ("new", 0), ("urgent", 5)):
+        dispatch(database, key, priority=priority)
+        clock.advance(seconds=1)
+        receive(database, image(int(clock.now.timestamp())))
+    assert [turn.key for turn in jobs.ready(database)] == ["urgent", "old", "new"]
+    assert [turn.key for turn in jobs.ready(database) if turn.priority == 5] == ["urgent"]
+
+
+def test_the_deliveries_of_an_urgent_job_go_first(database: Database) -> None:
+    receive(database, image(), annotation())
+    dispatch(database, "j1", priority=5)
+    assert runs.complete(desk_of(database, "pacs"), claimed(database), (artifact(),), {})
+    assert [row.priority for row in deliveries.due(database)] == [5]
 
 
 def test_a_done_job_has_a_delivery_for_each_destination(database: Database) -> None:

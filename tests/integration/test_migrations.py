@@ -21,12 +21,12 @@ from dicomnode.domain import (
     Uid,
 )
 from dicomnode.errors import Reason
-from dicomnode.store import deliveries, jobs, tables
+from dicomnode.store import deliveries, jobs, runs, tables
 from dicomnode.store.arrivals import Recorded, instances_of
 from dicomnode.store.database import Database, migrate
 from dicomnode.store.facts import facts_of, kind_of, modality_of
 from dicomnode.store.spool import Spool
-from tests.rows import STUDY, annotation, image, own_result, receive
+from tests.rows import STUDY, annotation, claim_delivery, image, own_result, receive
 
 _PLACE: dict[str, Any] = {"position": [0.1, -2.0, 1 / 3], "orientation": [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]}
 
@@ -78,7 +78,7 @@ def _old_job(database: Database) -> dict[str, Any]:
 def test_jobs_and_images_of_the_first_version_are_understood(old: Database, tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     old.upgrade()
-    row = jobs.claim(old)
+    row = runs.claim(old, "j1")
     assert row is not None
     job = jobs.load(old, spool, row)
     assert job.annotation.references == (Reference(PlaneKey(Uid("1.2.3.1")), 2),)
@@ -104,7 +104,7 @@ def test_segs_of_the_first_version_are_binary_and_still_sent(old: Database) -> N
     put(old, "artifact", artifact)
     put(old, "delivery", delivery | {"next_at": old.now()})
     old.upgrade()
-    row = deliveries.claim(old, "pacs")
+    row = claim_delivery(old)
     assert row is not None
     assert (row.kind, row.alternative) == (ObjectKind.SEG, SegType.BINARY)
     assert SEG_ONLY.syntaxes(row) == (SegSyntax.NATIVE,)

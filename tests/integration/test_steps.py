@@ -10,10 +10,12 @@ from dicomnode.dispatching import Orders, start_studies
 from dicomnode.domain import (
     SEG_ONLY,
     AssociationEnd,
+    Job,
     JobOptions,
     JobState,
     ObjectKind,
     Outcome,
+    PriorityRule,
     SegType,
     StudyState,
     Uid,
@@ -21,9 +23,8 @@ from dicomnode.domain import (
 )
 from dicomnode.errors import ModelLost, Unavailable
 from dicomnode.network.part10 import StoreRequest
-from dicomnode.queue.engine import Engine
-from dicomnode.queue.steps import do_next_job
-from dicomnode.queue.sweeps import Sweeps
+from dicomnode.queue.steps import Run, do_job
+from dicomnode.queue.sweeps import Sweep, Sweeps
 from dicomnode.receiving import receive
 from dicomnode.settings.profiles import BUILT_IN_PROFILES
 from dicomnode.store import arrivals, deliveries, jobs
@@ -97,7 +98,7 @@ def test_a_result_that_finds_no_room_is_made_again_later(desk: Desk, spool: Fill
         do_next_job(desk, lambda _job: made())
     assert [(job.state, job.attempts) for job in jobs.all_jobs(desk.database)] == [(JobState.READY, 0)]
     spool.full = False
-    assert do_next_job(desk, lambda _job: made())
+    do_next_job(desk, lambda _job: made())
     assert [(job.state, job.attempts) for job in jobs.all_jobs(desk.database)] == [(JobState.DONE, 1)]
     assert [row.destination for row in deliveries.all_deliveries(desk.database)] == ["pacs"]
 
@@ -105,7 +106,7 @@ def test_a_result_that_finds_no_room_is_made_again_later(desk: Desk, spool: Fill
 @pytest.mark.usefixtures("study")
 def test_a_bug_fails_the_job_and_is_told(desk: Desk) -> None:
     start_studies(desk, ORDERS)
-    assert do_next_job(desk, lambda _job: ZeroDivisionError("a bug"))
+    do_next_job(desk, lambda _job: ZeroDivisionError("a bug"))
     assert [(job.state, job.reason) for job in jobs.all_jobs(desk.database)] == [
         (JobState.FAILED, "ZeroDivisionError: a bug")
     ]
@@ -114,7 +115,7 @@ def test_a_bug_fails_the_job_and_is_told(desk: Desk) -> None:
 @pytest.mark.usefixtures("study")
 def test_a_job_that_is_broken_off_was_not_tried(desk: Desk) -> None:
     start_studies(desk, ORDERS)
-    assert do_next_job(desk, lambda _job: None)
+    do_next_job(desk, lambda _job: None)
     assert [(job.state, job.attempts) for job in jobs.all_jobs(desk.database)] == [(JobState.READY, 0)]
 
 
@@ -154,7 +155,7 @@ def test_a_job_that_gives_a_report_alone_is_done_and_the_report_is_delivered(des
     start_studies(desk, ORDERS)
     desk = replace(desk, destinations={"pacs": BUILT_IN_PROFILES["results"], "plain": SEG_ONLY})
     report = values.made(ObjectKind.SR, 5, SegType.BINARY)
-    assert do_next_job(desk, lambda _job: Outcome(objects=(report,), segments=(), exclusions=()))
+    do_next_job(desk, lambda _job: Outcome(objects=(report,), segments=(), exclusions=()))
     assert [job.state for job in jobs.all_jobs(desk.database)] == [JobState.DONE]
     assert [(row.sop_uid, row.destination) for row in deliveries.all_deliveries(desk.database)] == [("2.25.5", "pacs")]
 
@@ -162,14 +163,43 @@ def test_a_job_that_gives_a_report_alone_is_done_and_the_report_is_delivered(des
 @pytest.mark.usefixtures("study")
 def test_a_job_that_gives_nothing_is_refused_as_empty(desk: Desk) -> None:
     start_studies(desk, ORDERS)
-    assert do_next_job(desk, lambda _job: Outcome(objects=(), segments=(), exclusions=()))
+    do_next_job(desk, lambda _job: Outcome(objects=(), segments=(), exclusions=()))
     (job,) = jobs.all_jobs(desk.database)
     assert job.state is JobState.REFUSED
     assert "EMPTY_RESULT" in str(job.reason)
 
 
-def test_nothing_to_do_is_told(desk: Desk) -> None:
-    assert not do_next_job(desk, lambda _job: made())
+@pytest.mark.usefixtures("study")
+def test_what_a_job_that_was_cancelled_meanwhile_made_goes_nowhere(desk: Desk) -> None:
+    start_studies(desk, ORDERS)
+
+    def run(job: Job) -> Outcome:
+        jobs.cancel(desk.database, job.key, "somebody")
+        return made()
+
+    do_next_job(desk, run)
+    assert [job.state for job in jobs.all_jobs(desk.database)] == [JobState.CANCELLED]
+    assert deliveries.all_deliveries(desk.database) == ()
+
+
+@pytest.mark.usefixtures("study")
+def test_a_job_that_is_not_ready_is_left_alone(desk: Desk) -> None:
+    start_studies(desk, ORDERS)
+    do_next_job(desk, lambda _job: made())
+    (job,) = jobs.all_jobs(desk.database)
+    do_job(desk, lambda _job: ZeroDivisionError("it is run"), 3, job.key)
+    assert jobs.all_jobs(desk.database) == (job,)
+
+
+@pytest.mark.usefixtures("study")
+def test_a_rule_of_the_settings_makes_a_job_urgent(desk: Desk) -> None:
+    rules = (
+        PriorityRule(priority=-1, calling_ae_title="ELSEWHERE"),
+        PriorityRule(priority=7, calling_ae_title="SENDER", modalities=("CT",)),
+        PriorityRule(priority=9),
+    )
+    start_studies(desk, replace(ORDERS, priorities=rules))
+    assert [job.priority for job in jobs.all_jobs(desk.database)] == [7]
 
 
 @pytest.mark.usefixtures("study")
@@ -184,53 +214,48 @@ def test_a_bug_that_one_study_brings_out_holds_that_study(desk: Desk) -> None:
     assert study.reason.startswith("a bug: ValidationError")
 
 
-def test_a_lane_goes_on_until_nothing_is_left_and_again_when_it_is_woken() -> None:
-    left = [1, 2, 3]
-    engine = Engine({"count": lambda: bool(left and left.pop())}, on_death=lambda _name: None)
-    engine.start()
-    _until(lambda: not left)
-    left.append(4)
-    engine.wake()
-    _until(lambda: not left)
-    engine.stop()
-    assert engine.join(5)
-
-
-def test_a_lane_tries_again_what_is_unavailable() -> None:
-    tries = []
-
-    def step() -> bool:
-        tries.append(1)
-        if len(tries) < 3:
-            raise Unavailable("not yet")
-        return False
-
-    engine = Engine({"try": step}, on_death=lambda _name: None, pause=0.01)
-    engine.start()
-    _until(lambda: len(tries) >= 3)
-    engine.stop()
-    assert engine.join(5)
-
-
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_bug_ends_its_lane_and_is_told() -> None:
-    dead = Event()
-    engine = Engine({"bug": lambda: 1 / 0 > 0}, on_death=lambda _name: dead.set())
-    engine.start()
-    assert dead.wait(5)
-    engine.stop()
-    assert engine.join(5)
-
-
 def test_a_sweep_is_done_again_and_again_until_it_is_stopped() -> None:
     done: list[float] = []
-    sweeps = Sweeps({"count": lambda: done.append(time.monotonic())}, every=0.05)
+    sweeps = Sweeps({"count": Sweep(do=lambda: done.append(time.monotonic()), every=0.05)}, on_death=nobody)
     sweeps.start()
     _until(lambda: len(done) >= 3)
     sweeps.stop()
     count = len(done)
     time.sleep(0.15)
     assert len(done) == count
+
+
+def test_a_sweep_that_cannot_work_now_says_so_once_and_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    tries: list[int] = []
+
+    def do() -> None:
+        tries.append(1)
+        raise Unavailable("the database cannot be used now")
+
+    sweeps = Sweeps({"look": Sweep(do=do, every=0.05)}, on_death=nobody)
+    sweeps.start()
+    _until(lambda: len(tries) >= 3)
+    sweeps.stop()
+    assert [record.message for record in caplog.records] == [
+        "sweep look will be tried again: the database cannot be used now"
+    ]
+
+
+def test_a_bug_in_a_sweep_is_told() -> None:
+    dead = Event()
+    sweeps = Sweeps({"bug": Sweep(do=lambda: 1 / 0, every=0.05)}, on_death=lambda _name: dead.set())
+    sweeps.start()
+    assert dead.wait(5)
+    sweeps.stop()
+
+
+def nobody(name: str) -> None:
+    raise AssertionError(f"{name} failed")
+
+
+def do_next_job(desk: Desk, run: Run) -> None:
+    """Run the job that is ready first."""
+    do_job(desk, run, 3, jobs.ready(desk.database)[0].key)
 
 
 def _until(condition: object) -> None:

@@ -37,6 +37,7 @@ def _add_to_deliveries() -> None:
     op.add_column("delivery", sa.Column("verified_at", sa.DateTime(timezone=True), nullable=True))
     op.add_column("delivery", sa.Column("proof", sa.String(), nullable=True))
     op.add_column("delivery", sa.Column("proof_attempts", sa.Integer(), nullable=False, server_default="0"))
+    op.add_column("delivery", sa.Column("enqueued", sa.Integer(), nullable=False, server_default="0"))
     op.create_index(op.f("ix_delivery_transaction_uid"), "delivery", ["transaction_uid"])
 
 
@@ -56,6 +57,7 @@ def _make_fetch() -> None:
         sa.Column("reason", sa.String(), nullable=True),
         sa.Column("found", sa.Integer(), nullable=True),
         sa.Column("kept", sa.Integer(), nullable=True),
+        sa.Column("enqueued", sa.Integer(), nullable=False, server_default="0"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_fetch")),
     )
     op.create_index(op.f("ix_fetch_state_next_at"), "fetch", ["state", "next_at"])

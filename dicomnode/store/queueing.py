@@ -1,0 +1,31 @@
+"""Tell the engine of rows that have something to be done, within the transaction that made it so."""
+
+from enum import StrEnum
+from typing import Protocol, TypeAlias
+
+from sqlalchemy import Connection
+
+Transaction: TypeAlias = Connection
+
+
+class QueueName(StrEnum):
+    """What the rows of a queue are."""
+
+    JOBS = "jobs"
+    DELIVERIES = "deliveries"  # a partition is a destination
+    FETCHES = "fetches"
+
+
+class Enqueue(Protocol):
+    """Tells the engine of the row `key`, whose `attempt` makes it new; a higher `priority` goes first."""
+
+    def __call__(
+        self, transaction: Transaction, queue: QueueName, key: str, attempt: int, priority: int, partition: str | None
+    ) -> None:
+        """Enqueue the row; that it is enqueued already changes nothing."""
+
+
+def leave_to_the_sweep(
+    transaction: Transaction, queue: QueueName, key: str, attempt: int, priority: int, partition: str | None
+) -> None:
+    """Tell nobody: the next sweep finds the row."""
