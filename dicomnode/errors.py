@@ -6,6 +6,7 @@ DicomNodeError
 │   └── SettingsError  a settings file, key or value is wrong
 └── Unavailable        try again later
     ├── PeerUnreachable
+    │   └── PeerRejected   it will not talk to this node: its settings or ours are to be mended
     ├── EngineFailed   again in another process: this one is of no use any more
     └── ModelLost      again when the model is there: no job is to blame
 
@@ -126,6 +127,10 @@ class Unavailable(DicomNodeError):
 
 class PeerUnreachable(Unavailable):
     """A DICOM peer did not answer, refused the association or broke it off."""
+
+
+class PeerRejected(PeerUnreachable):
+    """A DICOM peer rejected the association for good: what is to blame is who calls, and no object."""
 
 
 class EngineFailed(Unavailable):

@@ -2,6 +2,7 @@
 
 import fcntl
 import logging
+import random
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,18 +13,20 @@ from threading import Event
 from types import TracebackType
 from typing import Self
 
-from dicomnode.dicom.results.syntaxes import in_syntax
 from dicomnode.dispatching import Orders, start_studies
-from dicomnode.domain import ModelIdentity, SegSyntax
+from dicomnode.domain import CommitmentReport, ModelIdentity
 from dicomnode.errors import Unavailable
+from dicomnode.network import commitment
 from dicomnode.network.associations import Peer
 from dicomnode.network.listener import Hooks, Limits, Listener
-from dicomnode.network.sender import send
+from dicomnode.queue.committing import Reporter, report_next, take
+from dicomnode.queue.delivering import Courier, hear
+from dicomnode.queue.delivering import serve as serve_destination
 from dicomnode.queue.engine import Engine
-from dicomnode.queue.steps import do_next_job, send_next
+from dicomnode.queue.steps import do_next_job
 from dicomnode.queue.sweeps import Sweep, Sweeps
 from dicomnode.receiving import receive
-from dicomnode.settings import Settings
+from dicomnode.settings import Settings, reach
 from dicomnode.store import arrivals, deliveries, jobs
 from dicomnode.store.database import Database
 from dicomnode.store.desk import Desk
@@ -84,9 +87,10 @@ class Node:
             worker = Worker(self._load, _limits(self._settings))
             running.callback(worker.stop)
             model = worker.identity()
-            engine = Engine(self._lanes(desk, worker), on_death=self._break)
+            courier = _courier(self._settings, desk)
+            engine = Engine(self._lanes(desk, worker, courier), on_death=self._break)
             running.callback(_finish, engine, worker)
-            listener = _listener(self._settings, desk)
+            listener = _listener(self._settings, desk, courier)
             sweeps = Sweeps(_tasks(self._settings, desk, engine, listener, model), every=SWEEP_SECONDS)
             engine.start()
             sweeps.start()
@@ -105,12 +109,11 @@ class Node:
         self._running.close()
         log.info("the node is down", extra={"action": "node_stopped"})
 
-    def _lanes(self, desk: Desk, worker: Worker) -> dict[str, partial[bool]]:
+    def _lanes(self, desk: Desk, worker: Worker, courier: Courier) -> dict[str, partial[bool]]:
         lanes = {"jobs": partial(do_next_job, desk, worker.run)}
-        for to in self._settings.destinations:
-            peer = Peer(ae_title=to.ae_title or "", host=to.host or "", port=to.port or 0)
-            deliver = partial(_deliver, peer, self._settings.node.ae_title)
-            lanes[f"to {to.name}"] = partial(send_next, desk, to.name, deliver)
+        lanes |= {f"to {name}": partial(serve_destination, courier, name) for name in courier.destinations}
+        if self._settings.listener.storage_commitment:
+            lanes["commitments"] = partial(report_next, courier, _reporter(self._settings))
         return lanes
 
     def _break(self, lane: str) -> None:
@@ -118,8 +121,20 @@ class Node:
         self.broken.set()
 
 
-def _deliver(peer: Peer, calling_ae: str, path: Path, syntaxes: tuple[SegSyntax, ...]) -> int:
-    return send(path, peer, calling_ae, syntaxes, in_syntax)
+def _courier(settings: Settings, desk: Desk) -> Courier:
+    return Courier(
+        desk=desk,
+        destinations=reach.destinations(settings),
+        policy=reach.policy(settings.delivery),
+        chance=random.random,
+    )
+
+
+def _reporter(settings: Settings) -> Reporter:
+    def report(peer: Peer, found: CommitmentReport) -> None:
+        commitment.report(peer, settings.node.ae_title, found)
+
+    return Reporter(peers=reach.known_peers(settings), report=report)
 
 
 def _limits(settings: Settings) -> WorkerLimits:
@@ -141,10 +156,6 @@ def _open_desk(settings: Settings) -> Iterator[Desk]:
         database.upgrade()
         spool = Spool(data_dir / "spool")
         _recover(database, spool)
-        revived = deliveries.revive(database)
-        if revived:
-            told: dict[str, object] = {"action": "deliveries_revived", "deliveries": revived}
-            log.warning("what a destination had refused is sent again", extra=told)
         yield Desk(database=database, spool=spool, destinations=settings.output_profiles())
 
 
@@ -180,7 +191,7 @@ def _finish(engine: Engine, worker: Worker) -> None:
         engine.join(PATIENCE_SECONDS)
 
 
-def _listener(settings: Settings, desk: Desk) -> Listener:
+def _listener(settings: Settings, desk: Desk, courier: Courier) -> Listener:
     hooks = Hooks(
         opened=partial(arrivals.open_association, desk.database),
         closed=partial(arrivals.close_association, desk.database),
@@ -192,7 +203,9 @@ def _listener(settings: Settings, desk: Desk) -> Listener:
         idle_seconds=settings.listener.idle_seconds,
     )
     address = (settings.listener.host, settings.listener.port)
-    return Listener(settings.node.ae_title, address, hooks, limits=limits)
+    asked = partial(take, courier) if settings.listener.storage_commitment else None
+    commits = commitment.service(commitment.Hooks(reported=partial(hear, courier), asked=asked))
+    return Listener(settings.node.ae_title, address, hooks, limits=limits, services=[commits])
 
 
 def _tasks(

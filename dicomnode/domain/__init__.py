@@ -1,5 +1,14 @@
 """The frozen values of the node in the order they come to be, the states, and the tables of legal moves."""
 
+from dicomnode.domain.delivery import (
+    Backoff,
+    Chance,
+    CommitmentReport,
+    DeliveryPolicy,
+    Proof,
+    ProvenBy,
+    SopReference,
+)
 from dicomnode.domain.output import (
     SEG_ONLY,
     Made,
@@ -54,10 +63,14 @@ from dicomnode.domain.stack import (
     normal_of,
 )
 from dicomnode.domain.states import (
+    BREAKER_MOVES,
+    COMMITMENT_MOVES,
     DELIVERY_MOVES,
     JOB_MOVES,
     STUDY_MOVES,
     AssociationEnd,
+    BreakerState,
+    CommitmentState,
     DeliveryState,
     JobState,
     StudyState,
@@ -69,6 +82,8 @@ from dicomnode.domain.uid import (
 )
 
 __all__ = [
+    "BREAKER_MOVES",
+    "COMMITMENT_MOVES",
     "DELIVERY_MOVES",
     "FOLLOW",
     "IMPLEMENTATION_CLASS_UID",
@@ -78,8 +93,14 @@ __all__ = [
     "Annotation",
     "AnnotationKind",
     "AssociationEnd",
+    "Backoff",
     "Box",
+    "BreakerState",
+    "Chance",
     "Code",
+    "CommitmentReport",
+    "CommitmentState",
+    "DeliveryPolicy",
     "DeliveryState",
     "Exclusion",
     "Fact",
@@ -106,6 +127,8 @@ __all__ = [
     "PlaneSource",
     "Prompt",
     "Prompts",
+    "Proof",
+    "ProvenBy",
     "Reference",
     "RegionFacts",
     "Rule",
@@ -113,6 +136,7 @@ __all__ = [
     "SegSyntax",
     "SegType",
     "Segment",
+    "SopReference",
     "Stack",
     "StackImages",
     "Strategy",

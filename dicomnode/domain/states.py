@@ -1,4 +1,4 @@
-"""Where studies, jobs and deliveries stand, and which moves are legal."""
+"""Where studies, jobs, deliveries and destinations stand, and which moves are legal."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -46,6 +46,21 @@ class DeliveryState(StrEnum):
     REPLACED = "replaced"  # the destination takes no such object, and gets another in its place
 
 
+class BreakerState(StrEnum):
+    """Whether a destination is sent to: its circuit breaker."""
+
+    CLOSED = "closed"  # it is
+    OPEN = "open"  # it failed too often: it is left alone but for a probe from time to time
+
+
+class CommitmentState(StrEnum):
+    """Where the report stands that another node asked for by storage commitment."""
+
+    WAITING = "waiting"
+    REPORTED = "reported"
+    GIVEN_UP = "given_up"  # nobody took it; `reason` says why
+
+
 STUDY_MOVES: Mapping[StudyState, frozenset[StudyState]] = {
     StudyState.RECEIVING: frozenset({StudyState.INCOMPLETE, StudyState.HELD, StudyState.READY}),
     StudyState.INCOMPLETE: frozenset({StudyState.RECEIVING, StudyState.READY, StudyState.HELD}),
@@ -75,4 +90,17 @@ DELIVERY_MOVES: Mapping[DeliveryState, frozenset[DeliveryState]] = {
     DeliveryState.VERIFIED: frozenset(),
     DeliveryState.DEAD: frozenset({DeliveryState.WAITING, DeliveryState.REPLACED}),
     DeliveryState.REPLACED: frozenset(),
+}
+
+
+BREAKER_MOVES: Mapping[BreakerState, frozenset[BreakerState]] = {
+    BreakerState.CLOSED: frozenset({BreakerState.OPEN}),
+    BreakerState.OPEN: frozenset({BreakerState.CLOSED}),
+}
+
+
+COMMITMENT_MOVES: Mapping[CommitmentState, frozenset[CommitmentState]] = {
+    CommitmentState.WAITING: frozenset({CommitmentState.REPORTED, CommitmentState.GIVEN_UP}),
+    CommitmentState.REPORTED: frozenset(),
+    CommitmentState.GIVEN_UP: frozenset(),
 }

@@ -1,23 +1,19 @@
-"""Do the next job, or send the next object: claim its row, do it, record what became of it."""
+"""Do the next job: claim its row, do it, record what became of it."""
 
 import hashlib
 import logging
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
-from dicomnode.domain import Exclusion, Job, JobState, ObjectKind, Outcome, SegSyntax, WrittenObject
-from dicomnode.errors import ClassRefused, ModelLost, Reason, Refused, Unavailable
-from dicomnode.store import deliveries, jobs
-from dicomnode.store.deliveries import DeliveryRow
+from dicomnode.domain import Exclusion, Job, JobState, ObjectKind, Outcome, WrittenObject
+from dicomnode.errors import ModelLost, Reason, Refused, Unavailable
+from dicomnode.store import jobs
 from dicomnode.store.desk import Desk
 from dicomnode.store.jobs import Artifact, JobRow
 from dicomnode.store.spool import Spool
 
 log = logging.getLogger(__name__)
-
-Send = Callable[[Path, tuple[SegSyntax, ...]], int]  # a file, in the first syntax that is accepted -> the status
 
 
 def do_next_job(desk: Desk, run: Callable[[Job], Outcome | BaseException | None]) -> bool:
@@ -51,42 +47,6 @@ def do_next_job(desk: Desk, run: Callable[[Job], Outcome | BaseException | None]
             log.error("a job failed", extra=_about(claimed, "job_failed"), exc_info=result)
             jobs.stop(desk.database, claimed.key, JobState.FAILED, f"{type(result).__name__}: {result}")
     return True
-
-
-def send_next(desk: Desk, destination: str, send: Send) -> bool:
-    """Claim and send one object that is due for `destination`; return whether there was one.
-
-    A type of SEG that is not taken there is replaced by the next one that the destination's profile names.
-    """
-    row = deliveries.claim(desk.database, destination)
-    if row is None:
-        return False
-    about = {"object": row.sop_uid, "destination": destination, "attempts": row.attempts}
-    try:
-        status = send(desk.spool.path(row.key), desk.destinations[destination].syntaxes(row))
-    except Unavailable as error:
-        wait = deliveries.put_back(desk.database, row, str(error))
-        told = {"action": "delivery_postponed", "seconds": wait.total_seconds()}
-        log.warning("an object will be sent later: %s", error, extra=told | about)
-    except Refused as error:
-        _give_up(desk, row, error, about)
-    else:
-        deliveries.delivered(desk.database, row, status)
-        told = {"action": "delivered", "status": f"0x{status:04X}"}
-        log.log(logging.WARNING if status else logging.INFO, "an object is delivered", extra=told | about)
-    return True
-
-
-def _give_up(desk: Desk, row: DeliveryRow, error: Refused, about: dict[str, Any]) -> None:
-    """Send another type of SEG where there is one and it was the class that was refused; else let it be."""
-    if isinstance(error, ClassRefused) and row.kind is ObjectKind.SEG:
-        profile = desk.destinations[row.destination]
-        if after := deliveries.fall_back(desk.database, row, profile, str(error)):
-            told = {"action": "delivery_fell_back", "before": f"{row.alternative}", "after": after.value}
-            log.warning("another type of SEG is sent instead: %s", error, extra=told | about)
-            return
-    deliveries.bury(desk.database, row, str(error))
-    log.error("an object cannot be delivered: %s", error, extra={"action": "delivery_dead"} | about)
 
 
 def _hand_over(desk: Desk, row: JobRow, outcome: Outcome, seconds: float) -> None:

@@ -46,6 +46,13 @@ class Spool:
         """Return the file `key`, open for reading."""
         return self.path(key).open("rb")
 
+    def size(self, key: str) -> int | None:
+        """Return the size of the file `key` in bytes, None where there is none."""
+        try:
+            return self.path(key).stat().st_size
+        except FileNotFoundError:
+            return None
+
     def delete(self, key: str) -> None:
         """Remove the file `key`; nothing happens where there is none."""
         self.path(key).unlink(missing_ok=True)
