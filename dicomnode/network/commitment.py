@@ -11,6 +11,7 @@ from typing import Any
 from pydicom import Dataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import build_context, build_role, evt
+from pynetdicom.association import Association
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made at import from a table
     StorageCommitmentPushModel,
     StorageCommitmentPushModelInstance,
@@ -101,14 +102,20 @@ def report(peer: Peer, calling_ae: str, found: CommitmentReport) -> None:
     """
     ae = calling_entity(calling_ae)
     ae.add_requested_context(CLASS, _SYNTAXES)
-    event_type = _SOME_FAILED if found.failed else _ALL_KEPT
     with associated(ae, peer, roles=[build_role(CLASS, scp_role=True)]) as assoc:
-        status, _ = assoc.send_n_event_report(_report(found), event_type, CLASS, StorageCommitmentPushModelInstance)
-    code = status.get("Status")
+        code = report_within(assoc, found)
     if code is None:
         raise PeerUnreachable(f"{peer} did not answer a report on storage commitment")
     if code != Answer.SUCCESS:
         raise Refused(Reason.PEER_REFUSED, f"report to {peer}", f"it answered status 0x{code:04X}")
+
+
+def report_within(assoc: Association, found: CommitmentReport) -> int | None:
+    """Report in an association that is open; return the status that is answered, None where there is none."""
+    event_type = _SOME_FAILED if found.failed else _ALL_KEPT
+    status, _ = assoc.send_n_event_report(_report(found), event_type, CLASS, StorageCommitmentPushModelInstance)
+    code: int | None = status.get("Status")
+    return code
 
 
 def _heard(event: evt.Event, hooks: Hooks) -> tuple[int, None]:

@@ -1,5 +1,6 @@
-"""A small PACS on this machine: it keeps what it is sent in a folder, for the demo and for tests."""
+"""A small PACS on this machine: it keeps what it is sent in a folder, for the demo, for tests and for trying out."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from threading import Condition
 from types import TracebackType
@@ -9,7 +10,7 @@ from pynetdicom.presentation import PresentationContext
 
 from dicomnode.domain import AssociationEnd
 from dicomnode.network.associations import Peer
-from dicomnode.network.listener import Hooks, Listener, Receive
+from dicomnode.network.listener import Hooks, Listener, Receive, Service
 from dicomnode.network.part10 import StoreRequest, header_of
 
 
@@ -17,6 +18,7 @@ class Loopback:
     """A storage SCP on a free port of 127.0.0.1, listening while it is entered.
 
     `refuse`, if given, sees each object before it is kept, and raises what is to be answered instead of success.
+    `services` are what it does besides, as those of `loopback_services`.
     """
 
     def __init__(
@@ -27,6 +29,7 @@ class Loopback:
         port: int = 0,
         contexts: list[PresentationContext] | None = None,
         refuse: Receive | None = None,
+        services: Sequence[Service] = (),
     ) -> None:
         self._folder = folder
         self._refuse = refuse
@@ -34,7 +37,7 @@ class Loopback:
         self._received: list[Path] = []
         self._ended: list[AssociationEnd] = []
         hooks = Hooks(opened=lambda _peer: 0, closed=self._close, receive=self._keep)
-        self._listener = Listener(ae_title, ("127.0.0.1", port), hooks, contexts=contexts)
+        self._listener = Listener(ae_title, ("127.0.0.1", port), hooks, contexts=contexts, services=services)
         self.peer = Peer(ae_title=ae_title, host="127.0.0.1", port=self._listener.port)
 
     def __enter__(self) -> Self:

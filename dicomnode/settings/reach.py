@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
+from pathlib import Path
 
 from dicomnode.dicom.results.syntaxes import in_syntax
 from dicomnode.domain import Backoff, DeliveryPolicy
@@ -28,28 +29,23 @@ def destination(to: Destination, calling_ae: str) -> Reached:
         case DestinationKind.STOW:
             return StowDestination(peer=web_peer_of(to), encode=in_syntax, proof=to.proof)
         case DestinationKind.FOLDER:
-            assert to.path is not None  # the settings were checked
-            return FolderDestination(path=to.path, encode=in_syntax, proof=to.proof)
+            return FolderDestination(path=to.path or Path(), encode=in_syntax, proof=to.proof)
 
 
 def peer_of(remote: Destination | Source) -> Peer:
-    """Return where a destination or source that is a DICOM peer listens."""
-    assert remote.ae_title is not None  # the settings were checked
-    assert remote.host is not None
-    assert remote.port is not None
-    return Peer(ae_title=remote.ae_title, host=remote.host, port=remote.port)
+    """Return where a destination or source listens that is a DICOM peer: its settings were checked."""
+    return Peer(ae_title=remote.ae_title or "", host=remote.host or "", port=remote.port or 0)
 
 
 def web_peer_of(remote: Destination | Source) -> WebPeer:
-    """Return where a destination or source that is a DICOMweb service is."""
-    assert remote.url is not None  # the settings were checked
-    return WebPeer(url=remote.url, authorization_file=remote.authorization_file)
+    """Return where a destination or source is that is a DICOMweb service: its settings were checked."""
+    return WebPeer(url=remote.url or "", authorization_file=remote.authorization_file)
 
 
 def known_peers(settings: Settings) -> Mapping[str, Peer]:
     """Return the DICOM peers of the settings by their AE titles; the first of several counts."""
-    remotes = (*settings.destinations, *settings.sources)
-    return {one.ae_title: peer_of(one) for one in reversed(remotes) if one.ae_title and one.host and one.port}
+    remotes: tuple[Destination | Source, ...] = (*settings.destinations, *settings.sources)
+    return {one.ae_title: peer_of(one) for one in reversed(remotes) if one.ae_title and one.port}
 
 
 def policy(delivery: Delivery) -> DeliveryPolicy:
