@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from dicomnode.domain import DELIVERY_MOVES, JOB_MOVES, STUDY_MOVES
+from dicomnode.domain import BREAKER_MOVES, COMMITMENT_MOVES, DELIVERY_MOVES, JOB_MOVES, STUDY_MOVES
 from dicomnode.store.moves import IllegalMove, check_move
 
 Moves = Mapping[Any, frozenset[Any]]
-TABLES: tuple[Moves, ...] = (STUDY_MOVES, JOB_MOVES, DELIVERY_MOVES)
+TABLES: tuple[Moves, ...] = (STUDY_MOVES, JOB_MOVES, DELIVERY_MOVES, BREAKER_MOVES, COMMITMENT_MOVES)
 
 
 def states_of(moves: Moves) -> list[StrEnum]:
@@ -27,8 +27,8 @@ ILLEGAL = [(moves, before, after) for moves, before, after in every_pair() if af
 
 
 def test_there_are_legal_and_illegal_moves() -> None:
-    assert len(LEGAL) == 33
-    assert len(ILLEGAL) == 36 + 36 + 36 - 32
+    assert len(LEGAL) == 37
+    assert len(ILLEGAL) == 36 + 36 + 36 + 4 + 9 - 37
 
 
 @pytest.mark.parametrize("moves", TABLES)
