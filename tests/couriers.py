@@ -31,7 +31,7 @@ class Pretends:
     sends: Callable[[Parcel], int] = lambda _parcel: 0
     has: Callable[[Parcel], bool] = lambda _parcel: True
     commit_to: Callable[[Transaction, Sequence[Parcel]], None] | None = None
-    there: Callable[[], None] = lambda: None
+    there: Callable[[], object] = lambda: None
     proof: Proof = Proof.AUTO
     keeps_by: ProvenBy = ProvenBy.QUERY
     sent: list[Uid] = field(default_factory=list)
