@@ -3,7 +3,7 @@
 import json
 import subprocess
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind  # t
 
 from dicomnode.network.associations import Peer
 from tests.builders import STUDY
-from tests.conftest import require_program
+from tests.conftest import require_program, without
 from tests.serving import free_port, until
 
 
@@ -80,9 +80,18 @@ class Orthanc:
         return True
 
 
+def dicomweb_plugin() -> Path:
+    """Return where Orthanc's plugin for DICOMweb is, or skip the test."""
+    plugin = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
+    return plugin if plugin.exists() else without(f"{plugin} is not installed (make peers)")
+
+
 @contextmanager
-def running(folder: Path) -> Iterator[Orthanc]:
-    """Lend an Orthanc that keeps everything in `folder`, a new one, and takes what comes from anybody here."""
+def running(folder: Path, *known: Peer, plugins: Sequence[Path] = ()) -> Iterator[Orthanc]:
+    """Lend an Orthanc that keeps everything in `folder`, a new one, and takes what comes from anybody here.
+
+    It knows where the peers `known` listen, and runs `plugins`.
+    """
     program = require_program("Orthanc")
     folder.mkdir()
     pacs = Orthanc(
@@ -99,7 +108,10 @@ def running(folder: Path) -> Iterator[Orthanc]:
         "AuthenticationEnabled": False,
         "DicomAlwaysAllowFind": True,
         "DicomAlwaysAllowStore": True,
-        "Plugins": [],
+        "DicomAlwaysAllowGet": True,
+        "DicomAlwaysAllowMove": True,
+        "DicomModalities": {peer.ae_title: [peer.ae_title, peer.host, peer.port] for peer in known},
+        "Plugins": [str(plugin) for plugin in plugins],
     }
     (folder / "orthanc.json").write_text(json.dumps(settings))
     with (

@@ -65,9 +65,10 @@ def serving(
     quiet_seconds: float,
     seg: Sequence[str] = ("binary",),
     objects: Sequence[ObjectKind] = (ObjectKind.SEG,),
+    port: int | None = None,
 ) -> Serving:
     """Write the settings file of a node that sends `objects` to `destinations`, of its SEGs the first of the forms."""
-    port = free_port()
+    port = port or free_port()
     lines = [
         "[node]",
         f'data_dir = "{folder / "data"}"',

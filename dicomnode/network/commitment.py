@@ -72,7 +72,8 @@ def service(hooks: Hooks) -> Service:
 def ask(peer: Peer, calling_ae: str, request: Request, hooks: Hooks, *, is_open: Callable[[], bool]) -> None:
     """Ask `peer` to commit to objects, and wait a moment for its report while `is_open`; it may come much later.
 
-    Raises as `associated` does, and Refused where the peer answers that it does not commit.
+    Raises as `associated` does, and Refused where the peer does not take the request; some, Orthanc for one, break off
+    where they do not know who asks.
     """
     ae = calling_entity(calling_ae)
     ae.add_requested_context(CLASS, _SYNTAXES)
@@ -86,10 +87,9 @@ def ask(peer: Peer, calling_ae: str, request: Request, hooks: Hooks, *, is_open:
     with associated(ae, peer, handlers=[(evt.EVT_N_EVENT_REPORT, heard)]) as assoc:
         status, _ = assoc.send_n_action(_request(request), _ASK, CLASS, StorageCommitmentPushModelInstance)
         code = status.get("Status")
-        if code is None:
-            raise PeerUnreachable(f"{peer} did not answer a request for storage commitment")
         if code != Answer.SUCCESS:
-            raise Refused(Reason.PEER_REFUSED, f"storage commitment by {peer}", f"it answered status 0x{code:04X}")
+            why = "it broke off" if code is None else f"it answered status 0x{code:04X}"
+            raise Refused(Reason.PEER_REFUSED, f"storage commitment by {peer}", why)
         deadline = monotonic() + _LISTEN_SECONDS
         while monotonic() < deadline and is_open() and not here.wait(0.05):
             pass
