@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from io import BytesIO
+from typing import TYPE_CHECKING
 
 import requests
 from pydicom import Dataset, dcmread
@@ -15,6 +16,9 @@ from dicomnode.network.destinations import Parcel, Transaction, place_of
 from dicomnode.network.sender import Encode
 from dicomnode.network.statuses import check_status
 from dicomnode.network.web import WebPeer, client
+
+if TYPE_CHECKING:
+    from dicomweb_client.api import DICOMwebClient
 
 _IS_THERE = 0x0111  # duplicate SOP Instance (PS3.7 C.5.6): with our UIDs it is the same object
 _SYNTAX_NOT_SUPPORTED = 0xC122  # PS3.18 table 10.5.3-2
@@ -52,7 +56,7 @@ class StowDestination:
         place = place_of(parcel.path)
         with _translated(self.peer):
             try:
-                found = client(self.peer).search_for_instances(
+                found = _client(self.peer).search_for_instances(
                     place.study, place.series, search_filters={"SOPInstanceUID": place.instance}
                 )
             except requests.HTTPError as error:
@@ -71,14 +75,14 @@ class StowDestination:
         """Ask for one study; any answer that is not one of trouble will do."""
         with _translated(self.peer):
             try:
-                client(self.peer).search_for_studies(limit=1)
+                _client(self.peer).search_for_studies(limit=1)
             except requests.HTTPError as error:
                 if _code(error) not in _NO_SUCH_SERVICE:
                     raise
 
     def _answers_queries(self) -> bool:
         try:
-            client(self.peer).search_for_studies(limit=1)
+            _client(self.peer).search_for_studies(limit=1)
         except requests.HTTPError:
             return False
         return True
@@ -87,7 +91,7 @@ class StowDestination:
         """Send one file; return what the service says of it, as a status of C-STORE (PS3.18 10.5.3)."""
         with _translated(self.peer):
             try:
-                answer = client(self.peer).store_instances([dcmread(BytesIO(content))])
+                answer = _client(self.peer).store_instances([dcmread(BytesIO(content))])
             except requests.HTTPError as error:
                 if _code(error) != HTTPStatus.CONFLICT:
                     raise
@@ -99,6 +103,13 @@ class StowDestination:
     def _checked(self, status: int, parcel: Parcel) -> int:
         check_status(status, str(self.peer), f"object {parcel.named.sop_uid}")
         return status
+
+
+def _client(peer: WebPeer) -> "DICOMwebClient":
+    """Return a client that does not try again by itself: when to do so stands in the tables."""
+    opened = client(peer)
+    opened.set_http_retry_params(retry=False)
+    return opened
 
 
 def _status_of(answer: Dataset, parcel: Parcel) -> int:
