@@ -1,7 +1,7 @@
 """Make the jobs of the studies that are ready, and say of the others what they wait for."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,7 +17,6 @@ from dicomnode.domain import (
     Job,
     JobOptions,
     ModelIdentity,
-    Pair,
     PriorityRule,
     StudyState,
     Uid,

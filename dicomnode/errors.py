@@ -6,6 +6,7 @@ DicomNodeError
 │   └── SettingsError  a settings file, key or value is wrong
 └── Unavailable        try again later
     ├── PeerUnreachable
+    │   └── PeerRejected   it will not talk to this node: its settings or ours are to be mended
     ├── LimitReached   again when others have ended
     ├── EngineFailed   again in another process: this one is of no use any more
     └── ModelLost      again when the model is there: no job is to blame
@@ -131,6 +132,10 @@ class PeerUnreachable(Unavailable):
 
 class LimitReached(Unavailable):
     """As many are open as may be at once."""
+
+
+class PeerRejected(PeerUnreachable):
+    """A DICOM peer rejected the association for good: what is to blame is who calls, and no object."""
 
 
 class EngineFailed(Unavailable):

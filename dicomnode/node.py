@@ -6,30 +6,24 @@ import signal
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from queue import SimpleQueue
 from threading import Event
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
-from dicomnode import __version__
-from dicomnode.dicom.results.syntaxes import in_syntax
-from dicomnode.dispatching import Orders, start_studies
-from dicomnode.domain import ModelIdentity, SegSyntax
-from dicomnode.network.associations import Peer
-from dicomnode.network.listener import Hooks, Limits, Listener
-from dicomnode.network.sender import send
+from dicomnode import __version__, sweeping
+from dicomnode.domain import ModelIdentity
+from dicomnode.fetching import do_fetch
+from dicomnode.queue.delivering import Courier, fail_delivery, send_one
 from dicomnode.queue.engine import EXECUTOR, Engine, Work
-from dicomnode.queue.reconciling import break_off_unwanted, deliveries_due, give_turns, take_back
-from dicomnode.queue.steps import do_job, fail_delivery, send_one
-from dicomnode.queue.sweeps import Sweep, Sweeps
-from dicomnode.receiving import receive
-from dicomnode.retention import Keep, delete_old, free_bytes, make_room
-from dicomnode.settings import Proof, Settings
-from dicomnode.store import arrivals, jobs, nodes, runs
-from dicomnode.store.desk import Desk
+from dicomnode.queue.steps import do_job
+from dicomnode.queue.sweeps import Sweeps
+from dicomnode.settings import Settings
+from dicomnode.store import fetches, nodes, runs
 from dicomnode.store.folder import open_desk
 from dicomnode.store.queueing import QueueName
+from dicomnode.sweeping import Parts
+from dicomnode.wiring import courier_of, errand_of, listener_of
 from dicomnode.worker import LoadRuntime, WorkerLimits, Workers
 
 log = logging.getLogger(__name__)
@@ -66,6 +60,7 @@ class Node:
         self.port = settings.listener.port  # once started, the one that is listened on, also where this is 0
         self._settings = settings
         self._load = load or settings.model_wish()
+        self._stopping = Event()
         self._running = ExitStack()
 
     def __enter__(self) -> Self:
@@ -82,6 +77,7 @@ class Node:
     def start(self) -> None:
         """Recover what a node before this one left, and begin to receive."""
         settings = self._settings
+        self._stopping.clear()
         with ExitStack() as running:
             desk = running.enter_context(open_desk(settings.node.data_dir, settings.output_profiles()))
             workers = Workers(self._load, _limits(settings), settings.jobs.concurrency)
@@ -91,13 +87,16 @@ class Node:
             running.callback(engine.close)
             running.callback(_finish, engine, workers)
             desk = replace(desk, enqueue=engine.enqueue)
-            listener = _listener(settings, desk)
-            sweeps = Sweeps(_sweeps(settings, Parts(desk, engine, workers, listener), model), self._break)
+            courier = courier_of(settings, desk)
+            listener = listener_of(settings, desk)
+            parts = Parts(courier=courier, engine=engine, workers=workers, listener=listener)
+            sweeps = Sweeps(sweeping.sweeps(settings, parts, model), self._break)
             sweeps.start()
             running.callback(sweeps.stop)
+            running.callback(self._stopping.set)
             listener.start()
             running.callback(listener.stop, PATIENCE_SECONDS)
-            engine.start(_work(settings, desk, workers))
+            engine.start(self._work(courier, workers))
             self.port = listener.port
             nodes.begin(desk.database, EXECUTOR, "node", _facts(settings, model, self.port))
             running.callback(nodes.end, desk.database, EXECUTOR)
@@ -112,18 +111,29 @@ class Node:
         self._running.close()
         log.info("the node is down", extra={"action": "node_stopped"})
 
+    def _work(self, courier: Courier, workers: Workers) -> dict[QueueName, Work]:
+        """Return what is done with the rows of each queue."""
+        desk, asked = courier.desk, self._settings.jobs
+        errand = errand_of(self._settings, desk, self._stopping.is_set)
+        return {
+            QueueName.JOBS: Work(
+                step=partial(do_job, desk, workers.run, asked.attempts),
+                fail=partial(runs.fail, desk.database),
+                side_by_side=asked.concurrency,
+            ),
+            QueueName.DELIVERIES: Work(
+                step=partial(send_one, courier), fail=partial(fail_delivery, courier), side_by_side=None
+            ),
+            QueueName.FETCHES: Work(
+                step=lambda key: do_fetch(desk, int(key), errand),
+                fail=lambda key, reason: fetches.fail_by_bug(desk.database, int(key), reason),
+                side_by_side=1,
+            ),
+        }
+
     def _break(self, what: str) -> None:
         log.critical("%s failed", what, extra={"action": "part_failed"})
         self.broken.set()
-
-
-class Parts(NamedTuple):
-    """What the sweeps look after."""
-
-    desk: Desk
-    engine: Engine
-    workers: Workers
-    listener: Listener
 
 
 def _limits(settings: Settings) -> WorkerLimits:
@@ -143,67 +153,3 @@ def _finish(engine: Engine, workers: Workers) -> None:
     if not engine.join(PATIENCE_SECONDS):
         workers.stop()
         engine.join(PATIENCE_SECONDS)
-
-
-def _work(settings: Settings, desk: Desk, workers: Workers) -> dict[QueueName, Work]:
-    """Return what is done with the rows of each queue."""
-    run = partial(do_job, desk, workers.run, settings.jobs.attempts)
-    sends = {}
-    for to in settings.destinations:
-        peer = Peer(ae_title=to.ae_title or "", host=to.host or "", port=to.port or 0)
-        sends[to.name] = partial(_deliver, peer, settings.node.ae_title)
-    return {
-        QueueName.JOBS: Work(step=run, fail=partial(runs.fail, desk.database), side_by_side=settings.jobs.concurrency),
-        QueueName.DELIVERIES: Work(
-            step=partial(send_one, desk, sends), fail=partial(fail_delivery, desk), side_by_side=None
-        ),
-    }
-
-
-def _deliver(peer: Peer, calling_ae: str, path: Path, syntaxes: tuple[SegSyntax, ...]) -> int:
-    return send(path, peer, calling_ae, syntaxes, in_syntax)
-
-
-def _listener(settings: Settings, desk: Desk) -> Listener:
-    hooks = Hooks(
-        opened=partial(arrivals.open_association, desk.database),
-        closed=partial(arrivals.close_association, desk.database),
-        receive=partial(receive, desk),
-    )
-    limits = Limits(
-        max_associations=settings.listener.max_associations,
-        max_pdu_bytes=settings.listener.max_pdu_bytes,
-        idle_seconds=settings.listener.idle_seconds,
-    )
-    address = (settings.listener.host, settings.listener.port)
-    return Listener(settings.node.ae_title, address, hooks, limits=limits)
-
-
-def _sweeps(settings: Settings, parts: Parts, model: ModelIdentity) -> dict[str, Sweep]:
-    """Return what is looked for regularly."""
-    desk, engine = parts.desk, parts.engine
-    orders = Orders(
-        quiet_seconds=settings.readiness.quiet_seconds,
-        options=settings.job_options(),
-        model=model,
-        own_results=settings.prompts.own_results,
-        priorities=tuple(rule.value() for rule in settings.jobs.priorities),
-    )
-    keep = Keep(
-        days=settings.storage.keep_days,
-        clean_free_bytes=int(settings.storage.clean_free_gib * 2**30),
-        unproven=frozenset(to.name for to in settings.destinations if to.proof is Proof.NONE),
-    )
-    free = partial(free_bytes, settings.node.data_dir)
-    return {
-        "listener": Sweep(do=parts.listener.reap, every=0.5),
-        "studies": Sweep(do=partial(start_studies, desk, orders), every=0.5),
-        "deliveries": Sweep(do=partial(give_turns, desk, engine, QueueName.DELIVERIES, deliveries_due), every=0.5),
-        "jobs": Sweep(do=partial(give_turns, desk, engine, QueueName.JOBS, jobs.ready), every=1),
-        "cancelled": Sweep(do=partial(break_off_unwanted, desk, parts.workers), every=0.5),
-        "lost": Sweep(do=partial(take_back, desk, engine), every=15),
-        "heartbeat": Sweep(do=partial(nodes.beat, desk.database, EXECUTOR), every=5),
-        "pruning": Sweep(do=engine.prune, every=60),
-        "disk": Sweep(do=partial(make_room, desk, keep, free), every=30),
-        "retention": Sweep(do=partial(delete_old, desk, keep), every=600),
-    }

@@ -68,12 +68,13 @@ def serving(
     seg: Sequence[str] = ("binary",),
     objects: Sequence[ObjectKind] = (ObjectKind.SEG,),
     listener: Mapping[str, object] = MappingProxyType({}),
+    port: int | None = None,
 ) -> Serving:
     """Write the settings file of a node that sends `objects` to `destinations`, of its SEGs the first of the forms.
 
     `listener` holds more settings of that table.
     """
-    port = free_port()
+    port = port or free_port()
     lines = [
         "[node]",
         f'data_dir = "{folder / "data"}"',

@@ -24,10 +24,9 @@ from dicomnode.network.facts import (
     requestor,
 )
 from dicomnode.network.statuses import Status, status_of
-from dicomnode.settings import Destination, Listener, Node, Profile, Readiness
+from dicomnode.settings import Delivery, Destination, Listener, Node, Profile, Readiness
 from dicomnode.settings.profiles import BUILT_IN_PROFILES, FORMS
 from dicomnode.settings.table import Table
-from dicomnode.store.deliveries import RETRY_AFTER
 
 _READ: Mapping[AnnotationKind, str] = {
     AnnotationKind.RTSTRUCT: "ROIs of organs and targets: names, types, colours, contours, and the images they are on",
@@ -61,7 +60,8 @@ _SETTINGS: tuple[tuple[str, type[Table], tuple[str, ...]], ...] = (
     ("node", Node, ("ae_title", "device_serial_number")),
     ("listener", Listener, tuple(Listener.model_fields)),
     ("readiness", Readiness, tuple(Readiness.model_fields)),
-    ("destinations.NAME", Destination, ("ae_title", "host", "port", "profile")),
+    ("delivery", Delivery, tuple(Delivery.model_fields)),
+    ("destinations.NAME", Destination, tuple(name for name in Destination.model_fields if name != "name")),
     ("profiles.NAME", Profile, tuple(Profile.model_fields)),
 )
 _MINUTE = 60
@@ -197,9 +197,9 @@ def _yes(*, checked: bool) -> str:
 
 def retries() -> str:
     """Return in words after how long what was not delivered is sent again."""
-    seconds = [round(wait.total_seconds()) for wait in RETRY_AFTER]
-    waits = [f"{wait // _MINUTE} min" if wait >= _MINUTE else f"{wait} s" for wait in seconds]
-    return f"{', '.join(waits)}, and every {waits[-1]} from then on"
+    delivery = Delivery()
+    first, longest = f"{delivery.first_retry_seconds:g} s", f"{delivery.longest_retry_seconds / _MINUTE:g} min"
+    return f"{first}, then twice as long each time, up to {longest}, each up to a quarter less by chance"
 
 
 def parameters() -> str:

@@ -1,6 +1,15 @@
 """The frozen values of the node in the order they come to be, the states, and the tables of legal moves."""
 
 from dicomnode.domain.cron import Cron, parse_cron
+from dicomnode.domain.delivery import (
+    Backoff,
+    Chance,
+    CommitmentReport,
+    DeliveryPolicy,
+    Proof,
+    ProvenBy,
+    SopReference,
+)
 from dicomnode.domain.evidence import (
     Content,
     Sending,
@@ -61,11 +70,15 @@ from dicomnode.domain.stack import (
     normal_of,
 )
 from dicomnode.domain.states import (
+    BREAKER_MOVES,
+    COMMITMENT_MOVES,
     DELIVERY_MOVES,
     FETCH_MOVES,
     JOB_MOVES,
     STUDY_MOVES,
     AssociationEnd,
+    BreakerState,
+    CommitmentState,
     DeliveryState,
     FetchState,
     JobState,
@@ -79,6 +92,8 @@ from dicomnode.domain.uid import (
 from dicomnode.domain.wanted import Wanted
 
 __all__ = [
+    "BREAKER_MOVES",
+    "COMMITMENT_MOVES",
     "DELIVERY_MOVES",
     "FETCH_MOVES",
     "FOLLOW",
@@ -89,10 +104,16 @@ __all__ = [
     "Annotation",
     "AnnotationKind",
     "AssociationEnd",
+    "Backoff",
     "Box",
+    "BreakerState",
+    "Chance",
     "Code",
+    "CommitmentReport",
+    "CommitmentState",
     "Content",
     "Cron",
+    "DeliveryPolicy",
     "DeliveryState",
     "Exclusion",
     "Fact",
@@ -121,6 +142,8 @@ __all__ = [
     "PriorityRule",
     "Prompt",
     "Prompts",
+    "Proof",
+    "ProvenBy",
     "Reference",
     "RegionFacts",
     "Rule",
@@ -130,6 +153,7 @@ __all__ = [
     "Segment",
     "Sending",
     "SeriesCount",
+    "SopReference",
     "Stack",
     "StackImages",
     "Strategy",

@@ -1,4 +1,4 @@
-"""Where studies, jobs, deliveries and fetches stand, and which moves are legal."""
+"""Where studies, jobs, deliveries, fetches, destinations and commitments stand, and which moves are legal."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -55,6 +55,21 @@ class FetchState(StrEnum):
     FAILED = "failed"  # no source has it, or none gave it in time
 
 
+class BreakerState(StrEnum):
+    """Whether a destination is sent to: its circuit breaker."""
+
+    CLOSED = "closed"  # it is
+    OPEN = "open"  # it failed too often: it is left alone but for a probe from time to time
+
+
+class CommitmentState(StrEnum):
+    """Where the report stands that another node asked for by storage commitment."""
+
+    WAITING = "waiting"
+    REPORTED = "reported"
+    GIVEN_UP = "given_up"  # nobody took it; `reason` says why
+
+
 STUDY_MOVES: Mapping[StudyState, frozenset[StudyState]] = {
     StudyState.RECEIVING: frozenset({StudyState.INCOMPLETE, StudyState.HELD, StudyState.READY}),
     StudyState.INCOMPLETE: frozenset({StudyState.RECEIVING, StudyState.READY, StudyState.HELD, StudyState.EXPIRED}),
@@ -92,4 +107,17 @@ FETCH_MOVES: Mapping[FetchState, frozenset[FetchState]] = {
     FetchState.RUNNING: frozenset({FetchState.DONE, FetchState.FAILED, FetchState.WAITING}),
     FetchState.DONE: frozenset(),
     FetchState.FAILED: frozenset(),
+}
+
+
+BREAKER_MOVES: Mapping[BreakerState, frozenset[BreakerState]] = {
+    BreakerState.CLOSED: frozenset({BreakerState.OPEN}),
+    BreakerState.OPEN: frozenset({BreakerState.CLOSED}),
+}
+
+
+COMMITMENT_MOVES: Mapping[CommitmentState, frozenset[CommitmentState]] = {
+    CommitmentState.WAITING: frozenset({CommitmentState.REPORTED, CommitmentState.GIVEN_UP}),
+    CommitmentState.REPORTED: frozenset(),
+    CommitmentState.GIVEN_UP: frozenset(),
 }

@@ -11,7 +11,7 @@ from pynetdicom import AE, evt
 from pynetdicom.association import Association
 
 from dicomnode.domain import IMPLEMENTATION_CLASS_UID
-from dicomnode.errors import ClassRefused, PeerUnreachable, Reason, Refused
+from dicomnode.errors import ClassRefused, PeerRejected, PeerUnreachable, Reason, Refused
 from dicomnode.network.part10 import IMPLEMENTATION_VERSION_NAME
 
 _REJECTED_PERMANENT = 1  # PS3.8 9.3.4, result
@@ -47,7 +47,8 @@ def associated(ae: AE, peer: Peer, *, handlers: Sequence[Any] = (), roles: Seque
     """Lend an association with `peer`, released at the end.
 
     `handlers` are those of events; `roles` are items of SCP/SCU role selection. Raises PeerUnreachable where another
-    try may help, ClassRefused where the peer takes none of the contexts, and Refused where it rejects for good.
+    try may help, PeerRejected where it will not before somebody mends a setting there or here, and ClassRefused where
+    the peer takes none of the contexts.
     """
     with _translated(peer):
         assoc = ae.associate(
@@ -85,7 +86,7 @@ def _raise_rejection(assoc: Association, peer: Peer) -> None:
     rejection = assoc.acceptor.primitive
     why = f"{rejection.source_str}: {rejection.reason_str}" if rejection else "for no reason given"
     if rejection and rejection.result == _REJECTED_PERMANENT:
-        raise Refused(Reason.PEER_REFUSED, f"association with {peer}", why)
+        raise PeerRejected(f"{peer} rejected the association for good: {why}")
     raise PeerUnreachable(f"{peer} rejected the association: {why}")
 
 

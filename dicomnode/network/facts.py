@@ -109,7 +109,7 @@ def _outcome(status: int) -> str:
     except ClassRefused:
         return "not delivered; of a SEG another type is sent instead, where the profile has one (section 4.2.2.3.1)"
     except Refused:
-        return "not delivered, and not sent again until the node is restarted"
+        return "not delivered, and not sent again until somebody replays it"
     return "delivered; the status is logged as a warning" if status else "delivered"
 
 

@@ -1,6 +1,6 @@
-"""A small PACS on this machine: it keeps what it is sent in a folder, for the demo and for tests."""
+"""A small PACS on this machine: it keeps what it is sent in a folder, for the demo, for tests and for trying out."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from threading import Condition
 from types import TracebackType
@@ -10,7 +10,7 @@ from pynetdicom.presentation import PresentationContext
 
 from dicomnode.domain import AssociationEnd
 from dicomnode.network.associations import Peer
-from dicomnode.network.listener import Hooks, Listener
+from dicomnode.network.listener import Hooks, Listener, Service
 from dicomnode.network.part10 import StoreRequest, header_of
 from dicomnode.network.storing import Chunk
 
@@ -19,6 +19,7 @@ class Loopback:
     """A storage SCP on a free port of 127.0.0.1, listening while it is entered.
 
     `refuse`, if given, sees each object before it is kept, and raises what is to be answered instead of success.
+    `services` are what it does besides, as those of `loopback_services`.
     """
 
     def __init__(
@@ -29,6 +30,7 @@ class Loopback:
         port: int = 0,
         contexts: list[PresentationContext] | None = None,
         refuse: Callable[[StoreRequest, bytes], None] | None = None,
+        services: Sequence[Service] = (),
     ) -> None:
         self._folder = folder
         self._refuse = refuse
@@ -36,7 +38,7 @@ class Loopback:
         self._received: list[Path] = []
         self._ended: list[AssociationEnd] = []
         hooks = Hooks(opened=lambda _caller: 0, closed=self._close, receive=self._keep)
-        self._listener = Listener(ae_title, ("127.0.0.1", port), hooks, contexts=contexts)
+        self._listener = Listener(ae_title, ("127.0.0.1", port), hooks, contexts=contexts, services=services)
         self.peer = Peer(ae_title=ae_title, host="127.0.0.1", port=self._listener.port)
 
     def __enter__(self) -> Self:

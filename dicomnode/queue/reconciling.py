@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from dicomnode.queue.engine import Engine
-from dicomnode.store import deliveries, runs, turns
+from dicomnode.store import deliveries, fetches, runs, turns
 from dicomnode.store.database import Database
 from dicomnode.store.desk import Desk
 from dicomnode.store.queueing import QueueName
@@ -37,7 +37,12 @@ def give_turns(desk: Desk, engine: Engine, queue: QueueName, due: Callable[[Data
 def deliveries_due(database: Database) -> tuple[Turn, ...]:
     """Return the turns of the deliveries that are due."""
     found = deliveries.due(database)
-    return tuple(turns.delivery_turn(row.sop_uid, row.destination, row.priority) for row in found)
+    return tuple(turns.delivery_turn(row.which, row.priority) for row in found)
+
+
+def fetches_due(database: Database) -> tuple[Turn, ...]:
+    """Return the turns of the fetches that are due."""
+    return tuple(turns.fetch_turn(number) for number in fetches.due(database))
 
 
 def take_back(desk: Desk, engine: Engine) -> int:
@@ -46,7 +51,7 @@ def take_back(desk: Desk, engine: Engine) -> int:
     active = engine.active(QueueName.JOBS) if running else ()
     jobs = [row for row in running if row.key not in active]
     active = engine.active(QueueName.DELIVERIES) if sending else ()
-    sends = [row for row in sending if turns.delivery_key(row.sop_uid, row.destination) not in active]
+    sends = [row for row in sending if str(row.which) not in active]
     for job in jobs:
         runs.give_back(desk.database, job)
     for sent in sends:

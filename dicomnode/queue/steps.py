@@ -1,16 +1,14 @@
-"""Do a job, or send an object, by the key of its row: claim it, do it, record what became of it."""
+"""Do a job by the key of its row: claim it, do it, record what became of it."""
 
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from dicomnode.domain import Exclusion, Job, JobState, ObjectKind, Outcome, SegSyntax, WrittenObject
-from dicomnode.errors import ClassRefused, ModelLost, Reason, Refused, Unavailable
-from dicomnode.store import deliveries, jobs, runs
-from dicomnode.store.deliveries import DeliveryKey, DeliveryRow
+from dicomnode.domain import Exclusion, Job, JobState, ObjectKind, Outcome, WrittenObject
+from dicomnode.errors import ModelLost, Reason, Refused, Unavailable
+from dicomnode.store import jobs, runs
 from dicomnode.store.desk import Desk
 from dicomnode.store.jobs import Artifact, JobRow
 from dicomnode.store.spool import Spool
@@ -18,7 +16,6 @@ from dicomnode.store.spool import Spool
 log = logging.getLogger(__name__)
 
 Run = Callable[[Job], Outcome | BaseException | None]
-Send = Callable[[Path, tuple[SegSyntax, ...]], int]  # a file, in the first syntax that is accepted -> the status
 
 
 def do_job(desk: Desk, run: Run, attempts: int, key: str) -> None:
@@ -51,49 +48,6 @@ def do_job(desk: Desk, run: Run, attempts: int, key: str) -> None:
         case BaseException():
             log.error("a job failed", extra=_about(claimed, "job_failed"), exc_info=result)
             runs.stop(desk.database, claimed, JobState.FAILED, f"{type(result).__name__}: {result}")
-
-
-def send_one(desk: Desk, sends: Mapping[str, Send], key: str) -> None:
-    """Claim the delivery `key` and send its object by the one of `sends` for its destination, if it is due.
-
-    A type of SEG that is not taken there is replaced by the next one that the destination's profile names.
-    """
-    sop_uid, _, destination = key.partition("/")
-    row = deliveries.claim(desk.database, DeliveryKey(sop_uid, destination))
-    if row is None:
-        return
-    send = sends[destination]
-    about = {"object": row.sop_uid, "destination": destination, "attempts": row.attempts}
-    try:
-        status = send(desk.spool.path(row.key), desk.destinations[destination].syntaxes(row))
-    except Unavailable as error:
-        wait = deliveries.put_back(desk.database, row, str(error))
-        told = {"action": "delivery_postponed", "seconds": wait.total_seconds()}
-        log.warning("an object will be sent later: %s", error, extra=told | about)
-    except Refused as error:
-        _give_up(desk, row, error, about)
-    else:
-        deliveries.delivered(desk.database, row, status)
-        told = {"action": "delivered", "status": f"0x{status:04X}"}
-        log.log(logging.WARNING if status else logging.INFO, "an object is delivered", extra=told | about)
-
-
-def fail_delivery(desk: Desk, key: str, reason: str) -> None:
-    """Record that a bug keeps the object of the delivery `key` from being sent."""
-    sop_uid, _, destination = key.partition("/")
-    deliveries.fail(desk.database, DeliveryKey(sop_uid, destination), reason)
-
-
-def _give_up(desk: Desk, row: DeliveryRow, error: Refused, about: dict[str, Any]) -> None:
-    """Send another type of SEG where there is one and it was the class that was refused; else let it be."""
-    if isinstance(error, ClassRefused) and row.kind is ObjectKind.SEG:
-        profile = desk.destinations[row.destination]
-        if after := deliveries.fall_back(desk.database, row, profile, str(error)):
-            told = {"action": "delivery_fell_back", "before": f"{row.alternative}", "after": after.value}
-            log.warning("another type of SEG is sent instead: %s", error, extra=told | about)
-            return
-    deliveries.bury(desk.database, row, str(error))
-    log.error("an object cannot be delivered: %s", error, extra={"action": "delivery_dead"} | about)
 
 
 def _hand_over(desk: Desk, row: JobRow, outcome: Outcome, seconds: float) -> None:

@@ -9,7 +9,6 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
 
 from dicomnode.domain import Cron
-
 from dicomnode.errors import Unavailable
 
 log = logging.getLogger(__name__)

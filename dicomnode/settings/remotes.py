@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from dicomnode.dicom.keywords import is_keyword
-from dicomnode.domain import SEG_ONLY, parse_cron
+from dicomnode.domain import SEG_ONLY, Proof, parse_cron
 from dicomnode.settings.profiles import BUILT_IN_PROFILES
 from dicomnode.settings.table import AE_TITLE, HOST, AeTitle, Host, Name, Table, absolute, matching
 
@@ -20,15 +20,6 @@ class DestinationKind(StrEnum):
     DICOM = "dicom"  # C-STORE
     STOW = "stow"  # STOW-RS (PS3.18 10.5)
     FOLDER = "folder"  # files
-
-
-class Proof(StrEnum):
-    """What proves that a destination keeps what it took."""
-
-    AUTO = "auto"  # storage commitment where it is accepted, else a query, else its answer alone
-    COMMITMENT = "commitment"  # storage commitment (PS3.4 annex J)
-    QUERY = "query"  # C-FIND or QIDO-RS for the object
-    NONE = "none"  # its answer to the sending
 
 
 class SourceKind(StrEnum):

@@ -1,53 +1,56 @@
 """Record deliveries: one row an object and destination, its tries, and when the next is due."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import NamedTuple
+from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, exists, insert, not_, or_, select, true, update
+from sqlalchemy import ColumnElement, Connection, and_, exists, insert, not_, select, true
 
-from dicomnode.domain import DELIVERY_MOVES, DeliveryState, ObjectKind, OutputProfile, SegType, Uid
-from dicomnode.store import tables
+from dicomnode.domain import DELIVERY_MOVES, DeliveryPolicy, DeliveryState, ObjectKind, OutputProfile, SegType, Uid
+from dicomnode.store import breakers, tables
 from dicomnode.store.database import Database
-from dicomnode.store.events import Event, add_event
-from dicomnode.store.moves import check_move
-
-RETRY_AFTER = (  # after the first try that failed, the second, ...; the last for all that follow
-    timedelta(seconds=3),
-    timedelta(minutes=1),
-    timedelta(minutes=2),
-    timedelta(minutes=5),
-    timedelta(minutes=15),
-    timedelta(minutes=60),
+from dicomnode.store.delivery_rows import (
+    DeliveryKey,
+    DeliveryRow,
+    Failure,
+    give_up,
+    move,
+    row_of,
+    rows_where,
+    seg_type,
+    sent_to,
 )
+from dicomnode.store.events import Event, add_event
 
-
-class DeliveryKey(NamedTuple):
-    """Which object goes to which destination."""
-
-    sop_uid: str
-    destination: str
+__all__ = [
+    "DeliveryKey",
+    "DeliveryRow",
+    "Failure",
+    "PutBack",
+    "add",
+    "all_deliveries",
+    "begun",
+    "bury",
+    "claim",
+    "delivered",
+    "delivery_row",
+    "due",
+    "fail",
+    "fall_back",
+    "give_back",
+    "put_back",
+    "recover",
+    "replay",
+    "replay_all",
+]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class DeliveryRow:
-    """The sending of one object to one destination; `key` is the object's file in the spool."""
+class PutBack:
+    """What became of a delivery that failed, and whether its destination is left alone from now on."""
 
-    sop_uid: Uid
-    destination: str
     state: DeliveryState
-    attempts: int
-    reason: str | None
-    key: str
-    kind: ObjectKind
-    alternative: SegType | None
-    priority: int
-
-
-def retry_after(attempts: int) -> timedelta:
-    """Return how long to wait after `attempts` tries that failed."""
-    return RETRY_AFTER[min(attempts, len(RETRY_AFTER)) - 1]
+    opened: bool
 
 
 def add(connection: Connection, job: str, destination: str, objects: Iterable[Uid], now: datetime) -> None:
@@ -62,14 +65,14 @@ def add(connection: Connection, job: str, destination: str, objects: Iterable[Ui
             connection.execute(insert(rows).values(row | due))
 
 
-def due(database: Database) -> tuple[DeliveryRow, ...]:
-    """Return what is to be sent now, the most urgent first.
+def due(database: Database, among: Collection[str] | None = None, limit: int | None = None) -> tuple[DeliveryRow, ...]:
+    """Return what is to be sent now, the most urgent first: to all destinations, or to those `among`.
 
-    An SR waits for the SEGs of its job that are still to be sent there, as it refers to them.
+    An SR waits for the SEGs of its job that are still to be sent there, as it refers to them. What goes to a
+    destination that is left alone waits for its probe.
     """
     with database.read() as connection:
-        found = connection.execute(_due(database.now())).all()
-        return tuple(_row(connection, (sop_uid, destination)) for sop_uid, destination in found)
+        return rows_where(connection, and_(_is_due(database.now()), sent_to(among)), limit)
 
 
 def claim(database: Database, which: DeliveryKey) -> DeliveryRow | None:
@@ -79,52 +82,44 @@ def claim(database: Database, which: DeliveryKey) -> DeliveryRow | None:
     could not be written: it is due again.
     """
     rows = tables.delivery.c
+    here = and_(rows.sop_uid == which.sop_uid, rows.destination == which.destination)
     with database.write() as connection:
         _recover(connection, database, rows.destination == which.destination)
-        if (
-            connection.execute(
-                _due(database.now()).where(rows.sop_uid == which.sop_uid, rows.destination == which.destination)
-            ).first()
-            is None
-        ):
+        if not rows_where(connection, and_(here, _is_due(database.now()))):
             return None
-        _move(connection, which, DeliveryState.SENDING, attempts=rows.attempts + 1)
-        return _row(connection, which)
+        move(connection, which, DeliveryState.SENDING, attempts=rows.attempts + 1)
+        return row_of(connection, which)
 
 
 def delivered(database: Database, row: DeliveryRow, status: int) -> None:
-    """Record that the destination took the object with `status`."""
+    """Record that the destination took the object with `status`; its proof is due now."""
     with database.write() as connection:
-        _move(connection, (row.sop_uid, row.destination), DeliveryState.DELIVERED, reason=None)
+        now = database.now()
+        taken = {"reason": None, "delivered_at": now, "next_at": now, "transaction_uid": None}
+        move(connection, row.which, DeliveryState.DELIVERED, **taken)
+        breakers.succeed(connection, row.destination, now)
         details = {"sop_uid": row.sop_uid, "destination": row.destination, "status": f"0x{status:04X}"}
-        add_event(connection, Event(at=database.now(), who="node", what="delivered", details=details))
+        add_event(connection, Event(at=now, who="node", what="delivered", details=details))
 
 
-def put_back(database: Database, row: DeliveryRow, reason: str) -> timedelta:
-    """Let the object be sent again later; return how much later."""
-    wait = retry_after(row.attempts)
+def put_back(database: Database, row: DeliveryRow, failure: Failure, policy: DeliveryPolicy) -> PutBack:
+    """Let the object be sent again later, or give it up if that was tried for too long; count it to the destination."""
     with database.write() as connection:
-        next_at = database.now() + wait
-        _move(connection, (row.sop_uid, row.destination), DeliveryState.WAITING, reason=reason, next_at=next_at)
-    return wait
+        now = database.now()
+        opened = breakers.fail(connection, row.destination, failure, policy, now)
+        if now - row.since >= policy.give_up:
+            give_up(connection, row, failure.reason, now)
+            return PutBack(state=DeliveryState.DEAD, opened=opened)
+        move(connection, row.which, DeliveryState.WAITING, reason=failure.reason, next_at=now + failure.wait)
+        return PutBack(state=DeliveryState.WAITING, opened=opened)
 
 
 def bury(database: Database, row: DeliveryRow, reason: str) -> None:
     """Record that the destination will never take the object, and why."""
     with database.write() as connection:
-        _move(connection, (row.sop_uid, row.destination), DeliveryState.DEAD, reason=reason)
+        move(connection, row.which, DeliveryState.DEAD, reason=reason)
         details = {"sop_uid": row.sop_uid, "destination": row.destination, "reason": reason}
         add_event(connection, Event(at=database.now(), who="node", what="delivery_dead", details=details))
-
-
-def fail(database: Database, which: DeliveryKey, reason: str) -> None:
-    """Record that a bug keeps the object from being sent, unless that is settled already."""
-    with database.write() as connection:
-        row = _row(connection, which)
-        if row.state in {DeliveryState.WAITING, DeliveryState.SENDING}:
-            _move(connection, which, DeliveryState.DEAD, reason=reason)
-            details = {"sop_uid": row.sop_uid, "destination": row.destination, "reason": reason}
-            add_event(connection, Event(at=database.now(), who="node", what="delivery_dead", details=details))
 
 
 def fall_back(database: Database, row: DeliveryRow, profile: OutputProfile, reason: str) -> SegType | None:
@@ -144,7 +139,7 @@ def fall_back(database: Database, row: DeliveryRow, profile: OutputProfile, reas
             return None
         old = [one.sop_uid for one in made if one.alternative is row.alternative]
         for sop_uid in _unsent(connection, row.destination, old):
-            _move(connection, (sop_uid, row.destination), DeliveryState.REPLACED, reason=reason)
+            move(connection, DeliveryKey(Uid(sop_uid), row.destination), DeliveryState.REPLACED, reason=reason)
         add(connection, job, row.destination, [one.sop_uid for one in chosen], database.now())
         after = chosen[0].alternative
         details = {"sop_uid": row.sop_uid, "destination": row.destination, "reason": reason}
@@ -154,54 +149,65 @@ def fall_back(database: Database, row: DeliveryRow, profile: OutputProfile, reas
 
 
 def replay(database: Database, row: DeliveryRow, who: str) -> None:
-    """Let the object that was given up be sent again now."""
+    """Let the object that was given up be sent again now, as if it had never been."""
     with database.write() as connection:
-        which = (row.sop_uid, row.destination)
-        _move(connection, which, DeliveryState.WAITING, attempts=0, next_at=database.now())
-        details = {"sop_uid": row.sop_uid, "destination": row.destination}
-        add_event(connection, Event(at=database.now(), who=who, what="delivery_replayed", details=details))
+        _replay(connection, row, who, database.now())
+
+
+def replay_all(database: Database, destination: str, who: str) -> int:
+    """Let everything that was given up for `destination` be sent again now; return how much that is."""
+    rows = tables.delivery.c
+    dead = and_(rows.destination == destination, rows.state == DeliveryState.DEAD.value)
+    with database.write() as connection:
+        found = rows_where(connection, dead)
+        for row in found:
+            _replay(connection, row, who, database.now())
+        return len(found)
+
+
+def recover(database: Database, destination: str | None = None) -> int:
+    """Let what a dead process was sending, to all destinations or to one, be sent again at once; return how many."""
+    rows = tables.delivery.c
+    which = and_(rows.state == DeliveryState.SENDING.value, sent_to(None if destination is None else {destination}))
+    with database.read() as connection:
+        if not rows_where(connection, which, 1):
+            return 0
+    with database.write() as connection:
+        return _recover(connection, database, which)
 
 
 def begun(database: Database) -> tuple[DeliveryRow, ...]:
     """Return what is being sent."""
-    columns = tables.delivery.c
-    sending = select(columns.sop_uid, columns.destination).where(columns.state == DeliveryState.SENDING.value)
     with database.read() as connection:
-        found = connection.execute(sending).all()
-        return tuple(_row(connection, DeliveryKey(sop_uid, destination)) for sop_uid, destination in found)
+        return rows_where(connection, tables.delivery.c.state == DeliveryState.SENDING.value)
 
 
 def give_back(database: Database, row: DeliveryRow) -> None:
-    """Let what is still being sent as `row` was claimed be sent again at once: how that ended was not recorded."""
-    columns = tables.delivery.c
-    here = and_(columns.sop_uid == row.sop_uid, columns.destination == row.destination)
+    """Let the object be sent again at once, if it is still being sent as `row` was claimed."""
+    rows = tables.delivery.c
+    here = and_(rows.sop_uid == row.sop_uid, rows.destination == row.destination, rows.attempts == row.attempts)
     with database.write() as connection:
-        _recover(connection, database, and_(here, columns.attempts == row.attempts))
+        _recover(connection, database, here)
 
 
-def recover(database: Database) -> int:
-    """Let what a dead process was sending be sent again at once; return how many."""
-    with database.write() as connection:
-        return _recover(connection, database, true())
+def fail(database: Database, which: DeliveryKey, reason: str) -> None:
+    """Record that a bug keeps the object from being sent."""
+    with database.read() as connection:
+        row = row_of(connection, which)
+    if DeliveryState.DEAD in DELIVERY_MOVES[row.state]:
+        bury(database, row, reason)
 
 
-def revive(database: Database) -> int:
-    """Let what a destination refused for good be sent again: its settings, or this node's, may have been mended."""
-    columns = tables.delivery.c
-    with database.write() as connection:
-        dead = select(columns.sop_uid, columns.destination).where(columns.state == DeliveryState.DEAD.value)
-        found = connection.execute(dead).all()
-        for sop_uid, destination in found:
-            _move(connection, (sop_uid, destination), DeliveryState.WAITING, next_at=database.now())
-    return len(found)
+def delivery_row(database: Database, which: DeliveryKey) -> DeliveryRow:
+    """Return the delivery `which`."""
+    with database.read() as connection:
+        return row_of(connection, which)
 
 
 def all_deliveries(database: Database) -> tuple[DeliveryRow, ...]:
-    """Return every delivery."""
-    columns = tables.delivery.c
+    """Return every delivery, the most urgent first."""
     with database.read() as connection:
-        keys = connection.execute(select(columns.sop_uid, columns.destination).order_by(columns.next_at)).all()
-        return tuple(_row(connection, (sop_uid, destination)) for sop_uid, destination in keys)
+        return rows_where(connection, true())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -213,33 +219,34 @@ class _Made:
     alternative: SegType | None
 
 
-def _due(now: datetime) -> Select[str, str]:
-    rows, made, segs, others = tables.delivery, tables.artifact, tables.artifact.alias(), tables.delivery.alias()
+def _is_due(now: datetime) -> ColumnElement[bool]:
+    rows, made, segs, others = (
+        tables.delivery,
+        tables.artifact.alias(),
+        tables.artifact.alias(),
+        tables.delivery.alias(),
+    )
     states = [DeliveryState.WAITING.value, DeliveryState.SENDING.value]
     unsent = select(others.c.sop_uid).where(others.c.destination == rows.c.destination, others.c.state.in_(states))
-    before = exists().where(
-        segs.c.job_key == made.c.job_key, segs.c.kind == ObjectKind.SEG.value, segs.c.sop_uid.in_(unsent)
+    first = exists().where(
+        made.c.sop_uid == rows.c.sop_uid,
+        made.c.kind == ObjectKind.SR.value,
+        segs.c.job_key == made.c.job_key,
+        segs.c.kind == ObjectKind.SEG.value,
+        segs.c.sop_uid.in_(unsent),
     )
-    return (
-        select(rows.c.sop_uid, rows.c.destination)
-        .join(made, rows.c.sop_uid == made.c.sop_uid)
-        .where(rows.c.state == DeliveryState.WAITING.value, rows.c.next_at <= now)
-        .where(or_(made.c.kind != ObjectKind.SR.value, not_(before)))
-        .order_by(rows.c.priority.desc(), rows.c.next_at, rows.c.sop_uid)
-    )
+    stale = exists().where(tables.job.c.supersedes == rows.c.job_key)  # a later generation's result goes instead
+    due_now = and_(rows.c.state == DeliveryState.WAITING.value, rows.c.next_at <= now)
+    return and_(due_now, breakers.lets(rows.c.destination), not_(first), not_(stale))
 
 
 def _made_by(connection: Connection, job: str) -> tuple[_Made, ...]:
     columns = tables.artifact.c
     wanted = select(columns.sop_uid, columns.kind, columns.alternative).where(columns.job_key == job)
     return tuple(
-        _Made(sop_uid=Uid(row.sop_uid), kind=ObjectKind(row.kind), alternative=_type(row.alternative))
+        _Made(sop_uid=Uid(row.sop_uid), kind=ObjectKind(row.kind), alternative=seg_type(row.alternative))
         for row in connection.execute(wanted.order_by(columns.sop_uid))
     )
-
-
-def _type(text: str | None) -> SegType | None:
-    return None if text is None else SegType(text)
 
 
 def _unsent(connection: Connection, destination: str, objects: Iterable[Uid]) -> tuple[str, ...]:
@@ -250,37 +257,16 @@ def _unsent(connection: Connection, destination: str, objects: Iterable[Uid]) ->
     return tuple(connection.scalars(select(columns.sop_uid).where(which)))
 
 
+def _replay(connection: Connection, row: DeliveryRow, who: str, now: datetime) -> None:
+    anew = {"attempts": 0, "proof_attempts": 0, "transaction_uid": None, "next_at": now, "renewed_at": now}
+    move(connection, row.which, DeliveryState.WAITING, **anew)
+    details = {"sop_uid": row.sop_uid, "destination": row.destination}
+    add_event(connection, Event(at=now, who=who, what="delivery_replayed", details=details))
+
+
 def _recover(connection: Connection, database: Database, which: ColumnElement[bool]) -> int:
-    columns = tables.delivery.c
-    sending = select(columns.sop_uid, columns.destination).where(columns.state == DeliveryState.SENDING.value, which)
-    found = connection.execute(sending).all()
-    for sop_uid, destination in found:
+    found = rows_where(connection, and_(tables.delivery.c.state == DeliveryState.SENDING.value, which))
+    for row in found:
         reason = "what became of it was not recorded when it was sent"
-        _move(connection, (sop_uid, destination), DeliveryState.WAITING, reason=reason, next_at=database.now())
+        move(connection, row.which, DeliveryState.WAITING, reason=reason, next_at=database.now())
     return len(found)
-
-
-def _move(connection: Connection, which: tuple[str, str], after: DeliveryState, **changes: object) -> None:
-    check_move(DELIVERY_MOVES, _row(connection, which).state, after)
-    sop_uid, destination = which
-    rows = tables.delivery
-    here = and_(rows.c.sop_uid == sop_uid, rows.c.destination == destination)
-    connection.execute(update(rows).where(here).values(state=after.value, **changes))
-
-
-def _row(connection: Connection, which: tuple[str, str]) -> DeliveryRow:
-    sop_uid, destination = which
-    rows, made = tables.delivery, tables.artifact
-    joined = select(rows, made.c.key, made.c.kind, made.c.alternative).join(made, rows.c.sop_uid == made.c.sop_uid)
-    row = connection.execute(joined.where(rows.c.sop_uid == sop_uid, rows.c.destination == destination)).one()
-    return DeliveryRow(
-        sop_uid=Uid(row.sop_uid),
-        destination=row.destination,
-        state=DeliveryState(row.state),
-        attempts=row.attempts,
-        reason=row.reason,
-        key=row.key,
-        kind=ObjectKind(row.kind),
-        alternative=_type(row.alternative),
-        priority=row.priority,
-    )

@@ -154,6 +154,13 @@ def fail(database: Database, row: FetchRow, reason: str) -> None:
         add_event(connection, Event(at=database.now(), who="node", what="fetch_failed", details=details))
 
 
+def fail_by_bug(database: Database, number: int, reason: str) -> None:
+    """Record that a bug keeps the fetch `number` from being done, if it is being done."""
+    row = fetch_of(database, number)
+    if row is not None and row.state is FetchState.RUNNING:
+        fail(database, row, reason)
+
+
 def put_back(database: Database, row: FetchRow, reason: str) -> timedelta:
     """Let the fetch be tried again later, and tell the study that waits for it why; return how much later."""
     wait = RETRY_AFTER[min(row.attempts, len(RETRY_AFTER)) - 1]

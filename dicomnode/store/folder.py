@@ -1,6 +1,5 @@
 """Open the data folder of a node: for one process alone, its tables up to date, and what a crash left put right."""
 
-import fcntl
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -8,9 +7,10 @@ from pathlib import Path
 
 from dicomnode.domain import OutputProfile
 from dicomnode.errors import Unavailable
-from dicomnode.store import arrivals, deliveries, runs
+from dicomnode.store import arrivals, deliveries, fetches, runs
 from dicomnode.store.database import Database
 from dicomnode.store.desk import Desk
+from dicomnode.store.lock import locked
 from dicomnode.store.spool import Spool
 
 log = logging.getLogger(__name__)
@@ -23,31 +23,13 @@ def open_desk(data_dir: Path, destinations: Mapping[str, OutputProfile]) -> Iter
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # it holds patient data
     except OSError as error:
         raise Unavailable(f"the data folder {data_dir} cannot be made: {error.strerror}") from error
-    with _locked(data_dir), ExitStack() as opened:
+    with locked(data_dir), ExitStack() as opened:
         database = Database(data_dir / "dicomnode.sqlite")
         opened.callback(database.close)
         database.upgrade()
         spool = Spool(data_dir / "spool")
         _recover(database, spool)
-        revived = deliveries.revive(database)
-        if revived:
-            told: dict[str, object] = {"action": "deliveries_revived", "deliveries": revived}
-            log.warning("what a destination had refused is sent again", extra=told)
         yield Desk(database=database, spool=spool, destinations=destinations)
-
-
-@contextmanager
-def _locked(data_dir: Path) -> Iterator[None]:
-    """Keep other nodes from `data_dir`; the lock ends with the process, whatever ends it.
-
-    No child inherits the file (PEP 446), so that none that outlives the node keeps the next one from starting.
-    """
-    with (data_dir / "serve.lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise Unavailable(f"another dicomnode runs on {data_dir}: it holds {file.name}") from error
-        yield
 
 
 def _recover(database: Database, spool: Spool) -> None:
@@ -56,6 +38,7 @@ def _recover(database: Database, spool: Spool) -> None:
         "associations": arrivals.close_orphans(database),
         "jobs": len(runs.recover(database)),
         "deliveries": deliveries.recover(database),
+        "fetches": fetches.recover(database),
         "files": spool.sweep(arrivals.known_keys(database)),
     }
     if any(found.values()):

@@ -80,13 +80,13 @@ def dispatch(
     """
     database, (reason, evidence) = desk.database, why
     with database.write() as connection:
-        changes = {"reason": why, "evidence": evidence}
+        changes = {"reason": reason, "evidence": evidence}
         if not move_study(connection, study, StudyState.READY, changes, database.now()):
             return None
         created = tuple(key for pair, job in work if (key := _add(connection, desk, study, pair, job, priority(job))))
         move_study(connection, replace(study, state=StudyState.READY), StudyState.DISPATCHED, {}, database.now())
-        details = {"study": study.study_uid, "generation": study.generation, "why": why, "jobs": list(created)}
-        details["findings"] = (evidence or {}).get("findings", [])
+        details = {"study": study.study_uid, "generation": study.generation, "why": reason, "jobs": list(created)}
+        details["findings"] = evidence.get("findings", [])
         add_event(connection, Event(at=database.now(), who="node", what="study_dispatched", details=details))
         return created
 
@@ -179,9 +179,8 @@ def _add(connection: Connection, desk: Desk, study: StudyRow, pair: Pair, job: J
     if connection.execute(select(tables.job.c.job_key).where(tables.job.c.job_key == job.key)).first():
         return None
     now = desk.database.now()
-    row = {"job_key": job.key, "study_uid": study.study_uid, "generation": study.generation, "attempts": 0}
-    row |= {"priority": priority}
-    row |= {"state": JobState.READY.value, "inputs": _inputs(job), "created_at": now, "changed_at": now}
+    row = {"job_key": job.key, "study_uid": study.study_uid, "generation": study.generation, "priority": priority}
+    row |= {"state": JobState.READY.value, "inputs": _inputs(job), "created_at": now, "changed_at": now, "attempts": 0}
     before = superseding.predecessor(connection, row)
     connection.execute(insert(tables.job).values(row | {"supersedes": before}))
     if before is not None:

@@ -8,8 +8,9 @@ from sqlalchemy import Connection, func, insert, select, update
 
 from dicomnode.domain import JobState, ObjectKind
 from dicomnode.errors import Reason, Refused
-from dicomnode.store import deliveries, tables, turns
+from dicomnode.store import deliveries, superseding, tables, turns
 from dicomnode.store.database import Database
+from dicomnode.store.delivery_rows import DeliveryKey
 from dicomnode.store.desk import Desk
 from dicomnode.store.events import Event, add_event
 from dicomnode.store.jobs import Artifact, JobRow, move_job, row_of
@@ -38,12 +39,13 @@ def complete(desk: Desk, row: JobRow, artifacts: tuple[Artifact, ...], details: 
             return False
         for made in artifacts:
             _keep(connection, row.key, made)
-        for destination, profile in desk.destinations.items():
+        stale = superseding.is_superseded(connection, row.key)  # what it made is kept, and sent nowhere
+        for destination, profile in desk.destinations.items() if not stale else ():
             chosen = profile.chosen(artifacts)
             deliveries.add(connection, row.key, destination, [made.sop_uid for made in chosen], database.now())
             for made in chosen:
                 if made.kind is not ObjectKind.SR:  # it waits for the SEGs that it refers to, and then for the sweep
-                    turn = turns.delivery_turn(made.sop_uid, destination, row.priority)
+                    turn = turns.delivery_turn(DeliveryKey(made.sop_uid, destination), row.priority)
                     turns.give(connection, desk.enqueue, turn)
         move_job(connection, database, row.key, JobState.DONE, reason=None)
         told = {"job": row.key, **details, "objects": [made.sop_uid for made in artifacts]}

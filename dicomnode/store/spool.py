@@ -64,6 +64,11 @@ class Spool:
         self._numbers = count()
         self._make(self._incoming)
 
+    @property
+    def root(self) -> Path:
+        """Return the folder."""
+        return self._root
+
     @contextmanager
     def writing(self) -> Iterator[Part]:
         """Lend a new file to write; what was not kept of it is removed at the end."""
@@ -90,6 +95,13 @@ class Spool:
     def open(self, key: str) -> BinaryIO:
         """Return the file `key`, open for reading."""
         return self.path(key).open("rb")
+
+    def size(self, key: str) -> int | None:
+        """Return the size of the file `key` in bytes, None where there is none."""
+        try:
+            return self.path(key).stat().st_size
+        except FileNotFoundError:
+            return None
 
     def delete(self, key: str) -> None:
         """Remove the file `key`; nothing happens where there is none."""

@@ -148,6 +148,7 @@ delivery = Table(
     Column("proof", String),  # what proved that the destination keeps it
     Column("proof_attempts", Integer, nullable=False, server_default="0"),
     Column("enqueued", Integer, nullable=False, server_default="0"),
+    Column("renewed_at", UtcTime),  # when it was last to be sent anew: replayed, or its proof failed
 )
 Index(None, delivery.c.destination, delivery.c.state, delivery.c.next_at)
 Index(None, delivery.c.transaction_uid)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, Table, and_, update
 
 from dicomnode.store import tables
+from dicomnode.store.delivery_rows import DeliveryKey
 from dicomnode.store.desk import Desk
 from dicomnode.store.queueing import Enqueue, QueueName, Transaction
 
@@ -25,15 +26,9 @@ def job_turn(key: str, priority: int) -> Turn:
     return Turn(queue=QueueName.JOBS, key=key, priority=priority)
 
 
-def delivery_key(sop_uid: str, destination: str) -> str:
-    """Return the key of a delivery: `1.2.3/pacs`."""
-    return f"{sop_uid}/{destination}"
-
-
-def delivery_turn(sop_uid: str, destination: str, priority: int) -> Turn:
+def delivery_turn(which: DeliveryKey, priority: int) -> Turn:
     """Return the turn of a delivery."""
-    key = delivery_key(sop_uid, destination)
-    return Turn(queue=QueueName.DELIVERIES, key=key, priority=priority, partition=destination)
+    return Turn(queue=QueueName.DELIVERIES, key=str(which), priority=priority, partition=which.destination)
 
 
 def fetch_turn(number: int) -> Turn:
@@ -64,8 +59,7 @@ def _row(turn: Turn) -> tuple[Table, ColumnElement[bool]]:
         case QueueName.JOBS:
             return tables.job, tables.job.c.job_key == turn.key
         case QueueName.DELIVERIES:
-            sop_uid, _, destination = turn.key.partition("/")
-            columns = tables.delivery.c
-            return tables.delivery, and_(columns.sop_uid == sop_uid, columns.destination == destination)
+            which, columns = DeliveryKey.parse(turn.key), tables.delivery.c
+            return tables.delivery, and_(columns.sop_uid == which.sop_uid, columns.destination == which.destination)
         case QueueName.FETCHES:
             return tables.fetch, tables.fetch.c.id == int(turn.key)

@@ -10,8 +10,8 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian, 
 from pynetdicom import build_context
 
 from dicomnode.dicom.results.syntaxes import in_syntax
-from dicomnode.domain import DeliveryState, ObjectKind, OutputProfile, SegSyntax, SegType
-from dicomnode.network.sender import send
+from dicomnode.domain import DeliveryState, ObjectKind, OutputProfile, Proof, SegType
+from dicomnode.network.destinations import DicomDestination
 from dicomnode.settings.profiles import FORMS
 from dicomnode.store import deliveries
 from dicomnode.store.database import Database
@@ -20,8 +20,9 @@ from dicomnode.store.events import events
 from dicomnode.store.spool import Spool
 from tests.builders import ct_series, rtstruct, save, square
 from tests.conftest import require_program
+from tests.couriers import courier_of, serve_all
 from tests.fakes import Loopback
-from tests.objects import hand_over, seg_by_highdicom, send_all_due
+from tests.objects import hand_over, seg_by_highdicom
 from tests.orthanc import Orthanc
 from tests.serving import Serving, serving, until
 
@@ -77,13 +78,11 @@ def test_orthanc_gets_binary_deflated_in_place_of_the_label_map_that_it_does_not
     desk = Desk(database=database, spool=Spool(tmp_path / "spool"), destinations={"orthanc": profile})
     hand_over(desk, labelmap, binary)
 
-    def deliver(path: Path, syntaxes: tuple[SegSyntax, ...]) -> int:
-        return send(path, orthanc.peer, "NODE", syntaxes, in_syntax)
-
-    send_all_due(desk, "orthanc", deliver)
+    to = DicomDestination(peer=orthanc.peer, calling_ae="NODE", encode=in_syntax, proof=Proof.QUERY)
+    serve_all(courier_of(desk, orthanc=to))
     assert {row.sop_uid: row.state for row in deliveries.all_deliveries(database)} == {
         "2.25.21": DeliveryState.REPLACED,
-        "2.25.22": DeliveryState.DELIVERED,
+        "2.25.22": DeliveryState.VERIFIED,
     }
     database.close()
     (seg,) = orthanc.segs()

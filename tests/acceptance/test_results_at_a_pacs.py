@@ -34,7 +34,8 @@ from tests.serving import COMMAND, Serving, serving, until
 PLANES = 4
 FORMS = ("labelmap-rle", "labelmap", "binary-deflated")
 LIVER, SPLEEN, INSIDE = (20, 16, 40, 32), (60, 16, 76, 28), (24, 18, 36, 28)
-ENDS = (DeliveryState.DELIVERED, DeliveryState.REPLACED, DeliveryState.DEAD)
+TAKEN = (DeliveryState.DELIVERED, DeliveryState.VERIFIED)
+ENDS = (*TAKEN, DeliveryState.REPLACED, DeliveryState.DEAD)
 
 
 def send_study(node: Serving, folder: Path, **regions: tuple[int, int, int, int]) -> None:
@@ -97,7 +98,7 @@ def test_orthanc_has_every_kind_of_result_as_segment_writes_it_and_a_viewer_has_
     assert kinds_of(at_viewer) == others + Counter(["LABELMAP"])
     assert {ds.file_meta.TransferSyntaxUID for ds in at_viewer if ds.Modality == "SEG"} == {RLELossless}
 
-    taken = {uid for uid, state in ended["pacs-1"].items() if state is DeliveryState.DELIVERED}
+    taken = {uid for uid, state in ended["pacs-1"].items() if state in TAKEN}
     assert kinds_of([heads[uid] for uid in taken]) == others + Counter(["BINARY"])
     assert {ended["pacs-1"][uid] for uid in made.keys() - taken} == {DeliveryState.REPLACED}
     assert "delivery_fell_back" in node.log

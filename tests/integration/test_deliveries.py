@@ -5,12 +5,13 @@ from sqlalchemy.exc import IntegrityError
 
 from dicomnode.domain import SEG_ONLY, DeliveryState, ObjectKind, OutputProfile, SegType
 from dicomnode.settings.profiles import FORMS
-from dicomnode.store import deliveries, runs
+from dicomnode.store import deliveries, jobs, runs, tables
 from dicomnode.store.database import Database
-from dicomnode.store.deliveries import DeliveryRow
+from dicomnode.store.deliveries import DeliveryKey, DeliveryRow
 from dicomnode.store.events import events
 from dicomnode.store.jobs import Artifact
-from tests.rows import Clock, artifact, claim_delivery, desk_of, dispatch, done_job, image, ready_job, receive
+from tests.couriers import claim_next, put_back
+from tests.rows import Clock, artifact, desk_of, dispatch, done_job, image, ready_job, receive
 from tests.rows import claimed as claimed_job
 
 BINARY, LABELMAP, FRACTIONAL = SegType
@@ -42,56 +43,98 @@ def states(database: Database, destination: str = "pacs") -> dict[str, DeliveryS
 
 
 def claimed(database: Database) -> DeliveryRow:
-    row = claim_delivery(database)
+    row = claim_next(database)
     assert row is not None
     return row
 
 
 def test_a_delivery_is_claimed_for_its_destination(database: Database) -> None:
     done_job(database, "pacs")
-    assert claim_delivery(database, "archive") is None
-    claimed = claim_delivery(database)
+    assert claim_next(database, "archive") is None
+    claimed = claim_next(database, "pacs")
     assert claimed is not None
     assert (claimed.state, claimed.attempts) == (DeliveryState.SENDING, 1)
 
 
 def test_a_delivery_whose_end_could_not_be_recorded_is_sent_again(database: Database) -> None:
     done_job(database, "pacs")
-    first = claimed(database)
-    assert deliveries.begun(database) == (first,)
-    deliveries.give_back(database, first)
-    second = claimed(database)
-    assert second.attempts == 2
-    deliveries.give_back(database, first)
-    assert deliveries.begun(database) == (second,)
+    row = claimed(database)
+    again = deliveries.claim(database, row.which)
+    assert again is not None
+    assert again.attempts == 2
 
 
-def test_a_delivery_waits_longer_after_each_failure(database: Database, clock: Clock) -> None:
+def test_a_delivery_waits_twice_as_long_after_each_failure(database: Database, clock: Clock) -> None:
     done_job(database, "pacs")
     waits = []
-    for _ in range(8):
-        claimed = claim_delivery(database)
-        assert claimed is not None
-        wait = deliveries.put_back(database, claimed, "nobody answers")
-        waits.append(wait.total_seconds())
-        clock.advance(seconds=wait.total_seconds() - 1)
-        assert claim_delivery(database) is None
+    for _ in range(13):
+        put_back(database, claimed(database), "nobody answers")
+        (row,) = deliveries.all_deliveries(database)
+        wait = (row.next_at - clock.now).total_seconds()
+        waits.append(wait)
+        clock.advance(seconds=wait - 1)
+        assert claim_next(database, "pacs") is None
         clock.advance(seconds=1)
-    assert waits == [3, 60, 120, 300, 900, 3600, 3600, 3600]
+    assert waits == [3, 6, 12, 24, 48, 96, 192, 384, 768, 1536, 3072, 3600, 3600]
+
+
+def test_a_delivery_is_given_up_after_days_and_says_how_long_it_was_tried(database: Database, clock: Clock) -> None:
+    done_job(database, "pacs")
+    put_back(database, claimed(database), "nobody answers")
+    clock.advance(days=7)
+    assert put_back(database, claimed(database), "nobody answers").state is DeliveryState.DEAD
+    (row,) = deliveries.all_deliveries(database)
+    assert row.reason == "given up after 7.0 days and 2 tries: nobody answers"
+
+
+def test_what_is_replayed_has_all_its_time_again(database: Database, clock: Clock) -> None:
+    done_job(database, "pacs")
+    clock.advance(days=8)
+    put_back(database, claimed(database), "nobody answers")
+    assert deliveries.replay_all(database, "pacs", "an administrator") == 1
+    assert put_back(database, claimed(database), "nobody answers").state is DeliveryState.WAITING
+    assert [event.who for event in events(database, "delivery_replayed")] == ["an administrator"]
+
+
+def test_the_most_urgent_is_due_first_and_then_what_waits_longest(database: Database, clock: Clock) -> None:
+    made = [artifact(f"1.{number}", f"a{number}") for number in range(1, 5)]
+    complete(database, *made, pacs=SEG_ONLY)
+    for sop_uid, priority in (("1.3", 5), ("1.4", -5)):
+        with database.write() as connection:
+            connection.execute(tables.delivery.update().filter_by(sop_uid=sop_uid).values(priority=priority))
+    clock.advance(seconds=1)
+    assert [row.sop_uid for row in deliveries.due(database)] == ["1.3", "1.1", "1.2", "1.4"]
+    assert deliveries.due(database, {"archive"}) == ()
+
+
+def test_a_delivery_has_the_priority_of_its_job(database: Database) -> None:
+    ready_job(database)
+    with database.write() as connection:
+        connection.execute(tables.job.update().values(priority=7))
+    jobs.claim(database)
+    jobs.complete(database, "j1", (artifact(),), {"pacs": SEG_ONLY}, {})
+    assert [row.priority for row in deliveries.all_deliveries(database)] == [7]
+
+
+def test_a_key_as_text_names_the_same_delivery(database: Database) -> None:
+    done_job(database, "pacs")
+    row = claimed(database)
+    assert DeliveryKey.parse(str(row.which)) == row.which
+    assert deliveries.delivery_row(database, row.which) == row
 
 
 def test_what_was_delivered_is_not_sent_again(database: Database) -> None:
     done_job(database, "pacs")
-    claimed = claim_delivery(database)
+    claimed = claim_next(database, "pacs")
     assert claimed is not None
     deliveries.delivered(database, claimed, 0xB000)
-    assert claim_delivery(database) is None
+    assert claim_next(database, "pacs") is None
     assert events(database, "delivered")[0].details["status"] == "0xB000"
 
 
 def test_what_will_never_be_taken_is_dead_and_says_why(database: Database) -> None:
     done_job(database, "pacs")
-    claimed = claim_delivery(database)
+    claimed = claim_next(database, "pacs")
     assert claimed is not None
     deliveries.bury(database, claimed, "it answered 0xC000")
     (row,) = deliveries.all_deliveries(database)
@@ -100,23 +143,21 @@ def test_what_will_never_be_taken_is_dead_and_says_why(database: Database) -> No
 
 def test_what_a_dead_process_was_sending_is_sent_again(database: Database) -> None:
     done_job(database, "pacs")
-    claim_delivery(database)
+    claim_next(database, "pacs")
     assert deliveries.recover(database) == 1
-    claimed = claim_delivery(database)
+    claimed = claim_next(database, "pacs")
     assert claimed is not None
     assert claimed.attempts == 2
 
 
-def test_what_was_refused_for_good_is_sent_once_more_after_it_is_revived(database: Database) -> None:
+def test_what_was_refused_for_good_is_sent_again_once_it_is_replayed_and_not_before(database: Database) -> None:
     done_job(database, "pacs")
-    claimed = claim_delivery(database)
-    assert claimed is not None
-    deliveries.bury(database, claimed, "the AE title is not known")
-    assert claim_delivery(database) is None
-    assert deliveries.revive(database) == 1
-    again = claim_delivery(database)
-    assert again is not None
-    assert again.attempts == 2
+    deliveries.bury(database, claimed(database), "it answered 0xC000")
+    assert deliveries.recover(database) == 0
+    assert claim_next(database, "pacs") is None
+    (dead,) = deliveries.all_deliveries(database)
+    deliveries.replay(database, dead, "an administrator")
+    assert claimed(database).attempts == 1
 
 
 def test_each_destination_is_sent_what_its_profile_wants_of_one_type(database: Database) -> None:
@@ -128,7 +169,7 @@ def test_each_destination_is_sent_what_its_profile_wants_of_one_type(database: D
 def test_a_report_is_sent_after_the_segs_that_it_refers_to(database: Database) -> None:
     complete(database, *BOTH, pacs=VIEWER)
     order = []
-    while row := claim_delivery(database):
+    while row := claim_next(database, "pacs"):
         order.append(row.sop_uid)
         deliveries.delivered(database, row, 0)
     assert order == ["1.2", "1.3", "1.1", "1.6"]
@@ -136,12 +177,12 @@ def test_a_report_is_sent_after_the_segs_that_it_refers_to(database: Database) -
 
 def test_a_report_waits_for_a_seg_that_is_tried_again_and_nothing_else_does(database: Database, clock: Clock) -> None:
     complete(database, *BOTH, pacs=VIEWER)
-    deliveries.put_back(database, claimed(database), "no room")
+    put_back(database, claimed(database), "no room")
     for sop_uid in ("1.3", "1.6"):
         row = claimed(database)
         assert row.sop_uid == sop_uid
         deliveries.delivered(database, row, 0)
-    assert claim_delivery(database) is None
+    assert claim_next(database, "pacs") is None
     clock.advance(seconds=3)
     deliveries.delivered(database, claimed(database), 0)
     assert claimed(database).sop_uid == "1.1"
@@ -178,10 +219,10 @@ def test_a_type_that_is_not_taken_is_replaced_by_the_next_one_that_was_made(data
     assert claimed(database).sop_uid == "1.5"
 
 
-def test_what_was_replaced_is_not_revived(database: Database) -> None:
+def test_what_was_replaced_is_not_replayed(database: Database) -> None:
     complete(database, *BOTH, pacs=VIEWER)
     deliveries.fall_back(database, claimed(database), VIEWER, "it takes no label maps")
-    assert deliveries.revive(database) == 0
+    assert deliveries.replay_all(database, "pacs", "an administrator") == 0
     assert deliveries.recover(database) == 0
 
 

@@ -21,17 +21,18 @@ from pynetdicom.presentation import PresentationContext
 
 from dicomnode.dicom.obstacles import LabelMapSegmentationStorage
 from dicomnode.dicom.results.syntaxes import in_syntax
-from dicomnode.domain import DeliveryState, ObjectKind, OutputProfile, SegSyntax, SegType, Uid, WrittenObject
+from dicomnode.domain import DeliveryState, ObjectKind, OutputProfile, Proof, SegType, Uid, WrittenObject
 from dicomnode.network.associations import Peer
-from dicomnode.network.sender import send
+from dicomnode.network.destinations import DicomDestination
 from dicomnode.settings.profiles import FORMS
 from dicomnode.store import deliveries
 from dicomnode.store.database import Database
 from dicomnode.store.desk import Desk
 from dicomnode.store.events import events
 from dicomnode.store.spool import Spool
+from tests.couriers import courier_of, serve_all
 from tests.fakes import Loopback
-from tests.objects import hand_over, seg_by_highdicom, send_all_due
+from tests.objects import hand_over, seg_by_highdicom
 from tests.sr_objects import dcmqi_report
 
 VIEWER = OutputProfile(
@@ -81,10 +82,8 @@ def desk(database: Database, spool: Spool) -> Desk:
 def send_all_to(peer: Peer, desk: Desk) -> dict[str, DeliveryState]:
     """Send until nothing is due; return what became of each delivery, by the last part of its UID."""
 
-    def deliver(path: Path, syntaxes: tuple[SegSyntax, ...]) -> int:
-        return send(path, peer, "NODE", syntaxes, in_syntax)
-
-    send_all_due(desk, "pacs", deliver)
+    to = DicomDestination(peer=peer, calling_ae="NODE", encode=in_syntax, proof=Proof.NONE)
+    serve_all(courier_of(desk, pacs=to))
     rows = deliveries.all_deliveries(desk.database)
     return {row.sop_uid.rpartition(".")[2]: row.state for row in sorted(rows, key=lambda row: row.sop_uid)}
 
@@ -102,7 +101,7 @@ def test_a_pacs_that_takes_no_label_maps_gets_binary_and_its_report(
 ) -> None:
     with (
         Loopback(tmp_path / "pacs", contexts=contexts(*CLASSES[1:])) as pacs,
-        caplog.at_level(logging.WARNING, logger="dicomnode.queue.steps"),
+        caplog.at_level(logging.WARNING, logger="dicomnode.queue.delivering"),
     ):
         states = send_all_to(pacs.peer, desk)
     assert states == {"11": REPLACED, "12": REPLACED, "13": DELIVERED, "14": DELIVERED}

@@ -26,7 +26,8 @@ from dicomnode.store.arrivals import Recorded, instances_of
 from dicomnode.store.database import Database, migrate
 from dicomnode.store.facts import facts_of, kind_of, modality_of
 from dicomnode.store.spool import Spool
-from tests.rows import STUDY, annotation, claim_delivery, image, own_result, receive
+from tests.couriers import claim_next
+from tests.rows import STUDY, annotation, image, own_result, receive
 
 _PLACE: dict[str, Any] = {"position": [0.1, -2.0, 1 / 3], "orientation": [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]}
 
@@ -104,7 +105,7 @@ def test_segs_of_the_first_version_are_binary_and_still_sent(old: Database) -> N
     put(old, "artifact", artifact)
     put(old, "delivery", delivery | {"next_at": old.now()})
     old.upgrade()
-    row = claim_delivery(old)
+    row = claim_next(old)
     assert row is not None
     assert (row.kind, row.alternative) == (ObjectKind.SEG, SegType.BINARY)
     assert SEG_ONLY.syntaxes(row) == (SegSyntax.NATIVE,)

@@ -18,7 +18,7 @@ from pynetdicom import AE, build_context, evt
 
 from dicomnode.dicom.results.syntaxes import in_syntax
 from dicomnode.domain import AssociationEnd, SegSyntax, SegType
-from dicomnode.errors import ClassRefused, PeerUnreachable, Reason, Refused, Unavailable
+from dicomnode.errors import ClassRefused, PeerRejected, PeerUnreachable, Reason, Refused, Unavailable
 from dicomnode.network.associations import Peer
 from dicomnode.network.part10 import StoreRequest
 from dicomnode.network.sender import send, send_all
@@ -195,13 +195,13 @@ def test_a_peer_that_takes_none_of_the_contexts_is_not_tried_again(file: Path, t
     assert refused.value.reason is Reason.PEER_REFUSED
 
 
-def test_a_peer_that_rejects_for_good_is_not_tried_again(file: Path) -> None:
+def test_a_peer_that_rejects_for_good_rejects_who_calls_and_not_the_object(file: Path) -> None:
     ae = AE("PACS")
     ae.require_called_aet = True
     ae.add_supported_context(CTImageStorage)
     server = ae.start_server(("127.0.0.1", 0), block=False)
     assert server is not None
-    with pytest.raises(Refused, match="Called AE title not recognised"):
+    with pytest.raises(PeerRejected, match="Called AE title not recognised"):
         send(file, Peer(ae_title="OTHER", host="127.0.0.1", port=server.server_address[1]), "NODE")
     server.shutdown()
 

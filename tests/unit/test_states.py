@@ -5,11 +5,18 @@ from typing import Any
 
 import pytest
 
-from dicomnode.domain import DELIVERY_MOVES, FETCH_MOVES, JOB_MOVES, STUDY_MOVES
+from dicomnode.domain import (
+    BREAKER_MOVES,
+    COMMITMENT_MOVES,
+    DELIVERY_MOVES,
+    FETCH_MOVES,
+    JOB_MOVES,
+    STUDY_MOVES,
+)
 from dicomnode.store.moves import IllegalMove, check_move
 
 Moves = Mapping[Any, frozenset[Any]]
-TABLES: tuple[Moves, ...] = (STUDY_MOVES, JOB_MOVES, DELIVERY_MOVES, FETCH_MOVES)
+TABLES: tuple[Moves, ...] = (STUDY_MOVES, JOB_MOVES, DELIVERY_MOVES, FETCH_MOVES, BREAKER_MOVES, COMMITMENT_MOVES)
 
 
 def states_of(moves: Moves) -> list[StrEnum]:
@@ -27,8 +34,8 @@ ILLEGAL = [(moves, before, after) for moves, before, after in every_pair() if af
 
 
 def test_there_are_legal_and_illegal_moves() -> None:
-    assert len(LEGAL) == 34
-    assert len(ILLEGAL) == 36 + 36 + 36 - 34
+    assert len(LEGAL) == 34 + 5 + 2 + 2
+    assert len(ILLEGAL) == 36 + 36 + 36 + 16 + 4 + 9 - len(LEGAL)
 
 
 @pytest.mark.parametrize("moves", TABLES)

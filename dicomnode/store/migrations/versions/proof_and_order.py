@@ -38,6 +38,7 @@ def _add_to_deliveries() -> None:
     op.add_column("delivery", sa.Column("proof", sa.String(), nullable=True))
     op.add_column("delivery", sa.Column("proof_attempts", sa.Integer(), nullable=False, server_default="0"))
     op.add_column("delivery", sa.Column("enqueued", sa.Integer(), nullable=False, server_default="0"))
+    op.add_column("delivery", sa.Column("renewed_at", sa.DateTime(timezone=True), nullable=True))
     op.create_index(op.f("ix_delivery_transaction_uid"), "delivery", ["transaction_uid"])
 
 

@@ -1,0 +1,156 @@
+"""A destination that is a DICOMweb service: STOW-RS to send, QIDO-RS to ask what it has (PS3.18 10.5 and 10.6)."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+import requests
+from pydicom import Dataset, dcmread
+
+from dicomnode.domain import Proof, ProvenBy, SegSyntax
+from dicomnode.errors import ClassRefused, PeerRejected, PeerUnreachable, Reason, Refused
+from dicomnode.network.destinations import Parcel, Transaction, place_of
+from dicomnode.network.sender import Encode
+from dicomnode.network.statuses import check_status
+from dicomnode.network.web import WebPeer, client
+
+if TYPE_CHECKING:
+    from dicomweb_client.api import DICOMwebClient
+
+_IS_THERE = 0x0111  # duplicate SOP Instance (PS3.7 C.5.6): with our UIDs it is the same object
+_SYNTAX_NOT_SUPPORTED = 0xC122  # PS3.18 table 10.5.3-2
+_NOT_US: tuple[int, ...] = (
+    HTTPStatus.UNAUTHORIZED,
+    HTTPStatus.FORBIDDEN,
+    HTTPStatus.NOT_FOUND,
+    HTTPStatus.METHOD_NOT_ALLOWED,
+)
+_LATER: tuple[int, ...] = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
+_NO_SUCH_SERVICE: tuple[int, ...] = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StowDestination:
+    """A DICOMweb service."""
+
+    peer: WebPeer
+    encode: Encode
+    proof: Proof = Proof.AUTO
+    keeps_by: ProvenBy = ProvenBy.QUERY
+    commits: bool = False
+
+    def send(self, parcel: Parcel) -> int:
+        """Send an object by STOW-RS, in the first of its syntaxes that is not refused; return the status."""
+        content = parcel.path.read_bytes()
+        for syntax in (one for one in parcel.syntaxes if one is not SegSyntax.NATIVE):
+            status = self._store(self.encode(content, syntax), parcel)
+            if status != _SYNTAX_NOT_SUPPORTED:
+                return self._checked(status, parcel)
+        return self._checked(self._store(content, parcel), parcel)
+
+    def keeps(self, parcel: Parcel) -> bool:
+        """Ask for the object by QIDO-RS; a service that does not answer queries is told by ClassRefused."""
+        place = place_of(parcel.path)
+        with _translated(self.peer):
+            try:
+                found = _client(self.peer).search_for_instances(
+                    place.study, place.series, search_filters={"SOPInstanceUID": place.instance}
+                )
+            except requests.HTTPError as error:
+                if _code(error) not in _NO_SUCH_SERVICE:
+                    raise
+                if self._answers_queries():
+                    return False  # some answer so of a study that they do not have
+                raise ClassRefused(f"query of {self.peer}", f"HTTP status {_code(error)}") from error
+        return any(Dataset.from_json(one).get("SOPInstanceUID") == place.instance for one in found)
+
+    def commit(self, transaction: Transaction, parcels: Sequence[Parcel]) -> None:
+        """Refuse: there is no storage commitment by DICOMweb."""
+        raise ClassRefused(f"{len(parcels)} objects of {transaction.uid}", f"{self.peer} knows no storage commitment")
+
+    def probe(self) -> None:
+        """Ask for one study; any answer that is not one of trouble will do."""
+        with _translated(self.peer):
+            try:
+                _client(self.peer).search_for_studies(limit=1)
+            except requests.HTTPError as error:
+                if _code(error) not in _NO_SUCH_SERVICE:
+                    raise
+
+    def _answers_queries(self) -> bool:
+        try:
+            _client(self.peer).search_for_studies(limit=1)
+        except requests.HTTPError:
+            return False
+        return True
+
+    def _store(self, content: bytes, parcel: Parcel) -> int:
+        """Send one file; return what the service says of it, as a status of C-STORE (PS3.18 10.5.3)."""
+        with _translated(self.peer):
+            try:
+                answer = _client(self.peer).store_instances([dcmread(BytesIO(content))])
+            except requests.HTTPError as error:
+                if _code(error) != HTTPStatus.CONFLICT:
+                    raise
+                answer = _data_set(error)
+                if not answer.get("FailedSOPSequence"):
+                    raise
+        return _status_of(answer, parcel)
+
+    def _checked(self, status: int, parcel: Parcel) -> int:
+        check_status(status, str(self.peer), f"object {parcel.named.sop_uid}")
+        return status
+
+
+def _client(peer: WebPeer) -> "DICOMwebClient":
+    """Return a client that does not try again by itself: when to do so stands in the tables."""
+    opened = client(peer)
+    opened.set_http_retry_params(retry=False)
+    return opened
+
+
+def _status_of(answer: Dataset, parcel: Parcel) -> int:
+    for item in answer.get("FailedSOPSequence") or ():
+        if item.get("ReferencedSOPInstanceUID") in (parcel.named.sop_uid, None):
+            reason = int(item.get("FailureReason") or 0xC000)
+            return 0 if reason == _IS_THERE else reason
+    for item in answer.get("ReferencedSOPSequence") or ():
+        if item.get("ReferencedSOPInstanceUID") == parcel.named.sop_uid:
+            return int(item.get("WarningReason") or 0)
+    return 0
+
+
+def _code(error: requests.HTTPError) -> int:
+    return 0 if error.response is None else error.response.status_code
+
+
+def _data_set(error: requests.HTTPError) -> Dataset:
+    """Return what the body of a failure says, nothing where it is no DICOM JSON."""
+    try:
+        return Dataset.from_json(error.response.json()) if error.response is not None else Dataset()
+    except (requests.JSONDecodeError, AttributeError, KeyError, TypeError, ValueError):
+        return Dataset()
+
+
+@contextmanager
+def _translated(peer: WebPeer) -> Iterator[None]:
+    """Turn what the HTTP client raises into what to do about it."""
+    try:
+        yield
+    except requests.HTTPError as error:
+        _raise_status(peer, error)
+    except requests.RequestException as error:
+        raise PeerUnreachable(f"{peer} did not answer: {type(error).__name__}") from error
+
+
+def _raise_status(peer: WebPeer, error: requests.HTTPError) -> None:
+    code = _code(error)
+    told = f"HTTP status {code}"
+    if code in _NOT_US:
+        raise PeerRejected(f"{peer} does not take what this node sends: {told}") from error
+    if code in _LATER or code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        raise PeerUnreachable(f"{peer} cannot answer now: {told}") from error
+    raise Refused(Reason.PEER_REFUSED, str(peer), told) from error

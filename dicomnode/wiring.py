@@ -1,0 +1,87 @@
+"""Make the parts of a node of its settings: what listens, what delivers, what fetches."""
+
+import random
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from dicomnode import listening
+from dicomnode.domain import CommitmentReport
+from dicomnode.fetching import Errand
+from dicomnode.listeners import Listeners, Place
+from dicomnode.listening import Listening
+from dicomnode.network import commitment
+from dicomnode.network.admission import Limits
+from dicomnode.network.associations import Peer
+from dicomnode.network.listener import Listener, Service, Ways
+from dicomnode.queue.committing import Reporter, take
+from dicomnode.queue.delivering import Courier, hear
+from dicomnode.receiving import receive
+from dicomnode.settings import Settings, reach
+from dicomnode.sources import sources_of
+from dicomnode.store.arrivals import Most
+from dicomnode.store.desk import Desk
+from dicomnode.store.disk import Disk
+
+_GIB = 2**30
+
+
+def courier_of(settings: Settings, desk: Desk) -> Courier:
+    """Return what delivers to the destinations of `settings`."""
+    return Courier(
+        desk=desk,
+        destinations=reach.destinations(settings),
+        policy=reach.policy(settings.delivery),
+        chance=random.random,
+    )
+
+
+def reporter_of(settings: Settings) -> Reporter:
+    """Return what reports to the peers of `settings` what this node commits to."""
+
+    def report(peer: Peer, found: CommitmentReport) -> None:
+        commitment.report(peer, settings.node.ae_title, found)
+
+    return Reporter(peers=reach.known_peers(settings), report=report)
+
+
+def errand_of(settings: Settings, desk: Desk, stopped: Callable[[], bool]) -> Errand:
+    """Return what fetches from the sources of `settings`."""
+    return Errand(sources=sources_of(settings), receive=partial(receive, desk), stopped=stopped)
+
+
+def listener_of(settings: Settings, desk: Desk) -> Listener | Listeners:
+    """Return what listens as `settings` say, in this process or in several."""
+    how, data_dir, services = _listening(settings), settings.node.data_dir, partial(_services, settings)
+    if settings.listener.processes == 1:
+        return listening.listener(how, desk, Disk(data_dir), services=services(desk))
+    place = Place(database=desk.database.path, spool=desk.spool.root, destinations=desk.destinations)
+    return Listeners(how, place, desk.database, processes=settings.listener.processes, services=services)
+
+
+def _services(settings: Settings, desk: Desk) -> Sequence[Service]:
+    """Return what is offered beside C-ECHO and C-STORE."""
+    courier = courier_of(settings, desk)
+    asked = partial(take, courier) if settings.listener.storage_commitment else None
+    return [commitment.service(commitment.Hooks(reported=partial(hear, courier), asked=asked))]
+
+
+def _listening(settings: Settings) -> Listening:
+    """Return how `settings` say that the node listens."""
+    asked = settings.listener
+    return Listening(
+        ae_title=settings.node.ae_title,
+        host=asked.host,
+        port=asked.port,
+        limits=Limits(
+            max_associations=asked.max_associations,
+            max_pdu_bytes=asked.max_pdu_bytes,
+            idle_seconds=asked.idle_seconds,
+            max_object_bytes=int(asked.max_object_gib * _GIB),
+            check_called_ae=asked.require_called_ae_title,
+            calling_ae_titles=tuple(asked.calling_ae_titles),
+            ways=Ways(fast=asked.fast, unrestricted=asked.unrestricted),
+        ),
+        most=Most(in_all=asked.max_associations, of_a_peer=asked.max_associations_per_peer),
+        strict=asked.strict,
+        free_bytes=int(settings.storage.stop_free_gib * _GIB),
+    )
