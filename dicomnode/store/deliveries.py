@@ -10,7 +10,7 @@ from dicomnode.domain import DELIVERY_MOVES, DeliveryState, ObjectKind, OutputPr
 from dicomnode.store import tables
 from dicomnode.store.database import Database
 from dicomnode.store.events import Event, add_event
-from dicomnode.store.moves import check_move
+from dicomnode.store.moves import IllegalMove, check_move
 
 RETRY_AFTER = (  # after the first try that failed, the second, ...; the last for all that follow
     timedelta(seconds=3),
@@ -124,6 +124,8 @@ def replay(database: Database, row: DeliveryRow, who: str) -> None:
     """Let the object that was given up be sent again now."""
     with database.write() as connection:
         which = (row.sop_uid, row.destination)
+        if (state := _row(connection, which).state) is not DeliveryState.DEAD:
+            raise IllegalMove(f"it is {state}")  # what sends it may let it be sent again, and nobody else
         _move(connection, which, DeliveryState.WAITING, attempts=0, next_at=database.now())
         details = {"sop_uid": row.sop_uid, "destination": row.destination}
         add_event(connection, Event(at=database.now(), who=who, what="delivery_replayed", details=details))
@@ -144,6 +146,12 @@ def revive(database: Database) -> int:
         for sop_uid, destination in found:
             _move(connection, (sop_uid, destination), DeliveryState.WAITING, next_at=database.now())
     return len(found)
+
+
+def delivery_row(database: Database, sop_uid: Uid, destination: str) -> DeliveryRow:
+    """Return the row of one delivery."""
+    with database.read() as connection:
+        return _row(connection, (sop_uid, destination))
 
 
 def all_deliveries(database: Database) -> tuple[DeliveryRow, ...]:

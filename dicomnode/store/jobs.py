@@ -30,7 +30,7 @@ from dicomnode.store.arrivals import StudyRow, move_study
 from dicomnode.store.database import Database
 from dicomnode.store.events import Event, add_event
 from dicomnode.store.facts import instance_of
-from dicomnode.store.moves import check_move
+from dicomnode.store.moves import IllegalMove, check_move
 from dicomnode.store.spool import Spool
 
 MAX_ATTEMPTS = 3  # a job that ended its process this often is not tried again
@@ -156,8 +156,10 @@ def cancel(database: Database, key: str, who: str) -> None:
 
 
 def requeue(database: Database, key: str, who: str) -> None:
-    """Let the job that was refused or failed be tried again, as if it had never been."""
+    """Let the job that was refused, failed or cancelled be tried again, as if it had never been."""
     with database.write() as connection:
+        if _row(connection, key).state is JobState.RUNNING:
+            raise IllegalMove("it runs")  # what runs it may let it be tried again, and nobody else
         _move(connection, database, key, JobState.READY, attempts=0)
         add_event(connection, Event(at=database.now(), who=who, what="job_requeued", details={"job": key}))
 
