@@ -1,7 +1,7 @@
 """Associate with a peer, and say of what goes wrong whether to try again."""
 
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +15,14 @@ from dicomnode.errors import ClassRefused, PeerUnreachable, Reason, Refused
 from dicomnode.network.part10 import IMPLEMENTATION_VERSION_NAME
 
 _REJECTED_PERMANENT = 1  # PS3.8 9.3.4, result
+_MENDED_BY: Mapping[
+    tuple[int | None, int | None], str
+] = {  # (source, reason) of a rejection, PS3.8 9.3.4 -> what helps
+    (1, 3): "it does not know the calling AE title {calling}; have it registered there",
+    (1, 7): "it is not called {called}; correct the AE title that this node has of it",
+    (3, 1): "it is busy; try again later",
+    (3, 2): "it has as many associations as it takes; try again later",
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,6 +92,8 @@ def _send_at_once(event: evt.Event) -> None:
 def _raise_rejection(assoc: Association, peer: Peer) -> None:
     rejection = assoc.acceptor.primitive
     why = f"{rejection.source_str}: {rejection.reason_str}" if rejection else "for no reason given"
+    if rejection and (mend := _MENDED_BY.get((rejection.result_source, rejection.diagnostic))):
+        why += f": {mend.format(calling=assoc.requestor.ae_title, called=peer.ae_title)}"
     if rejection and rejection.result == _REJECTED_PERMANENT:
         raise Refused(Reason.PEER_REFUSED, f"association with {peer}", why)
     raise PeerUnreachable(f"{peer} rejected the association: {why}")

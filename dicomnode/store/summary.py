@@ -189,7 +189,8 @@ def _fetches(connection: Connection) -> Iterator[OpenFetch]:
     rows = tables.fetch
     names = OpenFetch.__dataclass_fields__
     for row in connection.execute(select(rows).where(rows.c.state.in_([state.value for state in _OPEN]))).mappings():
-        yield OpenFetch(**{name: row[name] for name in names} | {"state": FetchState(row["state"])})
+        values: dict[str, Any] = {name: row[name] for name in names}
+        yield OpenFetch(**(values | {"state": FetchState(row["state"])}))
 
 
 def _conflicts(connection: Connection) -> Iterator[Conflict]:
