@@ -67,4 +67,5 @@ def _tell(address: str, done: Sending, aside: Console) -> None:
             showing.line(aside, f"warning  {one.file.path}: status 0x{one.status:04X}")
     showing.list_excluded("skipped", done.skipped, aside)
     taken = sum(1 for one in done.sent if not one.error)
-    showing.line(rows.console(), f"{taken} of {showing.count(len(done.sent), 'file')} taken by {address}")
+    words = f"{taken} of {showing.count(len(done.sent), 'file')} taken by {address}"
+    showing.line(rows.console(), words if done.sent else "there is no DICOM file to send")

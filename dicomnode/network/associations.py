@@ -18,10 +18,8 @@ _REJECTED_PERMANENT = 1  # PS3.8 9.3.4, result
 _MENDED_BY: Mapping[
     tuple[int | None, int | None], str
 ] = {  # (source, reason) of a rejection, PS3.8 9.3.4 -> what helps
-    (1, 3): "it does not know the calling AE title {calling}; have it registered there",
-    (1, 7): "it is not called {called}; correct the AE title that this node has of it",
-    (3, 1): "it is busy; try again later",
-    (3, 2): "it has as many associations as it takes; try again later",
+    (1, 3): "have {calling} registered there",
+    (1, 7): "it is not called {called}: correct the AE title that is written of it here",
 }
 
 

@@ -18,13 +18,6 @@ from pydicom.uid import (
 )
 from pynetdicom import build_context
 from pynetdicom.association import Association
-from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made at import from a table
-    LabelMapSegmentationStorage,
-    StorageCommitmentPushModel,
-    StudyRootQueryRetrieveInformationModelFind,
-    StudyRootQueryRetrieveInformationModelGet,
-    StudyRootQueryRetrieveInformationModelMove,
-)
 
 from dicomnode.errors import PeerUnreachable, Reason, Refused
 from dicomnode.network.associations import Peer, associated, calling_entity
@@ -35,18 +28,22 @@ _SECONDS = 10.0
 _SERVICES: Mapping[str, str] = {  # what this node asks of others -> its SOP class
     "C-ECHO": VERIFICATION,
     "SEG": SegmentationStorage,
-    "SEG, label map": LabelMapSegmentationStorage,
+    "label map SEG": "1.2.840.10008.5.1.4.1.1.66.7",
     "SR": Comprehensive3DSRStorage,
     "RTSTRUCT": RTStructureSetStorage,
     "SC": SecondaryCaptureImageStorage,
     "PR": GrayscaleSoftcopyPresentationStateStorage,
-    "storage commitment": StorageCommitmentPushModel,
-    "C-FIND": StudyRootQueryRetrieveInformationModelFind,
-    "C-GET": StudyRootQueryRetrieveInformationModelGet,
-    "C-MOVE": StudyRootQueryRetrieveInformationModelMove,
+    "storage commitment": "1.2.840.10008.1.20.1",
+    "C-FIND": "1.2.840.10008.5.1.4.1.2.2.1",  # Study Root
+    "C-GET": "1.2.840.10008.5.1.4.1.2.2.3",  # Study Root
+    "C-MOVE": "1.2.840.10008.5.1.4.1.2.2.2",  # Study Root
 }
-_NO_QUERIES = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED)
-_NOT_US = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+_NO_QUERIES = (HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED)
+_MENDED_BY = {  # an HTTP status -> what may help
+    HTTPStatus.UNAUTHORIZED: "it does not know who calls; look at authorization_file",
+    HTTPStatus.FORBIDDEN: "it does not let this node in; look at authorization_file",
+    HTTPStatus.NOT_FOUND: "nothing there answers queries; correct url, unless it only takes objects",
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,9 +115,8 @@ def ask(peer: WebPeer) -> float:
         status = getattr(getattr(error, "response", None), "status_code", None)
         if status is None:
             raise PeerUnreachable(f"{peer} did not answer: {type(error).__name__}") from error
-        if status in _NOT_US:
-            detail = f"HTTP status {status}: it does not know who calls; look at authorization_file"
-            raise Refused(Reason.PEER_REFUSED, str(peer), detail) from error
+        if status in _MENDED_BY:
+            raise Refused(Reason.PEER_REFUSED, str(peer), f"HTTP status {status}: {_MENDED_BY[status]}") from error
         if status not in _NO_QUERIES:
             raise PeerUnreachable(f"{peer} answered HTTP status {status}") from error
     return time.monotonic() - before

@@ -187,10 +187,20 @@ def _jobs(connection: Connection, states: tuple[JobState, ...], limit: int | Non
 
 def _fetches(connection: Connection) -> Iterator[OpenFetch]:
     rows = tables.fetch
-    names = OpenFetch.__dataclass_fields__
-    for row in connection.execute(select(rows).where(rows.c.state.in_([state.value for state in _OPEN]))).mappings():
-        values: dict[str, Any] = {name: row[name] for name in names}
-        yield OpenFetch(**(values | {"state": FetchState(row["state"])}))
+    wanted = select(rows).where(rows.c.state.in_([state.value for state in _OPEN]))
+    for row in connection.execute(wanted.order_by(rows.c.id)):
+        yield OpenFetch(
+            id=row.id,
+            origin=row.origin,
+            study_uid=row.study_uid,
+            source=row.source,
+            state=FetchState(row.state),
+            attempts=row.attempts,
+            created_at=row.created_at,
+            next_at=row.next_at,
+            expires_at=row.expires_at,
+            reason=row.reason,
+        )
 
 
 def _conflicts(connection: Connection) -> Iterator[Conflict]:
