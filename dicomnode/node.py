@@ -2,8 +2,10 @@
 
 import fcntl
 import logging
+import os
 import signal
-from collections.abc import Iterator
+import socket
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -12,6 +14,7 @@ from threading import Event
 from types import TracebackType
 from typing import Self
 
+from dicomnode import __version__
 from dicomnode.dicom.results.syntaxes import in_syntax
 from dicomnode.dispatching import Orders, start_studies
 from dicomnode.domain import ModelIdentity, SegSyntax
@@ -24,7 +27,7 @@ from dicomnode.queue.steps import do_next_job, send_next
 from dicomnode.queue.sweeps import Sweep, Sweeps
 from dicomnode.receiving import receive
 from dicomnode.settings import Settings
-from dicomnode.store import arrivals, deliveries, jobs
+from dicomnode.store import arrivals, deliveries, jobs, nodes
 from dicomnode.store.database import Database
 from dicomnode.store.desk import Desk
 from dicomnode.store.spool import Spool
@@ -32,6 +35,7 @@ from dicomnode.worker import LoadRuntime, Worker, WorkerLimits
 
 log = logging.getLogger(__name__)
 
+EXECUTOR = "node"
 SWEEP_SECONDS = 0.5
 PATIENCE_SECONDS = 10.0  # how long a shutdown waits for open associations, and then for what is being done
 
@@ -93,8 +97,10 @@ class Node:
             running.callback(sweeps.stop)
             listener.start()
             running.callback(listener.stop, PATIENCE_SECONDS)
+            self.port = listener.port
+            nodes.begin(desk.database, EXECUTOR, "node", self._facts(model))
+            running.callback(nodes.end, desk.database, EXECUTOR)
             self._running = running.pop_all()
-        self.port = listener.port
         told = {"action": "node_started", "ae_title": self._settings.node.ae_title, "model": model.name}
         told |= dict(model.parameters)
         log.info("the node listens on port %d", self.port, extra=told)
@@ -104,6 +110,11 @@ class Node:
         log.info("the node shuts down", extra={"action": "node_stopping"})
         self._running.close()
         log.info("the node is down", extra={"action": "node_stopped"})
+
+    def _facts(self, model: ModelIdentity) -> Mapping[str, object]:
+        """Return what others are told of this process."""
+        facts = {"pid": os.getpid(), "host": socket.gethostname(), "version": __version__, "port": self.port}
+        return facts | {"ae_title": self._settings.node.ae_title, "model": model.name}
 
     def _lanes(self, desk: Desk, worker: Worker) -> dict[str, partial[bool]]:
         lanes = {"jobs": partial(do_next_job, desk, worker.run)}
@@ -211,4 +222,4 @@ def _tasks(
         if start_studies(desk, orders):
             engine.wake()
 
-    return {"studies": studies, "work": engine.wake}
+    return {"studies": studies, "work": engine.wake, "heartbeat": partial(nodes.beat, desk.database, EXECUTOR)}

@@ -44,6 +44,14 @@ class Attention:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """One thing that speaks for a study's being complete, or against it."""
+
+    supports: bool
+    words: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Process:
     """One process of the node; `problem` is None while it lives."""
 
@@ -131,17 +139,10 @@ def without_names(text: str) -> str:
     return _QUOTED.sub("'...'", text)
 
 
-def sentences(evidence: Any) -> tuple[str, ...]:  # noqa: ANN401 - JSON
-    """Return the sentences in the evidence on a study, in any nesting; single words are values, no sentences."""
-    match evidence:
-        case str():
-            return (evidence,) if " " in evidence else ()
-        case Mapping():
-            return tuple(words for one in evidence.values() for words in sentences(one))
-        case list() | tuple():
-            return tuple(words for one in evidence for words in sentences(one))
-        case _:
-            return ()
+def findings(evidence: Any) -> tuple[Finding, ...]:  # noqa: ANN401 - JSON
+    """Return what was seen of a study, as its evidence tells it."""
+    told = evidence.get("findings", ()) if isinstance(evidence, Mapping) else ()
+    return tuple(Finding(supports=bool(one["for"]), words=without_names(one["words"])) for one in told)
 
 
 def _problem(row: NodeRow, now: datetime) -> str | None:

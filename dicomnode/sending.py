@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from dicomnode.dicom.scan import files_in
+from dicomnode.dicom.files import files_in
 from dicomnode.domain import Exclusion
 from dicomnode.errors import Refused, SettingsError, Unavailable
 from dicomnode.network import echo

@@ -9,7 +9,7 @@ from dicomnode.store import records
 from dicomnode.store.commands import replay_deliveries
 from dicomnode.store.database import Database
 from dicomnode.store.records import DeliveryRecord, Wish
-from dicomnode_cli import records_showing, rows, showing
+from dicomnode_cli import node_rows, records_showing, rows, showing
 from dicomnode_cli.options import ConfigOption
 from dicomnode_cli.rows import JsonOption, LimitOption, StudyOption
 
@@ -36,7 +36,7 @@ def list_(
     """List deliveries, one an object and destination, the newest first."""
     states = tuple(one.value for one in state or ())
     wish = Wish(states=states, study_uid=study, destination=destination, limit=limit)
-    with rows.node_database(config) as (database, _):
+    with node_rows.node_database(config) as (database, _):
         found, total = records.list_deliveries(database, wish)
         now = database.now()
     if as_json:
@@ -54,7 +54,7 @@ def show(
     config: ConfigOption = None,
 ) -> None:
     """Say everything that is known of the deliveries of an object: tries, errors, proof, and what happened."""
-    with rows.node_database(config) as (database, settings):
+    with node_rows.node_database(config) as (database, settings):
         sent = _of(database, uid, destination)
         document = records_showing.delivery_document(database, sent, settings.node.data_dir)
     if as_json:
@@ -67,7 +67,7 @@ def show(
 def retry(
     uids: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[UID]...", help="SOP Instance UIDs of objects, or their endings."),
+        typer.Argument(metavar="UID...", help="SOP Instance UIDs of objects, or their endings."),
     ] = None,
     *,
     dead: Annotated[bool, typer.Option("--dead", help="Retry every dead delivery.")] = False,
@@ -81,15 +81,15 @@ def retry(
     """
     if bool(uids) == dead:
         raise typer.BadParameter("give either UIDs or --dead", param_hint="UID")
-    with rows.node_database(config) as (database, _):
+    with node_rows.node_database(config) as (database, _):
         if dead:
             wish = Wish(states=(DeliveryState.DEAD.value,), destination=destination)
             wanted = records.list_deliveries(database, wish)[0]
         else:
             wanted = tuple(one for uid in uids or () for one in _meant(_of(database, uid, destination)))
-        changed = replay_deliveries(database, [(one.sop_uid, one.destination) for one in wanted], rows.user())
-    rows.tell_changed(
-        [{"sop_uid": one.name, "destination": one.destination, **rows.change(one)} for one in changed],
+        changed = replay_deliveries(database, [(one.sop_uid, one.destination) for one in wanted], node_rows.user())
+    node_rows.tell_changed(
+        [{"sop_uid": one.name, "destination": one.destination, **node_rows.change(one)} for one in changed],
         "deliveries",
         lambda row: f"{rows.short(row['sop_uid'])} to {row['destination']}",
         "waiting",

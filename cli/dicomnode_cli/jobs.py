@@ -10,16 +10,14 @@ from dicomnode.store import records
 from dicomnode.store.commands import Changed, cancel_jobs, retry_jobs
 from dicomnode.store.database import Database
 from dicomnode.store.records import JobRecord, Wish
-from dicomnode_cli import records_showing, rows, showing
+from dicomnode_cli import node_rows, records_showing, rows, showing
 from dicomnode_cli.options import ConfigOption
 from dicomnode_cli.rows import JsonOption, LimitOption, StudyOption
 
 app = typer.Typer(help="List, show, retry and cancel the node's jobs.", no_args_is_help=True, add_completion=False)
 
 KeyArgument = Annotated[str, typer.Argument(metavar="KEY", help="A job's key, or its beginning.")]
-KeysArgument = Annotated[
-    list[str] | None, typer.Argument(metavar="[KEY]...", help="Keys of jobs, or their beginnings.")
-]
+KeysArgument = Annotated[list[str] | None, typer.Argument(metavar="KEY...", help="Keys of jobs, or their beginnings.")]
 
 
 @app.command("list")
@@ -36,7 +34,7 @@ def list_(
 ) -> None:
     """List jobs, those that changed last first."""
     wish = Wish(states=tuple(one.value for one in state or ()), study_uid=study, limit=limit)
-    with rows.node_database(config) as (database, _):
+    with node_rows.node_database(config) as (database, _):
         found, total = records.list_jobs(database, wish)
         now = database.now()
     if as_json:
@@ -51,7 +49,7 @@ def show(key: KeyArgument, *, as_json: JsonOption = False, config: ConfigOption 
 
     Unlike `list` it prints the names of regions as somebody typed them.
     """
-    with rows.node_database(config) as (database, settings):
+    with node_rows.node_database(config) as (database, settings):
         document = records_showing.job_document(database, _named(database, key), settings.node.data_dir)
     if as_json:
         showing.write_json(document)
@@ -75,10 +73,10 @@ def retry(
     """
     if bool(keys) == all_failed:
         raise typer.BadParameter("give either keys or --all-failed", param_hint="KEY")
-    with rows.node_database(config) as (database, _):
+    with node_rows.node_database(config) as (database, _):
         failed = records.list_jobs(database, Wish(states=(JobState.FAILED.value,)))[0] if all_failed else ()
         wanted = [one.key for one in failed or (_named(database, key) for key in keys or ())]
-        changed = retry_jobs(database, wanted, rows.user())
+        changed = retry_jobs(database, wanted, node_rows.user())
     _tell(changed, "ready", as_json=as_json)
 
 
@@ -93,9 +91,9 @@ def cancel(
 
     Exit code 4 where one of them is in another state.
     """
-    with rows.node_database(config) as (database, _):
+    with node_rows.node_database(config) as (database, _):
         wanted = [_named(database, key).key for key in keys]
-        changed = cancel_jobs(database, wanted, rows.user())
+        changed = cancel_jobs(database, wanted, node_rows.user())
     _tell(changed, "cancelled", as_json=as_json)
 
 
@@ -111,8 +109,8 @@ def _named(database: Database, start: str) -> JobRecord:
 
 
 def _tell(changed: Sequence[Changed], after: str, *, as_json: bool) -> None:
-    rows.tell_changed(
-        [{"key": one.name, **rows.change(one)} for one in changed],
+    node_rows.tell_changed(
+        [{"key": one.name, **node_rows.change(one)} for one in changed],
         "jobs",
         lambda row: row["key"][:12],
         after,

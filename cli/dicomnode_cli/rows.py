@@ -1,10 +1,7 @@
-"""Say rows of the node's tables: as plain values for programs, and short for people."""
+"""Say values of ours: plain for programs, and short for people."""
 
 import json
 import os
-import pwd
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,64 +10,19 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from dicomnode.settings import Settings
-from dicomnode.store.commands import Changed
-from dicomnode.store.database import Database, opened
-from dicomnode_cli import showing
-from dicomnode_cli.options import load_settings
-
 LIMIT = 50
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 LimitOption = Annotated[int, typer.Option("--limit", metavar="N", min=1, help="So many at most; 50 without it.")]
 StudyOption = Annotated[str | None, typer.Option("--study", metavar="UID", help="Only of this study.")]
 
-_REFUSED = 4
 _UNITS = ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 0, ""))
 _WIDE = 200
 _TAIL = 10  # the end of a UID that is shown
 
 
-@contextmanager
-def node_database(config: Path | None) -> Iterator[tuple[Database, Settings]]:
-    """Lend the database of the node that the settings are of, running or stopped, with the settings."""
-    settings = load_settings(config).settings
-    with opened(settings.node.data_dir) as database:
-        yield database, settings
-
-
-def user() -> str:
-    """Return who runs this command, as the system knows them."""
-    number = os.getuid()
-    try:
-        return pwd.getpwuid(number).pw_name
-    except KeyError:  # as in a container
-        return f"uid {number}"
-
-
 def plain(value: Any) -> Any:  # noqa: ANN401 - whatever rows hold
     """Return `value` as JSON has it: times in UTC as ISO 8601, values of ours as objects of their fields."""
     return json.loads(json.dumps(value, default=_as_json))
-
-
-def change(one: Changed) -> dict[str, Any]:
-    """Return what became of a command on one thing as JSON has it."""
-    return {"before": one.before, "changed": one.refusal is None, "refusal": one.refusal}
-
-
-def tell_changed(
-    told: Sequence[dict[str, Any]], what: str, name: Callable[[dict[str, Any]], str], after: str, *, as_json: bool
-) -> None:
-    """Print what became of a command on several things, and end with exit code 4 if one was refused."""
-    if as_json:
-        showing.write_json({what: list(told)})
-    elif not told:
-        typer.echo(f"there are no such {what}")
-    else:
-        for row in told:
-            became = row["refusal"] or f"was {row['before']}, is {after}"
-            typer.echo(f"{name(row)}  {became}", err=not row["changed"])
-    if not all(row["changed"] for row in told):
-        raise typer.Exit(_REFUSED)
 
 
 def ago(before: datetime, after: datetime) -> str:

@@ -8,7 +8,7 @@ import typer
 from rich.live import Live
 
 from dicomnode.overview import Overview, overview
-from dicomnode_cli import rows, showing, status_showing
+from dicomnode_cli import node_rows, rows, showing, status_showing
 from dicomnode_cli.options import ConfigOption
 
 _ATTENTION = 1
@@ -48,7 +48,7 @@ def status(
 
 
 def _look(config: Path | None) -> Overview:
-    with rows.node_database(config) as (database, settings):
+    with node_rows.node_database(config) as (database, settings):
         return overview(database, settings)
 
 

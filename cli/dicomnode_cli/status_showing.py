@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dicomnode.domain import DeliveryState, JobState, StudyState
-from dicomnode.overview import Outlet, Overview, Process, sentences, without_names
+from dicomnode.overview import Outlet, Overview, Process, findings, without_names
 from dicomnode.store.fetches import FetchState
 from dicomnode.store.summary import JobBrief, WaitingStudy
 from dicomnode_cli import showing
@@ -78,8 +78,8 @@ def _process(process: Process) -> dict[str, Any]:
 
 
 def _study(study: WaitingStudy) -> dict[str, Any]:
-    said = [without_names(words) for words in sentences(study.evidence)]
     told: dict[str, Any] = plain(study)
+    said = [{"for": one.supports, "words": one.words} for one in findings(study.evidence)]
     return told | {"reason": _safe(study.reason), "evidence": said}
 
 
@@ -155,9 +155,9 @@ def _study_lines(seen: Overview) -> Iterator[Text]:
 
 def _why(study: WaitingStudy) -> str:
     """Return why the study waits: its reason, what was seen of it, or who still sends."""
-    said = "; ".join(map(without_names, sentences(study.evidence)))
-    if study.reason or said:
-        return _safe(study.reason) or said
+    against = "; ".join(one.words for one in findings(study.evidence) if not one.supports)
+    if study.reason or against:
+        return _safe(study.reason) or against
     if study.open_associations:
         return f"{showing.count(study.open_associations, 'association')} may bring more"
     return "until it has been quiet for long enough"

@@ -24,12 +24,14 @@ class Changed:
 
 def retry_jobs(database: Database, keys: Iterable[str], who: str) -> tuple[Changed, ...]:
     """Let the jobs `keys`, which were refused, failed or cancelled, be tried again for `who`."""
-    return tuple(_job(database, key, _RETRIED, lambda one: jobs.requeue(database, one, who)) for key in keys)
+    return tuple(_job(database, key, _RETRIED, "retried", lambda one: jobs.requeue(database, one, who)) for key in keys)
 
 
 def cancel_jobs(database: Database, keys: Iterable[str], who: str) -> tuple[Changed, ...]:
     """Cancel the jobs `keys`, which are ready or running, for `who`."""
-    return tuple(_job(database, key, _CANCELLED, lambda one: jobs.cancel(database, one, who)) for key in keys)
+    return tuple(
+        _job(database, key, _CANCELLED, "cancelled", lambda one: jobs.cancel(database, one, who)) for key in keys
+    )
 
 
 def replay_deliveries(database: Database, wanted: Iterable[tuple[str, str]], who: str) -> tuple[Changed, ...]:
@@ -37,24 +39,28 @@ def replay_deliveries(database: Database, wanted: Iterable[tuple[str, str]], who
     return tuple(_replay(database, sop_uid, destination, who) for sop_uid, destination in wanted)
 
 
-def _job(database: Database, key: str, allowed: tuple[JobState, ...], change: Callable[[str], None]) -> Changed:
+def _job(
+    database: Database, key: str, allowed: tuple[JobState, ...], done: str, change: Callable[[str], None]
+) -> Changed:
     before = jobs.job_row(database, key).state
-    refusal: str | None = _only(before, allowed)
+    refusal: str | None = _only(before, allowed, done)
     if before in allowed:
         refusal = _tried(lambda: change(key))
     return Changed(name=key, destination=None, before=before.value, refusal=refusal)
 
 
 def _replay(database: Database, sop_uid: str, destination: str, who: str) -> Changed:
-    row = deliveries.delivery_row(database, Uid(sop_uid), destination)
-    refusal: str | None = _only(row.state, (DeliveryState.DEAD,))
+    row = deliveries.delivery_row(database, (Uid(sop_uid), destination))
+    refusal: str | None = _only(row.state, (DeliveryState.DEAD,), "retried")
     if row.state is DeliveryState.DEAD:
         refusal = _tried(lambda: deliveries.replay(database, row, who))
     return Changed(name=sop_uid, destination=destination, before=row.state.value, refusal=refusal)
 
 
-def _only(before: JobState | DeliveryState, allowed: Iterable[JobState | DeliveryState]) -> str:
-    return f"it is {before}; this is for what is {' or '.join(allowed)}"
+def _only(before: JobState | DeliveryState, allowed: tuple[JobState | DeliveryState, ...], done: str) -> str:
+    *others, last = allowed
+    words = f"{', '.join(others)} or {last}" if others else str(last)
+    return f"it is {before}: only what is {words} can be {done}"
 
 
 def _tried(change: Callable[[], None]) -> str | None:

@@ -148,10 +148,10 @@ def revive(database: Database) -> int:
     return len(found)
 
 
-def delivery_row(database: Database, sop_uid: Uid, destination: str) -> DeliveryRow:
-    """Return the row of one delivery."""
+def delivery_row(database: Database, which: tuple[Uid, str]) -> DeliveryRow:
+    """Return the row of one delivery, that of an object to a destination."""
     with database.read() as connection:
-        return _row(connection, (sop_uid, destination))
+        return _row(connection, which)
 
 
 def all_deliveries(database: Database) -> tuple[DeliveryRow, ...]:
