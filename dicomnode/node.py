@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import socket
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -143,8 +144,9 @@ def _limits(settings: Settings) -> WorkerLimits:
 
 def _facts(settings: Settings, model: ModelIdentity, port: int) -> dict[str, Any]:
     """Return what others are told of this process."""
-    facts = {"pid": os.getpid(), "version": __version__, "port": port, "ae_title": settings.node.ae_title}
-    return facts | {"model": model.name, "parameters": dict(model.parameters)}
+    facts = {"pid": os.getpid(), "host": socket.gethostname(), "version": __version__, "port": port}
+    about = {"ae_title": settings.node.ae_title, "model": model.name, "parameters": dict(model.parameters)}
+    return facts | about
 
 
 def _finish(engine: Engine, workers: Workers) -> None:

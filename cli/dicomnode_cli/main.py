@@ -23,6 +23,11 @@ class Commands(LazyGroup):
         ),
         "segment": Lazy("dicomnode_cli.segment", "segment", "Segment what is annotated in a folder of DICOM files."),
         "serve": Lazy("dicomnode_cli.serve", "serve", "Listen for studies, segment them, send the results to a PACS."),
+        "status": Lazy("dicomnode_cli.status", "status", "Say where the node stands, and what needs attention."),
+        "jobs": Lazy("dicomnode_cli.jobs", "app", "List, show, retry and cancel the node's jobs."),
+        "deliveries": Lazy("dicomnode_cli.deliveries", "app", "List, show and retry what the node sends."),
+        "echo": Lazy("dicomnode_cli.echo", "echo", "Ask whether a destination or source answers."),
+        "send": Lazy("dicomnode_cli.send", "send", "Send DICOM files to a destination."),
         "pull": Lazy("dicomnode_cli.pull", "pull", "Fetch objects of a source for the node, or into a folder."),
         "models": Lazy("dicomnode_cli.models", "app", "Import models, and look after them."),
         "conformance": Lazy(

@@ -87,8 +87,13 @@ def once(told: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     """
     alike: dict[str, list[tuple[str, str]]] = {}
     for what, words in told:
-        alike.setdefault(re.sub(r"\S*[\d/]\S*", "#", words), []).append((what, words))
+        alike.setdefault(shape(words), []).append((what, words))
     return [
         (f"{first[0]} and {len(others)} more like it" if others else first[0], first[1])
         for first, *others in alike.values()
     ]
+
+
+def shape(words: str) -> str:
+    """Return `words` without what differs from one case to the next: names and numbers."""
+    return re.sub(r"\S*[\d/]\S*", "#", words)

@@ -1,11 +1,11 @@
 """Find the DICOM instances in files and folders, and say what each one is."""
 
 import hashlib
-import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from dicomnode.dicom.files import files_in
 from dicomnode.dicom.instances import Fallback, describe, identity_of_file
 from dicomnode.dicom.uids import uid_of
 from dicomnode.domain import Exclusion, Instance
@@ -34,28 +34,6 @@ def scan(paths: Iterable[Path]) -> tuple[tuple[Instance, ...], tuple[Exclusion, 
         instances.extend(found)
         exclusions.extend(left_out)
     return tuple(instances), tuple(exclusions)
-
-
-def files_in(paths: Iterable[Path]) -> Iterator[Path]:
-    """Yield every file in `paths` once, folders walked in sorted order."""
-    seen = set()
-    for path in paths:
-        for file in _walk(path):
-            real = file.resolve()
-            if real not in seen:
-                seen.add(real)
-                yield file
-
-
-def _walk(path: Path) -> Iterator[Path]:
-    if not path.is_dir():
-        yield path
-        return
-    unlisted: list[OSError] = []
-    for folder, folders, names in os.walk(path, onerror=unlisted.append):
-        folders.sort()
-        yield from (file for name in sorted(names) if (file := Path(folder, name)).is_file())
-    yield from (Path(error.filename) for error in unlisted)  # to be refused by name
 
 
 def _describe(path: Path, fallback: Fallback | None) -> Instance:

@@ -1,7 +1,7 @@
 """Associate with a peer, and say of what goes wrong whether to try again."""
 
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +15,12 @@ from dicomnode.errors import ClassRefused, PeerRejected, PeerUnreachable, Reason
 from dicomnode.network.part10 import IMPLEMENTATION_VERSION_NAME
 
 _REJECTED_PERMANENT = 1  # PS3.8 9.3.4, result
+_MENDED_BY: Mapping[
+    tuple[int | None, int | None], str
+] = {  # (source, reason) of a rejection, PS3.8 9.3.4 -> what helps
+    (1, 3): "have {calling} registered there",
+    (1, 7): "it is not called {called}: correct the AE title that is written of it here",
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,6 +91,8 @@ def _send_at_once(event: evt.Event) -> None:
 def _raise_rejection(assoc: Association, peer: Peer) -> None:
     rejection = assoc.acceptor.primitive
     why = f"{rejection.source_str}: {rejection.reason_str}" if rejection else "for no reason given"
+    if rejection and (mend := _MENDED_BY.get((rejection.result_source, rejection.diagnostic))):
+        why += f": {mend.format(calling=assoc.requestor.ae_title, called=peer.ae_title)}"
     if rejection and rejection.result == _REJECTED_PERMANENT:
         raise PeerRejected(f"{peer} rejected the association for good: {why}")
     raise PeerUnreachable(f"{peer} rejected the association: {why}")

@@ -39,18 +39,19 @@ def send(
         accepted = _accepted(assoc, name)
         chosen = next((one for one in syntaxes if UID(one.uid) in accepted), SegSyntax.NATIVE)
         if chosen is SegSyntax.NATIVE:
-            return _store(assoc, _read(path), peer)
-        return _store(assoc, dcmread(BytesIO(encode(path.read_bytes(), chosen))), peer)
+            return store(assoc, _read(path), peer)
+        return store(assoc, dcmread(BytesIO(encode(path.read_bytes(), chosen))), peer)
 
 
 def send_all(paths: Sequence[Path], peer: Peer, calling_ae: str) -> tuple[int, ...]:
     """Send the files in one association, in order, as `send` does; stop at the first that fails."""
     wanted = {_syntax_of(_read(path, stop_before_pixels=True)): None for path in paths}
     with associated(requesting_entity(calling_ae, wanted), peer) as assoc:
-        return tuple(_store(assoc, _read(path), peer) for path in paths)
+        return tuple(store(assoc, _read(path), peer) for path in paths)
 
 
-def _store(assoc: Association, ds: Dataset, peer: Peer) -> int:
+def store(assoc: Association, ds: Dataset, peer: Peer) -> int:
+    """Send `ds` over `assoc`, an association with `peer`; return the status, raise what `send` raises."""
     what = f"object {ds.SOPInstanceUID}"
     _check_context(ds, assoc, peer)
     status = assoc.send_c_store(ds).get("Status")

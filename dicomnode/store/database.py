@@ -8,9 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
 from typing import TypeVar
+from urllib.parse import quote
 
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -19,6 +22,8 @@ from dicomnode.errors import Unavailable
 from dicomnode.store.group import Group
 
 T = TypeVar("T")
+
+FILE_NAME = "dicomnode.sqlite"  # in the data folder
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000", "foreign_keys=ON")
@@ -30,11 +35,11 @@ def utc_now() -> datetime:
 
 
 class Database:
-    """A SQLite file whose committed transactions survive a power loss."""
+    """A SQLite file whose committed transactions survive a power loss; an `existing` one is not made."""
 
-    def __init__(self, path: Path, *, clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(self, path: Path, *, clock: Callable[[], datetime] = utc_now, existing: bool = False) -> None:
         self.path = path
-        self._engine = _engine(path)
+        self._engine = _engine(path, existing=existing)
         self._clock = clock
         self._writing = Lock()  # SQLite has one writer; waiting here is fairer than its sleeping
         self._group = Group(self.write)
@@ -47,6 +52,25 @@ class Database:
         """Make the tables, or bring those of an older version up to date."""
         with self.write() as connection:
             migrate(connection)
+
+    def version(self) -> str:
+        """Return the version of its tables, which must be that of this code: nothing is upgraded here.
+
+        Raises Unavailable where it is another one.
+        """
+        with self.read() as connection:
+            found = MigrationContext.configure(connection).get_current_revision()
+        scripts = ScriptDirectory.from_config(_alembic())
+        head = scripts.get_current_head()
+        if found is not None and found == head:
+            return found
+        if found is None:
+            raise Unavailable("the database has no tables yet: the next `dicomnode serve` makes them")
+        if any(found == script.revision for script in scripts.walk_revisions()):
+            detail = f"it is of version {found}, this dicomnode of {head}"
+            raise Unavailable(f"the database is older: the next `dicomnode serve` brings it up to date ({detail})")
+        detail = f"it is of version {found}, which this dicomnode, of {head}, does not know"
+        raise Unavailable(f"the database is that of a newer dicomnode: {detail}")
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -74,17 +98,40 @@ class Database:
         self._engine.dispose()
 
 
+@contextmanager
+def opened(data_dir: Path) -> Iterator[Database]:
+    """Lend the database of the node of `data_dir`, running or not, as it is: it is neither made nor upgraded."""
+    path = data_dir / FILE_NAME
+    if not path.is_file():
+        raise Unavailable(f"there is no {path}: no node ran on this data folder yet; `dicomnode serve` makes it")
+    database = Database(path, existing=True)
+    try:
+        database.version()
+        yield database
+    finally:
+        database.close()
+
+
 def migrate(connection: Connection, revision: str = "head") -> None:
     """Run the migrations up to `revision` that the database of `connection` has not seen."""
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    config = Config(attributes={"connection": connection})
-    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-    config.set_main_option("path_separator", "os")
+    config = _alembic()
+    config.attributes["connection"] = connection
     command.upgrade(config, revision)
 
 
-def _engine(path: Path) -> Engine:
-    engine = create_engine(URL.create("sqlite", database=str(path)), max_overflow=-1)
+def _alembic() -> Config:
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def _engine(path: Path, *, existing: bool) -> Engine:
+    url = URL.create("sqlite", database=str(path))
+    if existing:
+        url = URL.create("sqlite", database=f"file:{quote(str(path))}", query={"mode": "rw", "uri": "true"})
+    engine = create_engine(url, max_overflow=-1)
     event.listen(engine, "connect", _prepare)
     event.listen(engine, "begin", _begin)
     return engine

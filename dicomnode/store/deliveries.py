@@ -21,6 +21,7 @@ from dicomnode.store.delivery_rows import (
     sent_to,
 )
 from dicomnode.store.events import Event, add_event
+from dicomnode.store.moves import IllegalMove
 
 __all__ = [
     "DeliveryKey",
@@ -151,6 +152,8 @@ def fall_back(database: Database, row: DeliveryRow, profile: OutputProfile, reas
 def replay(database: Database, row: DeliveryRow, who: str) -> None:
     """Let the object that was given up be sent again now, as if it had never been."""
     with database.write() as connection:
+        if (state := row_of(connection, row.which).state) is not DeliveryState.DEAD:
+            raise IllegalMove(f"it is {state}")  # what sends it may let it be sent again, and nobody else
         _replay(connection, row, who, database.now())
 
 
@@ -202,6 +205,12 @@ def delivery_row(database: Database, which: DeliveryKey) -> DeliveryRow:
     """Return the delivery `which`."""
     with database.read() as connection:
         return row_of(connection, which)
+
+
+def delivery_row(database: Database, which: tuple[Uid, str]) -> DeliveryRow:
+    """Return the row of one delivery, that of an object to a destination."""
+    with database.read() as connection:
+        return _row(connection, which)
 
 
 def all_deliveries(database: Database) -> tuple[DeliveryRow, ...]:

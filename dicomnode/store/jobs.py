@@ -29,7 +29,7 @@ from dicomnode.store.database import Database
 from dicomnode.store.desk import Desk
 from dicomnode.store.events import Event, add_event
 from dicomnode.store.facts import instance_of
-from dicomnode.store.moves import check_move
+from dicomnode.store.moves import IllegalMove, check_move
 from dicomnode.store.spool import Spool
 from dicomnode.store.turns import Turn
 
@@ -124,6 +124,8 @@ def cancel(database: Database, key: str, who: str) -> None:
 def requeue(database: Database, key: str, who: str) -> None:
     """Let the job that was refused, failed or cancelled be tried again, as if it had never been."""
     with database.write() as connection:
+        if row_of(connection, key).state is JobState.RUNNING:
+            raise IllegalMove("it runs")  # what runs it may let it be tried again, and nobody else
         move_job(connection, database, key, JobState.READY, attempts=0, reason=None)
         add_event(connection, Event(at=database.now(), who=who, what="job_requeued", details={"job": key}))
 

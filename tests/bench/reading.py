@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 
 import SimpleITK
 
+from dicomnode.dicom.files import files_in
 from dicomnode.dicom.pixels.decoders import Decoders
-from dicomnode.dicom.scan import files_in, scan
+from dicomnode.dicom.scan import scan
 from dicomnode.dicom.stack import read_stack
 from dicomnode.planning import plan
 

@@ -3,7 +3,8 @@
 import os
 from pathlib import Path
 
-from dicomnode.dicom.scan import files_in, scan
+from dicomnode.dicom.files import files_in
+from dicomnode.dicom.scan import scan
 from dicomnode.domain import ImageInstance
 from dicomnode.errors import Reason
 from tests.builders import ct_series, save
