@@ -83,7 +83,17 @@ class Orthanc:
 @contextmanager
 def running(folder: Path) -> Iterator[Orthanc]:
     """Lend an Orthanc that keeps everything in `folder`, a new one, and takes what comes from anybody here."""
-    program = require_program("Orthanc")
+    pacs = prepared(folder)
+    process = start(pacs, folder)
+    try:
+        yield pacs
+    finally:
+        process.kill()  # what it keeps goes with its folder; asked to end it takes seconds
+        process.wait()
+
+
+def prepared(folder: Path) -> Orthanc:
+    """Make `folder`, in which an Orthanc keeps everything and has its settings; return where it will listen."""
     folder.mkdir()
     pacs = Orthanc(
         peer=Peer(ae_title="ORTHANC", host="127.0.0.1", port=free_port()), url=f"http://127.0.0.1:{free_port()}"
@@ -102,15 +112,21 @@ def running(folder: Path) -> Iterator[Orthanc]:
         "Plugins": [],
     }
     (folder / "orthanc.json").write_text(json.dumps(settings))
-    with (
-        (folder / "orthanc.log").open("wb") as log,
-        subprocess.Popen([program, folder / "orthanc.json"], stdout=log, stderr=log) as process,
-    ):
-        try:
-            until(pacs.is_up, 30)
-            yield pacs
-        finally:
-            process.kill()  # what it keeps goes with its folder; asked to end it takes seconds
+    return pacs
+
+
+def start(pacs: Orthanc, folder: Path) -> "subprocess.Popen[bytes]":
+    """Start the Orthanc that was prepared in `folder`; return its process once it answers."""
+    program = require_program("Orthanc")
+    with (folder / "orthanc.log").open("ab") as log:
+        process = subprocess.Popen([program, folder / "orthanc.json"], stdout=log, stderr=log)
+    try:
+        until(pacs.is_up, 30)
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+    return process
 
 
 def _ask(assoc: Association, **elements: str) -> list[Dataset]:
