@@ -59,7 +59,8 @@ def main() -> None:
 
 def notes_in(path: Path) -> list[Note]:
     """Return what a modality noted."""
-    return [Note(**json.loads(line)) for line in path.read_text().splitlines()] if path.exists() else []
+    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+    return [Note(**json.loads(line)) for line in lines if line.endswith("\n")]
 
 
 def data_set_of(content: bytes) -> bytes:

@@ -22,6 +22,7 @@ from tests.crash.studies import MadeUp, made_up
 CHECKOUT = Path(__file__).parents[2]
 START_SECONDS = 60.0
 AT_A_TIME, BATCH = 8, 10  # studies, objects
+STARTING, SENDING = 0.25, 0.4  # which part of the kills come while it starts, and while objects come
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,7 +57,7 @@ def crash(folder: Path, asked: Asked) -> Report:
     begun = time.monotonic()
     random = Random(asked.seed)  # noqa: S311 - no secret
     studies = [made_up(number, asked.planes, folder / "studies", random) for number in range(asked.studies)]
-    pacs, report, notes = Pacs(folder / "orthanc"), Report(), list[Note]()
+    pacs, report = Pacs(folder / "orthanc"), Report()
     node = Served(folder=folder)
     node.prepare(pacs.asked.peer, quiet_seconds=asked.quiet_seconds, incomplete_seconds=asked.incomplete_seconds)
     power = Power(node.data.parent, folder, lies=asked.lies) if asked.cuts else None
@@ -67,10 +68,11 @@ def crash(folder: Path, asked: Asked) -> Report:
         running.callback(_end, modalities)
         node.start()
         running.callback(node.end)
-        report.counts |= _disturb(node, power, pacs, asked, random)
+        written = tuple(folder / f"modality-{number}.notes" for number in range(asked.senders))
+        sent = Sent(written, sum(len(study.files) for study in studies))
+        report.counts |= _disturb(node, power, pacs, sent, asked)
         report.findings += _finish(node, modalities, studies, asked)
-        for number in range(asked.senders):
-            notes += notes_in(folder / f"modality-{number}.notes")
+        notes = [note for path in written for note in notes_in(path)]
         report.findings += _findings(node, pacs, studies, notes, asked)
         report.counts |= _counts(node, pacs, notes) | {"minutes": round((time.monotonic() - begun) / 60, 1)}
     return report
@@ -107,6 +109,28 @@ class Pacs:
         self._process.wait(60)
         time.sleep(seconds)
         self._process = orthanc.start(self.asked, self._folder)
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """How much the modalities have sent of `total` objects, as their notes tell."""
+
+    notes: tuple[Path, ...]
+    total: int
+
+    @property
+    def left(self) -> int:
+        """Return how many objects are still to be sent."""
+        return self.total - sum(note.status == 0 for path in self.notes for note in notes_in(path))
+
+    def waits_for(self, objects: int, seconds: float) -> bool:
+        """Wait until so many more objects are sent, but no longer than `seconds`; return whether they were."""
+        before, deadline = self.left, time.monotonic() + seconds
+        while (now := self.left) > before - objects:
+            if not now or time.monotonic() > deadline:
+                return False
+            time.sleep(0.02)
+        return True
 
 
 def _modalities(
@@ -152,25 +176,31 @@ def _shuffled(paths: Iterable[Path], random: Random) -> tuple[str, ...]:
     return tuple(random.sample(names, len(names)))
 
 
-def _disturb(node: Served, power: Power | None, pacs: Pacs, asked: Asked, random: Random) -> dict[str, int]:
+def _disturb(node: Served, power: Power | None, pacs: Pacs, sent: Sent, asked: Asked) -> dict[str, int]:
     """Kill the node, cut its power and stop the PACS, at random moments; return how often it was what."""
+    random = Random(asked.seed + 1)  # noqa: S311 - no secret
     cuts = {*random.sample(range(asked.kills), asked.cuts)}
     stops = {(number + 1) * asked.kills // (asked.pacs_stops + 1) for number in range(asked.pacs_stops)}
-    starting = lost = 0
+    starting = sending = lost = 0
     for number in range(asked.kills):
         if number in stops:
             pacs.stop_for(random.uniform(0.5, 5))
-        if random.random() < 0.3:
+        cut, left = number in cuts, asked.kills - number
+        moment = random.random()
+        if moment < STARTING and not cut:
             time.sleep(random.uniform(0, 2.5))
-        elif node.waits("node_started", START_SECONDS):
+        elif node.waits("node_started", START_SECONDS) and (cut or moment < STARTING + SENDING):
+            sending += sent.waits_for(random.randint(1, max(1, 2 * sent.left // left)), 4 * asked.between_kills)
+            time.sleep(random.uniform(0, 0.02))
+        else:
             time.sleep(random.uniform(0, 2 * asked.between_kills))
         starting += not node.has_said("node_started")
-        cut = number in cuts
         node.kill(group=cut or random.random() < 0.5)
         if power and cut:
             lost += power.cut(random if random.random() < 0.5 else None)
         node.start()
-    told = {"kills": asked.kills, "kills during a start": starting, "stops of the PACS": asked.pacs_stops}
+    told = {"kills": asked.kills, "of these while it started": starting, "of these while objects came": sending}
+    told["stops of the PACS"] = asked.pacs_stops
     return told | ({"cuts of the power": asked.cuts, "files that a cut lost or changed": lost} if power else {})
 
 

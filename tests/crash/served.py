@@ -35,7 +35,7 @@ class Served:
 
     def prepare(self, pacs: Peer, *, quiet_seconds: float, incomplete_seconds: float) -> None:
         """Write the settings of a node that sends SEGs to `pacs`."""
-        self.data.mkdir(parents=True)
+        self.data.parent.mkdir()
         settings = f"""
             [node]
             data_dir = "{self.data}"
