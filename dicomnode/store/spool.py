@@ -17,6 +17,7 @@ class Spool:
         self._incoming = root / "incoming"  # in the same filesystem, so that a rename moves a file out of it
         self._orphans = root / "orphans"
         self._making = Lock()
+        self._durable: set[Path] = set()  # the folders whose names this process has made durable
         self._make(self._incoming)
 
     def put(self, key: str, chunks: Iterable[bytes]) -> None:
@@ -34,6 +35,7 @@ class Spool:
             Path(part.name).rename(target)
             undo.pop_all()
         _sync_folder(target.parent)
+        self._aside(key).unlink(missing_ok=True)
 
     def path(self, key: str) -> Path:
         """Return where the file `key` lies."""
@@ -61,25 +63,34 @@ class Spool:
         """Remove unfinished files, and lay whole ones whose key is not `known` aside in orphans/; return how many.
 
         A whole file without a row was not acknowledged, or the database is older than the spool: nobody here can tell
-        which, so it is kept. Only for the start, before anything is received: a file comes to be before its row.
+        which, so it is kept until it is put again. Only for the start, before anything is received: a file comes to be
+        before its row.
         """
         strangers = [key for key in self.keys() if key not in known]
         unfinished = list(self._incoming.iterdir())
         for key in strangers:
-            aside = self._orphans.joinpath(*PurePosixPath(key).parts)
+            aside = self._aside(key)
             self._make(aside.parent)
             self.path(key).rename(aside)
         for part in unfinished:
             part.unlink()
         return len(strangers) + len(unfinished)
 
+    def _aside(self, key: str) -> Path:
+        return self._orphans.joinpath(*PurePosixPath(key).parts)
+
     def _make(self, folder: Path) -> None:
-        """Make `folder` durably; the lock keeps a second thread from going on before the first has synced."""
+        """Make `folder` durably; the lock keeps a second thread from going on before the first has synced.
+
+        A folder that is there already may have been made by a process that was killed before it could sync its name,
+        and so may the data folder, in which the root lies.
+        """
         with self._making:
-            missing = [parent for parent in (folder, *folder.parents) if not parent.is_dir()]
-            for new in reversed(missing):
-                new.mkdir(exist_ok=True)
-                _sync_folder(new.parent)
+            for new in reversed((folder, *folder.parents)):
+                if new.is_relative_to(self._root.parent) and not (new in self._durable and new.is_dir()):
+                    new.mkdir(exist_ok=True)
+                    _sync_folder(new.parent)
+                    self._durable.add(new)
 
 
 def _sync_folder(folder: Path) -> None:

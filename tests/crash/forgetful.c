@@ -3,13 +3,14 @@
  * What a flush makes durable is written below FORGETFUL_MEMORY: of a file its content, of a folder its entries, each
  * under an identity that no other file ever has. What was written, made, renamed or removed and not flushed is not there.
  * FORGETFUL_FOLDER is the folder. FORGETFUL_LIES = files, folders or database: the flushes of these do nothing; a test
- * must notice.
+ * must notice. FORGETFUL_KILL = part of a path: the process is killed once something with it was flushed.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,7 +89,7 @@ static int lies(const char *path, int descriptor, const char *about) {
 
 static void flushed(int descriptor) {
     const char *folder = getenv("FORGETFUL_FOLDER"), *memory = getenv("FORGETFUL_MEMORY");
-    const char *about = getenv("FORGETFUL_LIES");
+    const char *about = getenv("FORGETFUL_LIES"), *last = getenv("FORGETFUL_KILL");
     char link[64], path[PATH_MAX] = "";
     if (!folder || !memory) return;
     snprintf(link, sizeof link, "/proc/self/fd/%d", descriptor);
@@ -96,6 +97,7 @@ static void flushed(int descriptor) {
     if (readlink(link, path, sizeof path - 1) < 0 || strncmp(path, folder, length)) return;
     if ((path[length] && path[length] != '/') || (about && lies(path, descriptor, about))) return;
     if (remember(descriptor, memory)) abort(); /* what cannot be remembered would look like a loss */
+    if (last && strstr(path, last)) kill(getpid(), SIGKILL);
 }
 
 static int remember_one(const char *path, const struct stat *found, int kind, struct FTW *where) {

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 from dicomnode.network.associations import Peer
 from tests.serving import COMMAND, free_port
@@ -14,7 +15,7 @@ from tests.serving import COMMAND, free_port
 
 @dataclass(kw_only=True, slots=True)
 class Served:
-    """A node in `folder`, in a group of processes of its own; its data lie in disk/data there."""
+    """A node in `folder`, in a group of processes of its own, ended with its context; its data lie in disk/data."""
 
     folder: Path
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -23,10 +24,22 @@ class Served:
     _process: "subprocess.Popen[bytes] | None" = None
     _begun: int = 0  # where the log of its latest start begins
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process and self._process.poll() is None:
+            self.kill(group=True)
+
     @property
     def data(self) -> Path:
         """Return its data folder."""
         return self.folder / "disk" / "data"
+
+    @property
+    def peer(self) -> Peer:
+        """Return the node as others see it."""
+        return Peer(ae_title="DICOMNODE", host="127.0.0.1", port=self.port)
 
     @property
     def log(self) -> Path:
@@ -102,11 +115,6 @@ class Served:
         self.process.send_signal(signal.SIGTERM)
         if code := self.process.wait(60):
             self.ended.append(code)
-
-    def end(self) -> None:
-        """End it if it still runs."""
-        if self.process.poll() is None:
-            self.kill(group=True)
 
     @property
     def process(self) -> "subprocess.Popen[bytes]":

@@ -13,7 +13,9 @@ from tests.conftest import CHECKOUT
 from tests.crash.power import Power
 from tests.rows import image, receive
 
-PUT = "from dicomnode.store.spool import Spool; Spool(folder / 'data' / 'spool').put('studies/1.2/1.3/1.4.dcm', [b'it'])"
+PUT = (
+    "from dicomnode.store.spool import Spool; Spool(folder / 'data' / 'spool').put('studies/1.2/1.3/1.4.dcm', [b'it'])"
+)
 RECORD = """
 from dicomnode.store.database import Database
 from tests.rows import image, receive
@@ -39,7 +41,7 @@ def power_of(disk: Path, lies: str = "") -> Power:
 def run(power: Power, disk: Path, program: str) -> None:
     """Run `program` in a process that then ends at once, without closing anything."""
     begin = "import os, sys; from pathlib import Path; folder = Path(sys.argv[1])"
-    command = [sys.executable, "-c", f"{begin}\n{program}\nos._exit(0)", disk]
+    command: list[Path | str] = [sys.executable, "-c", f"{begin}\n{program}\nos._exit(0)", disk]
     subprocess.run(command, check=True, env={**os.environ, **power.environment}, cwd=CHECKOUT)
 
 
@@ -76,7 +78,7 @@ def test_some_of_what_was_not_flushed_may_be_left(disk: Path) -> None:
 
 def test_an_object_of_the_spool_is_left_with_every_folder_that_it_lies_in(disk: Path) -> None:
     power = power_of(disk)
-    run(power, disk, f"(folder / 'data').mkdir(); {PUT}")
+    run(power, disk, f"(folder / 'data').mkdir()\n{PUT}")
     power.cut()
     assert files(disk) == {"1.4.dcm": b"it"}
 
@@ -101,9 +103,7 @@ def test_a_row_is_left(disk: Path) -> None:
 @pytest.mark.parametrize(
     ("lies", "program", "left"), [("files", PUT, {"1.4.dcm": b""}), ("folders", PUT, {}), ("database", RECORD, {})]
 )
-def test_a_disk_that_lies_about_flushing_loses_it(
-    disk: Path, lies: str, program: str, left: dict[str, bytes]
-) -> None:
+def test_a_disk_that_lies_about_flushing_loses_it(disk: Path, lies: str, program: str, left: dict[str, bytes]) -> None:
     power = power_of(disk, lies)
     run(power, disk, program)
     power.cut()
