@@ -6,12 +6,10 @@ import signal
 from pathlib import Path
 
 import pytest
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
-from pynetdicom import AE, evt
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, RTStructureSetStorage
+from pynetdicom import AE, build_context, evt
 
-from dicomnode.errors import PeerUnreachable
 from dicomnode.network.part10 import StoreRequest
-from dicomnode.network.sender import send_all
 from tests.builders import STUDY, ct_series, rtstruct, save, square
 from tests.crash import checks
 from tests.crash.modality import data_set_of
@@ -23,6 +21,7 @@ from tests.serving import until
 
 ENDS = ("delivered", "verified")
 QUIET_SECONDS = 12.0
+SYNTAX = ExplicitVRLittleEndian
 
 
 @pytest.fixture
@@ -63,17 +62,17 @@ def test_a_node_that_is_killed_at_any_step_of_storing_has_what_it_acknowledged(
             node.environment = {**power.environment, "FORGETFUL_KILL": flushed}
             node.start()
             assert node.waits("node_started", 60)
-            with pytest.raises(PeerUnreachable):
-                send_all(study, node.peer, "SENDER")
+            assert store(study, node) == [None]
             assert node.process.wait(10) == -signal.SIGKILL
         node.environment = power.environment
         node.start()
         assert node.waits("node_started", 60)
-        kill_in_the_middle_of(study[0], node)
+        # the request for the association, a command, and two of five PDUs of a data set
+        assert store(study, node, kill_at=4) == [None]
         power.cut()
         node.start()
         assert node.waits("node_started", 60)
-        send_all(study, node.peer, "SENDER")
+        assert store(study, node) == [0] * len(study)
         assert len(the_segs_of(node, pacs)) == 1
     assert findings(node, study) == []
 
@@ -86,7 +85,7 @@ def test_a_node_that_is_killed_while_it_segments_and_while_it_recovers_makes_one
         assert node.waits("node_started", 60)
         for child in children_of(node.process.pid):
             os.kill(child, signal.SIGSTOP)  # the job begins, and does not end
-        send_all(study, node.peer, "SENDER")
+        assert store(study, node) == [0] * len(study)
         until(lambda: checks.Kept(data=node.data).rows("SELECT * FROM job WHERE state = 'running'"), 60)
         node.kill(group=True)
         node.start()
@@ -110,7 +109,7 @@ def test_a_node_that_is_killed_between_sending_and_recording_it_sends_the_same_o
     with Loopback(tmp_path / "pacs", refuse=kill_at_first) as pacs, serving(tmp_path, pacs) as node:
         node.start()
         assert node.waits("node_started", 60)
-        send_all(study, node.peer, "SENDER")
+        assert store(study, node) == [0] * len(study)
         until(lambda: pacs.received, 60)
         first = pacs.received[0].read_bytes()
         node.start()
@@ -127,20 +126,27 @@ def serving(folder: Path, pacs: Loopback) -> Served:
     return node
 
 
-def kill_in_the_middle_of(path: Path, node: Served) -> None:
-    """Send the object, and kill the node when half of it has gone out."""
+def store(paths: list[Path], node: Served, *, kill_at: int = 0) -> list[int | None]:
+    """Send the objects in one association; return the answers. The node is killed when so many PDUs have gone out."""
     sent: list[evt.Event] = []
 
     def count(event: evt.Event) -> None:
         sent.append(event)
-        if len(sent) == 4:  # the request for the association, the command, and two of five PDUs of the data set
+        if len(sent) == kill_at:
             node.kill(group=True)
 
     ae = AE("SENDER")
-    ae.add_requested_context(CTImageStorage, ExplicitVRLittleEndian)
+    ae.requested_contexts = [build_context(CTImageStorage, SYNTAX), build_context(RTStructureSetStorage, SYNTAX)]
     assoc = ae.associate("127.0.0.1", node.port, ae_title="DICOMNODE", evt_handlers=[(evt.EVT_DATA_SENT, count)])
-    assert "Status" not in assoc.send_c_store(path)
-    assert len(sent) >= 4
+    transport = assoc.dul.socket
+    assert transport is not None
+    assert transport.socket is not None
+    with transport.socket:  # pynetdicom leaves one open that the other side has closed
+        answers: list[int | None] = []
+        while assoc.is_established and len(answers) < len(paths):
+            answers.append(assoc.send_c_store(paths[len(answers)]).get("Status"))
+        assoc.release()
+    return answers
 
 
 def the_segs_of(node: Served, pacs: Loopback) -> set[Path]:

@@ -37,11 +37,6 @@ class Served:
         return self.folder / "disk" / "data"
 
     @property
-    def peer(self) -> Peer:
-        """Return the node as others see it."""
-        return Peer(ae_title="DICOMNODE", host="127.0.0.1", port=self.port)
-
-    @property
     def log(self) -> Path:
         """Return the file that it logs to."""
         return self.folder / "node.log"
