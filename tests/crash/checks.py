@@ -10,13 +10,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from pydicom import dcmread
 
 from tests.crash.modality import Note, data_set_of
 from tests.crash.studies import Wanted
-from tests.orthanc import Orthanc
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,6 +36,16 @@ class Kept:
         spool = self.data / "spool"
         paths = sorted(path for path in spool.rglob("*") if not path.is_dir())
         return {path.relative_to(spool).as_posix(): path.read_bytes() for path in paths}
+
+
+class Archive(Protocol):
+    """A PACS with the REST API of Orthanc."""
+
+    def ask(self, path: str, query: object = None) -> Any:  # noqa: ANN401 - JSON
+        """Return what it answers."""
+
+    def file(self, instance: str) -> bytes:
+        """Return the file of an instance."""
 
 
 def acknowledged(notes: Iterable[Note]) -> dict[str, str]:
@@ -88,7 +97,7 @@ def what_is_not_done(kept: Kept, deliveries: Sequence[str]) -> Iterator[str]:
         yield f"association {row['id']} of {row['peer_ae']}: it is still open"
 
 
-def what_the_pacs_lacks(pacs: Orthanc, kept: Kept, wanted: Iterable[Wanted]) -> Iterator[str]:
+def what_the_pacs_lacks(pacs: Archive, kept: Kept, wanted: Iterable[Wanted]) -> Iterator[str]:
     """Yield the SEGs that are not there exactly once, as the PACS itself tells."""
     found: dict[str, tuple[Wanted, str]] = {}
     query = {"Level": "Instance", "Query": {"Modality": "SEG"}}
