@@ -134,13 +134,14 @@ def what_the_log_tells(log: str) -> Iterator[str]:
 
 def left_of(kept: Kept, deliveries: Sequence[str], segs: int) -> str:
     """Return in words what is still to be done of `segs` SEGs; "" is nothing."""
-    if not (kept.data / "dicomnode.sqlite").exists():
-        return "no database yet"
-    states = {
-        table: Counter(row["state"] for row in kept.rows(f"SELECT state FROM {table}"))  # noqa: S608 - one of ours
-        for table in ("study", "job", "delivery")
-    }
     ends = {"study": {"dispatched"}, "job": {"done"}, "delivery": {*deliveries}}
+    try:
+        states = {
+            table: Counter(row["state"] for row in kept.rows(f"SELECT state FROM {table}"))  # noqa: S608 - one of ours
+            for table in ends
+        }
+    except sqlite3.OperationalError as error:  # the node has not made it yet
+        return str(error)
     left = {table: {one: n for one, n in found.items() if one not in ends[table]} for table, found in states.items()}
     if states["delivery"].total() < segs or any(left.values()):
         return json.dumps({"deliveries": states["delivery"].total(), **left})

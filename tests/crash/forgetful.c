@@ -2,7 +2,7 @@
  *
  * What a flush makes durable is written below FORGETFUL_MEMORY: of a file its content, of a folder its entries, each
  * under an identity that no other file ever has. What was written, made, renamed or removed and not flushed is not there.
- * FORGETFUL_FOLDER is the folder. FORGETFUL_LIES = files, folders or database: the flushes of these do nothing; a test
+ * FORGETFUL_FOLDER is the folder; without FORGETFUL_MEMORY nothing is remembered. FORGETFUL_LIES = files, folders or database: the flushes of these do nothing; a test
  * must notice. FORGETFUL_KILL = part of a path: the process is killed once something with it was flushed.
  */
 #define _GNU_SOURCE
@@ -87,35 +87,38 @@ static int lies(const char *path, int descriptor, const char *about) {
     return !strcmp(about, "files") && !folder && !database;
 }
 
-static void flushed(int descriptor) {
-    const char *folder = getenv("FORGETFUL_FOLDER"), *memory = getenv("FORGETFUL_MEMORY");
-    const char *about = getenv("FORGETFUL_LIES"), *last = getenv("FORGETFUL_KILL");
-    char link[64], path[PATH_MAX] = "";
-    if (!folder || !memory) return;
+/* Write where the file behind `descriptor` lies; return whether that is in the folder. */
+static int is_ours(int descriptor, char *path, size_t size) {
+    const char *folder = getenv("FORGETFUL_FOLDER");
+    char link[64];
     snprintf(link, sizeof link, "/proc/self/fd/%d", descriptor);
-    size_t length = strlen(folder);
-    if (readlink(link, path, sizeof path - 1) < 0 || strncmp(path, folder, length)) return;
-    if ((path[length] && path[length] != '/') || (about && lies(path, descriptor, about))) return;
-    if (remember(descriptor, memory)) abort(); /* what cannot be remembered would look like a loss */
-    if (last && strstr(path, last)) kill(getpid(), SIGKILL);
+    ssize_t length = folder ? readlink(link, path, size - 1) : -1;
+    if (length < 0) return 0;
+    path[length] = 0;
+    size_t begin = strlen(folder);
+    return !strncmp(path, folder, begin) && (!path[begin] || path[begin] == '/');
 }
+
+static int flush(int descriptor, long call) {
+    const char *memory = getenv("FORGETFUL_MEMORY"), *about = getenv("FORGETFUL_LIES"), *last = getenv("FORGETFUL_KILL");
+    char path[PATH_MAX];
+    int ours = is_ours(descriptor, path, sizeof path);
+    if (ours && about && lies(path, descriptor, about)) return 0;
+    int failed = syscall(call, descriptor);
+    if (failed || !ours) return failed;
+    if (memory && remember(descriptor, memory)) abort(); /* what cannot be remembered would look like a loss */
+    if (last && strstr(path, last)) kill(getpid(), SIGKILL);
+    return 0;
+}
+
+int fsync(int descriptor) { return flush(descriptor, SYS_fsync); }
+
+int fdatasync(int descriptor) { return flush(descriptor, SYS_fdatasync); }
 
 static int remember_one(const char *path, const struct stat *found, int kind, struct FTW *where) {
     (void)found, (void)kind, (void)where;
     if (!strstr(path, ".sqlite")) forgetful_remember(path, getenv("FORGETFUL_MEMORY")); /* for its locks, see above */
     return 0;
-}
-
-int fsync(int descriptor) {
-    int failed = syscall(SYS_fsync, descriptor);
-    if (!failed) flushed(descriptor);
-    return failed;
-}
-
-int fdatasync(int descriptor) {
-    int failed = syscall(SYS_fdatasync, descriptor);
-    if (!failed) flushed(descriptor);
-    return failed;
 }
 
 int syncfs(int descriptor) {

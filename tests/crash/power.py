@@ -11,6 +11,7 @@ from random import Random
 from tests.conftest import require_program
 
 _SOURCE = Path(__file__).with_name("forgetful.c")
+_DISK_BYTES = 512 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +29,10 @@ class Power:
     """
 
     def __init__(self, folder: Path, beside: Path, *, lies: str = "") -> None:
-        library, self._folder, self._memory = beside / "forgetful.so", folder, beside / "memory"
-        build: list[Path | str] = [require_program("gcc"), "-shared", "-fPIC", "-O2", "-o", library, _SOURCE]
-        subprocess.run(build, check=True, capture_output=True)
+        library, self._folder, self._memory = built(beside), folder, beside / "memory"
         self._library = ctypes.CDLL(str(library))
         self._remember_all()
-        self.environment: Mapping[str, str] = {
-            "LD_PRELOAD": str(library),
-            "FORGETFUL_FOLDER": str(folder),
-            "FORGETFUL_MEMORY": str(self._memory),
-            **({"FORGETFUL_LIES": lies} if lies else {}),
-        }
+        self.environment = preloaded(library, folder, lies) | {"FORGETFUL_MEMORY": str(self._memory)}
 
     def cut(self, random: Random | None = None) -> int:
         """Lose what was not flushed, or with `random` some of it; return how many files were lost or are other now.
@@ -95,6 +89,54 @@ class Power:
         for path in (self._folder, *self._folder.rglob("*")):
             if self._library.forgetful_remember(str(path).encode(), str(self._memory).encode()):
                 raise OSError(f"{path} cannot be remembered")
+
+
+class Ext4:
+    """A file system of its own on `folder`; when its power is cut, what it has written to its disk is left.
+
+    Its journal is written only when something is flushed; its processes may have `environment`.
+    """
+
+    def __init__(self, folder: Path, beside: Path, *, lies: str = "") -> None:
+        self._folder, self._disk = folder, beside / "disk.img"
+        self.environment = preloaded(built(beside), folder, lies) if lies else {}
+        with self._disk.open("wb") as disk:
+            disk.truncate(_DISK_BYTES)
+        subprocess.run([require_program("mkfs.ext4"), "-q", self._disk], check=True, capture_output=True)
+        self._mount()
+
+    def cut(self, _random: Random | None = None) -> int:
+        """Lose what is not on the disk; return how many files were lost or are other now. No file may be open."""
+        before = _contents(self._folder)
+        left = self._disk.with_name("left.img")
+        shutil.copyfile(self._disk, left)  # what the file system holds in memory is not in it
+        self.unmount()
+        left.rename(self._disk)
+        self._mount()
+        after = _contents(self._folder)
+        return sum(before.get(name) != after.get(name) for name in before.keys() | after.keys())
+
+    def unmount(self) -> None:
+        """Take the file system away."""
+        subprocess.run(["umount", self._folder], check=True)
+
+    def _mount(self) -> None:
+        options = "loop,commit=300,noauto_da_alloc"
+        subprocess.run(["mount", "-o", options, self._disk, self._folder], check=True)
+
+
+def built(beside: Path) -> Path:
+    """Build what is loaded into processes; return where it is."""
+    library = beside / "forgetful.so"
+    build: list[Path | str] = [require_program("gcc"), "-shared", "-fPIC", "-O2", "-o", library, _SOURCE]
+    subprocess.run(build, check=True, capture_output=True)
+    return library
+
+
+def preloaded(library: Path, folder: Path, lies: str) -> dict[str, str]:
+    """Return the environment of processes that it is loaded into."""
+    environment = {"LD_PRELOAD": str(library), "FORGETFUL_FOLDER": str(folder)}
+    return environment | ({"FORGETFUL_LIES": lies} if lies else {})
 
 
 def _contents(folder: Path) -> dict[str, bytes]:

@@ -21,6 +21,9 @@ def main() -> int:
     defaults = Asked()
     for option in fields(Asked):
         value = getattr(defaults, option.name)
+        if isinstance(value, bool):
+            parser.add_argument(f"--{option.name}", action="store_true")
+            continue
         many = {"nargs": "+"} if isinstance(value, tuple) else {"type": type(value)}
         parser.add_argument(f"--{option.name.replace('_', '-')}", default=value, **many)
     asked = Asked(**vars(parser.parse_args()))

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -15,7 +15,7 @@ from threading import Thread
 from tests import orthanc
 from tests.crash import checks
 from tests.crash.modality import Note, Plan, notes_in
-from tests.crash.power import Power
+from tests.crash.power import Ext4, Power
 from tests.crash.served import Served
 from tests.crash.studies import MadeUp, made_up
 
@@ -41,6 +41,7 @@ class Asked:
     incomplete_seconds: float = 20.0
     patience: float = 300.0  # how long it may take to finish once nothing disturbs it any more
     deliveries: tuple[str, ...] = ("verified",)  # in which states a delivery may end
+    ext4: bool = False  # whether a real file system loses its power, which takes root
     lies: str = ""  # what the disk does not flush although it is asked for: the check must notice
 
 
@@ -60,10 +61,9 @@ def crash(folder: Path, asked: Asked) -> Report:
     pacs, report = Pacs(folder / "orthanc"), Report()
     node = Served(folder=folder)
     node.prepare(pacs.asked.peer, quiet_seconds=asked.quiet_seconds, incomplete_seconds=asked.incomplete_seconds)
-    power = Power(node.data.parent, folder, lies=asked.lies) if asked.cuts else None
-    node.environment = power.environment if power else {}
     with ExitStack() as running:
         running.callback(pacs.end)
+        power = running.enter_context(_powered(node, folder, asked))
         modalities = _modalities(folder, node, studies, asked, random)
         running.callback(_end, modalities)
         running.enter_context(node)
@@ -76,6 +76,21 @@ def crash(folder: Path, asked: Asked) -> Report:
         report.findings += _findings(node, pacs, studies, notes, asked)
         report.counts |= _counts(node, pacs, notes) | {"minutes": round((time.monotonic() - begun) / 60, 1)}
     return report
+
+
+@contextmanager
+def _powered(node: Served, folder: Path, asked: Asked) -> Iterator[Power | Ext4 | None]:
+    """Lend the power of the node's disk, if it is to be cut."""
+    if not asked.cuts:
+        yield None
+        return
+    power = (Ext4 if asked.ext4 else Power)(node.data.parent, folder, lies=asked.lies)
+    node.environment = power.environment
+    try:
+        yield power
+    finally:
+        if isinstance(power, Ext4):
+            power.unmount()
 
 
 class Pacs:
@@ -176,7 +191,7 @@ def _shuffled(paths: Iterable[Path], random: Random) -> tuple[str, ...]:
     return tuple(random.sample(names, len(names)))
 
 
-def _disturb(node: Served, power: Power | None, pacs: Pacs, sent: Sent, asked: Asked) -> dict[str, int]:
+def _disturb(node: Served, power: Power | Ext4 | None, pacs: Pacs, sent: Sent, asked: Asked) -> dict[str, int]:
     """Kill the node, cut its power and stop the PACS, at random moments; return how often it was what."""
     random = Random(asked.seed + 1)  # noqa: S311 - no secret
     cuts = {*random.sample(range(asked.kills), asked.cuts)}
