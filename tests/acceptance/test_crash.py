@@ -20,7 +20,7 @@ from tests.fakes import Loopback
 from tests.serving import until
 
 ENDS = ("delivered", "verified")
-QUIET_SECONDS = 12.0
+QUIET_SECONDS = 20.0  # longer than any modality pauses: nothing but time tells yet that a study is complete
 SYNTAX = ExplicitVRLittleEndian
 
 

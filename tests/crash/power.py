@@ -122,7 +122,7 @@ class Ext4:
 
     def _mount(self) -> None:
         options = "loop,commit=300,noauto_da_alloc"
-        subprocess.run(["mount", "-o", options, self._disk, self._folder], check=True)
+        subprocess.run(["mount", "-o", options, self._disk, self._folder], check=True, capture_output=True)
 
 
 def built(beside: Path) -> Path:

@@ -202,7 +202,7 @@ def _disturb(node: Served, power: Power | Ext4 | None, pacs: Pacs, sent: Sent, a
             pacs.stop_for(random.uniform(0.5, 5))
         cut, left = number in cuts, asked.kills - number
         moment = random.random()
-        if moment < STARTING and not cut:
+        if moment < STARTING:
             time.sleep(random.uniform(0, 2.5))
         elif node.waits("node_started", START_SECONDS) and (cut or moment < STARTING + SENDING):
             sending += sent.waits_for(random.randint(1, max(1, 2 * sent.left // left)), 4 * asked.between_kills)

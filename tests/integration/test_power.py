@@ -9,8 +9,8 @@ from random import Random
 import pytest
 
 from dicomnode.store.database import Database
-from tests.conftest import CHECKOUT
-from tests.crash.power import Power
+from tests.conftest import CHECKOUT, without
+from tests.crash.power import Ext4, Power
 from tests.rows import image, receive
 
 PUT = (
@@ -38,7 +38,7 @@ def power_of(disk: Path, lies: str = "") -> Power:
     return Power(disk, disk.parent, lies=lies)
 
 
-def run(power: Power, disk: Path, program: str) -> None:
+def run(power: Power | Ext4, disk: Path, program: str) -> None:
     """Run `program` in a process that then ends at once, without closing anything."""
     begin = "import os, sys; from pathlib import Path; folder = Path(sys.argv[1])"
     command: list[Path | str] = [sys.executable, "-c", f"{begin}\n{program}\nos._exit(0)", disk]
@@ -112,3 +112,17 @@ def test_a_disk_that_lies_about_flushing_loses_it(disk: Path, lies: str, program
 
 def _empty(left: dict[str, bytes]) -> dict[str, bytes]:
     return left or {"node.sqlite": b"", "node.sqlite-wal": b""}
+
+
+@pytest.mark.peer
+def test_a_file_system_without_power_has_what_was_flushed(disk: Path) -> None:
+    try:
+        power = Ext4(disk, disk.parent)
+    except subprocess.CalledProcessError as error:
+        without(f"a file system cannot be mounted here: {error.stderr.decode().strip()}")
+    try:
+        run(power, disk, f"(folder / 'data').mkdir()\n{PUT}\n(folder / 'it').write_bytes(b'it')")
+        power.cut()
+        assert files(disk) == {"1.4.dcm": b"it"}
+    finally:
+        power.unmount()
