@@ -122,7 +122,7 @@ def test_a_node_that_is_killed_between_sending_and_recording_it_sends_the_same_o
 def serving(folder: Path, pacs: Loopback) -> Served:
     """Make a node that sends what it makes to `pacs`."""
     node = Served(folder=folder)
-    node.prepare(pacs.peer, quiet_seconds=0.5, incomplete_seconds=1)
+    node.prepare(pacs.peer, quiet_seconds=0.5, incomplete_seconds=600)
     return node
 
 

@@ -55,6 +55,8 @@ def main() -> None:
             while left:
                 left = _send(plan, left, notes, random)
             time.sleep(random.expovariate(1) * plan.between_batches)
+    while not _release(plan):  # it is there again after an association that broke with all objects acknowledged
+        time.sleep(0.3)
 
 
 def notes_in(path: Path) -> list[Note]:
@@ -85,6 +87,15 @@ def _send(plan: Plan, left: list[Path], notes: IO[str], random: Random) -> list[
             return left[number + 1 :]
     assoc.release()
     return []
+
+
+def _release(plan: Plan) -> bool:
+    """Open an association and release it; return whether both were done."""
+    assoc = _associate(plan)
+    if assoc is None or not assoc.is_established:
+        return False
+    assoc.release()
+    return assoc.is_released
 
 
 def _associate(plan: Plan) -> Association | None:

@@ -38,7 +38,7 @@ class Asked:
     planes: int = 12
     between_kills: float = 3.0  # the mean, from when the node listens
     quiet_seconds: float = 1.5
-    incomplete_seconds: float = 20.0
+    incomplete_seconds: float = 600.0
     patience: float = 300.0  # how long it may take to finish once nothing disturbs it any more
     deliveries: tuple[str, ...] = ("verified",)  # in which states a delivery may end
     ext4: bool = False  # whether a real file system loses its power, which takes root
