@@ -12,7 +12,7 @@ EXTRAS = $(shell $(BIN)/python -c 'import sys; print("[int8,openvino,torch]" if 
 SOURCES := pyproject.toml constraints.txt dicomnode/__init__.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench graphs conformance peers clean
+.PHONY: help demo test check bench crash graphs conformance peers clean
 
 help: ## Say what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 14
@@ -37,6 +37,11 @@ bench: $(VENV)/.test ## Measure, as ratios within one run; WEIGHTS=... compares 
 	$(BIN)/python tests/bench/writing.py
 	$(BIN)/python tests/bench/inference.py $(WEIGHTS)
 
+# In the second run 20 of the kills are cuts of the power as well.
+crash: $(VENV)/.test peers ## Kill a node again and again while it works, and look for what is lost; CRASH="..."
+	$(BIN)/python tests/crash/run.py $(CRASH)
+	$(BIN)/python tests/crash/run.py --cuts 20 $(CRASH)
+
 graphs: $(VENV)/.test ## Make the graphs of the networks anew, without weights
 	$(BIN)/python -m dicomnode.inference.networks.graphs models/lite-medsam
 
@@ -46,12 +51,12 @@ conformance: $(VENV)/.product ## Make docs/conformance.md anew from the code
 # Tests skip, with the reason, what needs a program that is missing here.
 peers: ## As root on Debian: install the programs that tests talk to
 	@missing=; \
-	for program in Orthanc dcmsend dciodvfy dcm2niix plastimatch DicomSRValidator; do PATH=$$PATH:/usr/sbin command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+	for program in Orthanc dcmsend dciodvfy dcm2niix plastimatch DicomSRValidator gcc; do PATH=$$PATH:/usr/sbin command -v $$program >/dev/null || missing="$$missing $$program"; done; \
 	if [ -z "$$missing" ]; then exit 0; fi; \
 	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
 		echo "missing:$$missing; as root, make peers installs them from Debian; tests that need them skip"; exit 0; fi; \
 	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-		orthanc dcmtk dicom3tools dcm2niix plastimatch pixelmed-apps >/dev/null
+		orthanc dcmtk dicom3tools dcm2niix plastimatch pixelmed-apps gcc libc6-dev >/dev/null
 
 clean: ## Remove the environment and everything that was made
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -92,7 +92,17 @@ def running(folder: Path, *known: Peer, plugins: Sequence[Path] = (), **options:
 
     It knows where the peers `known` listen, and runs `plugins`; `options` go into its configuration.
     """
-    program = require_program("Orthanc")
+    pacs = prepared(folder, *known, plugins=plugins, **options)
+    process = start(pacs, folder)
+    try:
+        yield pacs
+    finally:
+        process.kill()  # what it keeps goes with its folder; asked to end it takes seconds
+        process.wait()
+
+
+def prepared(folder: Path, *known: Peer, plugins: Sequence[Path] = (), **options: object) -> Orthanc:
+    """Make `folder`, in which an Orthanc keeps everything and has its settings; return where it will listen."""
     folder.mkdir()
     pacs = Orthanc(
         peer=Peer(ae_title="ORTHANC", host="127.0.0.1", port=free_port()), url=f"http://127.0.0.1:{free_port()}"
@@ -114,15 +124,21 @@ def running(folder: Path, *known: Peer, plugins: Sequence[Path] = (), **options:
         "Plugins": [str(plugin) for plugin in plugins],
     } | options
     (folder / "orthanc.json").write_text(json.dumps(settings))
-    with (
-        (folder / "orthanc.log").open("wb") as log,
-        subprocess.Popen([program, folder / "orthanc.json"], stdout=log, stderr=log) as process,
-    ):
-        try:
-            until(pacs.is_up, 30)
-            yield pacs
-        finally:
-            process.kill()  # what it keeps goes with its folder; asked to end it takes seconds
+    return pacs
+
+
+def start(pacs: Orthanc, folder: Path) -> "subprocess.Popen[bytes]":
+    """Start the Orthanc that was prepared in `folder`; return its process once it answers."""
+    program = require_program("Orthanc")
+    with (folder / "orthanc.log").open("ab") as log:
+        process = subprocess.Popen([program, folder / "orthanc.json"], stdout=log, stderr=log)
+    try:
+        until(pacs.is_up, 30)
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+    return process
 
 
 def _ask(assoc: Association, **elements: str) -> list[Dataset]:

@@ -17,9 +17,10 @@ _BLOCK = 1 << 16  # bytes of a file read at a time
 class Part:
     """A file that is being written; it goes unless it is kept."""
 
-    def __init__(self, path: Path, place: Callable[[str], Path]) -> None:
+    def __init__(self, path: Path, place: Callable[[str], Path], aside: Callable[[str], Path]) -> None:
         self._path = path
         self._place = place
+        self._aside = aside
         self._file = cast("io.BufferedRandom", open(path, "x+b", opener=_private))
         self.size = 0
 
@@ -44,6 +45,7 @@ class Part:
             target = self._place(key)
             self._path.rename(target)
         _sync_folder(target.parent)
+        self._aside(key).unlink(missing_ok=True)  # of what was laid aside and has come again
 
     def close(self) -> None:
         """Let go of the file, and remove it if it was not kept."""
@@ -72,7 +74,7 @@ class Spool:
     @contextmanager
     def writing(self) -> Iterator[Part]:
         """Lend a new file to write; what was not kept of it is removed at the end."""
-        part = Part(self._incoming / f"{os.getpid()}-{next(self._numbers)}.part", self._target)
+        part = Part(self._incoming / f"{os.getpid()}-{next(self._numbers)}.part", self._target, self._aside)
         try:
             yield part
         finally:
@@ -152,12 +154,13 @@ class Spool:
         """Remove unfinished files, and lay whole ones whose key is not `known` aside in orphans/; return how many.
 
         A whole file without a row was not acknowledged, or the database is older than the spool: nobody here can tell
-        which, so it is kept. Only for the start, before anything is received: a file comes to be before its row.
+        which, so it is kept until it is put again. Only for the start, before anything is received: a file comes to be
+        before its row.
         """
         strangers = [key for key in self.keys() if key not in known]
         unfinished = list(self._incoming.iterdir())
         for key in strangers:
-            aside = self._orphans.joinpath(*PurePosixPath(key).parts)
+            aside = self._aside(key)
             self._make(aside.parent)
             self.path(key).rename(aside)
         for part in unfinished:
@@ -170,8 +173,15 @@ class Spool:
         self._make(target.parent)
         return target
 
+    def _aside(self, key: str) -> Path:
+        return self._orphans.joinpath(*PurePosixPath(key).parts)
+
     def _make(self, folder: Path) -> None:
-        """Make `folder` durably; the lock keeps a second thread from going on before the first has synced."""
+        """Make `folder` durably; the lock keeps a second thread from going on before the first has synced.
+
+        A folder that is there already may have been made by a process that was killed before it could sync its name,
+        and so may the data folder, in which the root lies.
+        """
         with self._making:
             self._make_all(folder)
 

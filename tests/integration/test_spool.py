@@ -63,3 +63,11 @@ def test_a_sweep_removes_unfinished_files_and_lays_aside_those_that_no_row_knows
     assert spool.path("orphans/a/stranger.dcm").read_bytes() == b"body"
     assert list(spool.path("incoming").iterdir()) == []
     assert spool.sweep({"a/known.dcm"}) == 0
+
+
+def test_what_was_laid_aside_is_gone_once_it_is_put_again(spool: Spool) -> None:
+    spool.put("a/one.dcm", [b"body"])
+    assert spool.sweep(()) == 1
+    spool.put("a/one.dcm", [b"body"])
+    assert not spool.path("orphans/a/one.dcm").exists()
+    assert list(spool.keys()) == ["a/one.dcm"]
