@@ -24,7 +24,7 @@ class Deleted:
 
 
 def finished(database: Database, before: datetime, unproven: Collection[str]) -> tuple[Uid, ...]:
-    """Return the studies that received nothing since `before` and with which nothing is left to do, the oldest first.
+    """Return the studies with which nothing is left to do, and nothing was done since `before`, the oldest first.
 
     That is: it was segmented or is given up; all of its jobs ended; each object is verified, replaced by another, or
     delivered where no proof is asked for (`unproven`); no job that is still to be run needs its images.
@@ -73,8 +73,12 @@ def _is_finished(before: datetime, unproven: Collection[str]) -> ColumnElement[b
     to_run = jobs.c.state.in_([JobState.READY.value, JobState.RUNNING.value])
     images_of = jobs.c.inputs["stack"]["study_uid"].as_string()
     needed = exists().where(to_run, or_(jobs.c.study_uid == rows.study_uid, images_of == rows.study_uid))
-    to_send = exists().where(jobs.c.study_uid == rows.study_uid, sent.job_key == jobs.c.job_key, _is_open(unproven))
-    return and_(rows.state.in_(states), rows.last_instance_at < before, not_(needed), not_(to_send))
+    made_since = exists().where(jobs.c.study_uid == rows.study_uid, jobs.c.changed_at >= before)
+    sent_since = or_(sent.delivered_at >= before, sent.verified_at >= before)
+    open_or_new = or_(_is_open(unproven), sent_since)
+    to_send = exists().where(jobs.c.study_uid == rows.study_uid, sent.job_key == jobs.c.job_key, open_or_new)
+    old = and_(rows.last_instance_at < before, not_(made_since))
+    return and_(rows.state.in_(states), old, not_(needed), not_(to_send))
 
 
 def _is_open(unproven: Collection[str]) -> ColumnElement[bool]:

@@ -117,11 +117,13 @@ def test_a_study_that_waits_is_kept(desk: Desk, clock: Clock, state: StudyState)
     assert delete_old(desk, KEEP) == 0
 
 
-def test_a_study_with_a_job_to_be_run_is_kept_and_one_whose_jobs_were_refused_is_not(desk: Desk, clock: Clock) -> None:
+def test_a_study_with_a_job_to_be_run_is_kept_and_so_long_after_it_was_refused(desk: Desk, clock: Clock) -> None:
     ready_job(desk.database)
     clock.advance(days=31)
     assert delete_old(desk, KEEP) == 0
     runs.stop(desk.database, claimed(desk.database), JobState.REFUSED, "no box")
+    assert delete_old(desk, KEEP) == 0
+    clock.advance(days=31)
     assert delete_old(desk, KEEP) == 1
 
 
