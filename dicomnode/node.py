@@ -12,6 +12,7 @@ from threading import Event
 from types import TracebackType
 from typing import Self
 
+from dicomnode.comparing import settle_conflicts
 from dicomnode.dicom.results.syntaxes import in_syntax
 from dicomnode.dispatching import Count, Orders, ask_counts, give_up_studies, start_studies
 from dicomnode.domain import ModelIdentity, SegSyntax
@@ -222,4 +223,5 @@ def _tasks(
         give_up_studies(desk, orders)
         superseding.replace_late(desk.database)
 
-    return {"studies": studies, "waiting": waiting, "work": engine.wake}
+    conflicts = partial(settle_conflicts, desk)
+    return {"studies": studies, "waiting": waiting, "conflicts": conflicts, "work": engine.wake}
