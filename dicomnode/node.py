@@ -13,8 +13,9 @@ from types import TracebackType
 from typing import Self
 
 from dicomnode.comparing import settle_conflicts
+from dicomnode.counting import Count, ask_counts
 from dicomnode.dicom.results.syntaxes import in_syntax
-from dicomnode.dispatching import Count, Orders, ask_counts, give_up_studies, start_studies
+from dicomnode.dispatching import Orders, give_up_studies, start_studies
 from dicomnode.domain import ModelIdentity, SegSyntax
 from dicomnode.errors import Unavailable
 from dicomnode.network.associations import Peer

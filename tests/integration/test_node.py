@@ -8,7 +8,7 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import UID, SegmentationStorage
 
-from dicomnode.dispatching import Count
+from dicomnode.counting import Count
 from dicomnode.domain import DeliveryState, JobState, StudyState, Uid
 from dicomnode.errors import Unavailable
 from dicomnode.network.associations import Peer
