@@ -1,9 +1,9 @@
 """Make the jobs of the studies that are ready, and say of the others what they wait for."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from dicomnode import planning, readiness
@@ -19,10 +19,9 @@ from dicomnode.domain import (
     ModelIdentity,
     PriorityRule,
     StudyState,
-    Uid,
     priority_of,
 )
-from dicomnode.errors import Refused, Unavailable
+from dicomnode.errors import Unavailable
 from dicomnode.planning import Plan
 from dicomnode.readiness import Decision, Patience, Seen, Verdict
 from dicomnode.store import arrivals, events, fetches, jobs, related, studies, superseding
@@ -31,10 +30,6 @@ from dicomnode.store.desk import Desk
 from dicomnode.store.fetches import FOR_ANNOTATION, Wanted
 
 log = logging.getLogger(__name__)
-
-COUNT_AGAIN = timedelta(seconds=30)  # after a PACS told another count than is here
-
-Count = Callable[[Uid], Mapping[Uid, int] | None]  # a study -> how many instances a PACS has of each of its series
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,36 +76,6 @@ def give_up_studies(desk: Desk, orders: Orders) -> None:
         log.warning("a study has waited too long", extra={"action": "study_expired", "study": study})
 
 
-def ask_counts(desk: Desk, count: Count) -> None:
-    """Ask `count` about each study that waits and record what it tells; it may take its time, away from the sweeps."""
-    for study in studies.to_judge(desk.database):
-        if not _is_to_be_counted(study, desk.database.now()):
-            continue
-        series = studies.content_of(study.evidence["content"]).series
-        told: dict[Uid, int] = {}
-        for uid in dict.fromkeys(one.study_uid for one in series):
-            told |= _ask(count, uid) or {}
-        wanted = {one.series_uid: told[one.series_uid] for one in series if one.series_uid in told}
-        answer = {"at": desk.database.now().isoformat(), "seen": study.evidence["seen"], "series": wanted}
-        studies.note(desk.database, study, {"told": answer})
-
-
-def _ask(count: Count, study_uid: Uid) -> Mapping[Uid, int] | None:
-    try:
-        return count(study_uid)
-    except (Refused, Unavailable) as error:
-        log.warning("nobody tells how many images there are of a study: %s", error, extra={"action": "count_failed"})
-        return None
-
-
-def _is_to_be_counted(study: StudyRow, now: datetime) -> bool:
-    """Return whether something can be made of `study`, and the last answer is of an earlier content, or old."""
-    seen, told = study.evidence.get("seen"), study.evidence.get("told")
-    if study.open_associations or seen is None or not study.evidence["content"]["pairs"]:
-        return False
-    return told is None or told["seen"] != seen or datetime.fromisoformat(told["at"]) <= now - COUNT_AGAIN
-
-
 def _try(desk: Desk, orders: Orders, study: StudyRow) -> int:
     """Look at `study`; a bug that only its headers bring out holds it, and not those that wait behind it."""
     try:
@@ -154,9 +119,9 @@ def _look(desk: Desk, orders: Orders, study: StudyRow) -> int:
 def _judge(
     desk: Desk, orders: Orders, study: StudyRow, content: Content | None, now_seen: Mapping[str, Any]
 ) -> Verdict:
-    """Judge `study`; what a PACS told counts for what was here when it was asked, and is here now."""
+    """Judge `study`; what a PACS told counts while there is as much here as when it was asked."""
     told = study.evidence.get("told")
-    fresh = told and told["seen"] == now_seen
+    fresh = told and told["instances"] == now_seen.get("instances")
     seen = Seen(
         now=desk.database.now(),
         last_instance_at=study.last_instance_at,

@@ -4,7 +4,9 @@ from datetime import timedelta
 from functools import partial
 from typing import NamedTuple
 
-from dicomnode.dispatching import Orders, ask_counts, give_up_studies, start_studies
+from dicomnode.comparing import settle_conflicts
+from dicomnode.counting import ask_counts
+from dicomnode.dispatching import Orders, give_up_studies, start_studies
 from dicomnode.domain import ModelIdentity, parse_cron
 from dicomnode.fetching import ask_pull, count, wanted_of
 from dicomnode.listeners import Listeners
@@ -73,6 +75,7 @@ def _of_studies(settings: Settings, desk: Desk, model: ModelIdentity) -> dict[st
     found = {
         "studies": Sweep(do=partial(start_studies, desk, orders), every=_OFTEN),
         "expiry": Sweep(do=partial(give_up_studies, desk, orders), every=_NOW_AND_THEN),
+        "conflicts": Sweep(do=partial(settle_conflicts, desk), every=_SOON),
     }
     if any(source.count for source in settings.sources):
         counts = partial(count, sources=sources_of(settings))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydicom import Dataset
 from pydicom.uid import UID
+from pynetdicom.dsutils import encode
 
 from dicomnode.dispatching import Orders, start_studies
 from dicomnode.domain import SEG_ONLY, AssociationEnd, JobOptions, Uid
@@ -21,7 +22,6 @@ from dicomnode.store.spool import Spool
 from tests.builders import STUDY, ct_series, rtstruct, square
 from tests.fakes import FillsTheBox
 from tests.rows import Clock
-from tests.senders import data_set_of
 
 EXPLICIT = "1.2.840.10008.1.2.1"
 
@@ -38,17 +38,19 @@ class Inbox:
         """Let `caller` open an association."""
         return arrivals.open_association(self.desk.database, caller)
 
-    def put(self, association: int, *objects: Dataset, caller: str = "SENDER") -> None:
-        """Let `objects` come in an association."""
+    def put(self, association: int, *objects: Dataset, caller: str = "SENDER", syntax: str = EXPLICIT) -> None:
+        """Let `objects` come in an association, in Explicit or Implicit VR Little Endian."""
         for ds in objects:
             request = StoreRequest(
                 sop_class_uid=Uid(ds.SOPClassUID),
                 sop_instance_uid=Uid(ds.SOPInstanceUID),
-                transfer_syntax_uid=Uid(EXPLICIT),
+                transfer_syntax_uid=Uid(syntax),
                 peer_ae=caller,
                 association_id=association,
             )
-            receive(self.desk, request, data_set_of(ds))
+            encoded = encode(ds, is_implicit_vr=syntax != EXPLICIT, is_little_endian=True)
+            assert encoded is not None
+            receive(self.desk, request, encoded)
 
     def close(self, association: int, ended: AssociationEnd = AssociationEnd.RELEASED) -> None:
         """Let an association end."""

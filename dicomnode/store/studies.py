@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
-from sqlalchemy import Row, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Row, and_, func, or_, select, update
 
 from dicomnode.domain import STUDY_MOVES, AssociationEnd, Content, Sending, StudyState, Uid
 from dicomnode.store import arrivals, tables
@@ -28,7 +28,10 @@ def to_judge(database: Database) -> tuple[StudyRow, ...]:
 
 
 def sendings(database: Database, study_uid: Uid) -> tuple[Sending, ...]:
-    """Return the associations that brought the study, and those of their callers that are open or began later."""
+    """Return the associations that brought the study, and those of their callers that may bring more or make good.
+
+    Those are the ones that are open, and the ones that began after the last instance in one that broke off.
+    """
     rows, came = tables.association, tables.instance
     brought = select(came.c.association_id, func.max(came.c.received_at).label("last_at"))
     brought = brought.where(came.c.study_uid == study_uid).group_by(came.c.association_id)
@@ -36,8 +39,11 @@ def sendings(database: Database, study_uid: Uid) -> tuple[Sending, ...]:
         last_at: dict[int, datetime] = {row.association_id: row.last_at for row in connection.execute(brought)}
         own = connection.execute(select(rows).where(rows.c.id.in_(last_at))).all()
         callers = {row.peer_ae for row in own}
-        later = rows.c.opened_at >= min((row.opened_at for row in own), default=database.now())
-        others = select(rows).where(rows.c.peer_ae.in_(callers), or_(rows.c.closed_at.is_(None), later))
+        broken = [last_at[row.id] for row in own if row.ended not in {None, AssociationEnd.RELEASED.value}]
+        more: ColumnElement[bool] = rows.c.closed_at.is_(None)
+        if broken:
+            more = or_(more, rows.c.opened_at >= min(broken))
+        others = select(rows).where(rows.c.peer_ae.in_(callers), more)
         found = {row.id: row for row in (*own, *connection.execute(others))}
     return tuple(_sending(row, last_at.get(number)) for number, row in sorted(found.items()))
 

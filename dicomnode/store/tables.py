@@ -69,6 +69,7 @@ instance = Table(
     Column("modality", String, nullable=False),
     Column("facts", JSON, nullable=False),  # what its header says, as domain values
     Column("conflict", Boolean, nullable=False),  # other bytes had its SOP Instance UID before
+    Column("same_object", Boolean),  # whether they are the same object in another encoding; NULL: not compared yet
     Column("source_ae", String, nullable=False),
     Column("association_id", ForeignKey(association.c.id), nullable=False),
     Column("received_at", UtcTime, nullable=False),
@@ -76,6 +77,7 @@ instance = Table(
 Index(None, instance.c.study_uid)
 Index(None, instance.c.association_id)
 Index(None, instance.c.series_uid)
+Index(None, instance.c.conflict, instance.c.same_object)
 
 study = Table(
     "study",

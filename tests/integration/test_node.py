@@ -8,6 +8,7 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import UID, SegmentationStorage
 
+from dicomnode.counting import Count
 from dicomnode.domain import DeliveryState, JobState, StudyState, Uid
 from dicomnode.errors import Unavailable
 from dicomnode.network.associations import Peer
@@ -51,8 +52,8 @@ class Site:
         )
 
     @contextmanager
-    def running(self, load: LoadRuntime = FillsTheBox) -> Iterator[Node]:
-        with Node(self.settings, load=load) as node:
+    def running(self, load: LoadRuntime = FillsTheBox, count: Count | None = None) -> Iterator[Node]:
+        with Node(self.settings, load=load, count=count) as node:
             yield node
         assert not node.broken.is_set()
 
@@ -132,6 +133,16 @@ def test_a_study_comes_back_as_a_seg(site: Site, order: Iterable[Dataset]) -> No
     assert [job.state for job in site.jobs()] == [JobState.DONE]
     assert site.pacs is not None
     assert len(site.pacs.received) == 1
+
+
+def test_a_pacs_that_has_as_many_images_lets_a_study_start_without_waiting(site: Site) -> None:
+    site.settings = site.settings.model_copy(update={"readiness": Readiness(quiet_seconds=600)})
+    listing_only_drawn = rtstruct(IMAGES[1:3], {"liver": [square(10, 8, 20, 16, 2.5), square(10, 8, 20, 16, 5.0)]})
+    with site.running(count=lambda _study: {Uid(IMAGES[0].SeriesInstanceUID): len(IMAGES)}) as node:
+        site.send(node, *IMAGES, listing_only_drawn)
+        site.segs()
+    (event,) = site.events("study_dispatched")
+    assert [one["kind"] for one in event.details["findings"]] == ["associations", "images", "count"]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from random import Random
 import pytest
 from pydicom import Dataset
 
-from dicomnode.dispatching import ask_counts, give_up_studies
+from dicomnode.counting import ask_counts
+from dicomnode.dispatching import give_up_studies
 from dicomnode.domain import AssociationEnd, StudyState, Uid
 from dicomnode.errors import PeerUnreachable
 from dicomnode.store import arrivals, fetches, studies, tables
@@ -226,6 +227,24 @@ def test_a_pacs_that_has_more_images_is_asked_again_now_and_then(box: Inbox) -> 
     ask_counts(box.desk, count)
     assert (len(asked), box.sweep()) == (3, 1)
     only_job(box)
+
+
+def test_a_count_holds_for_what_is_sent_again_and_is_not_asked_for_again(box: Inbox) -> None:
+    asked: list[Uid] = []
+
+    def count(study: Uid) -> Mapping[Uid, int]:
+        asked.append(study)
+        return {SERIES: 5}
+
+    box.send(of_drawn_images(), *IMAGES[:4], IMAGES[5])  # a gap that is there in the PACS, too
+    assert box.sweep() == 0
+    for _ in range(3):
+        ask_counts(box.desk, count)
+        box.send(*IMAGES[:4])
+        assert box.sweep(after=8) == 0
+    assert asked == [STUDY]
+    assert box.sweep(after=2) == 1
+    assert "a PACS has the 5 instances of its series that are here" in str(box.study().reason)
 
 
 @pytest.mark.parametrize("failing", [True, False])

@@ -17,6 +17,8 @@ def upgrade() -> None:
     op.create_index("ix_association_closed_at", "association", ["closed_at"])
     op.create_index(op.f("ix_association_peer_ae_opened_at"), "association", ["peer_ae", "opened_at"])
     op.create_index(op.f("ix_instance_series_uid"), "instance", ["series_uid"])
+    op.add_column("instance", sa.Column("same_object", sa.Boolean(), nullable=True))
+    op.create_index(op.f("ix_instance_conflict_same_object"), "instance", ["conflict", "same_object"])
     op.add_column("study", sa.Column("evidence", sa.JSON(), nullable=True))
     op.add_column("study", sa.Column("changed_at", sa.DateTime(timezone=True), nullable=True))
     op.add_column("job", sa.Column("priority", sa.Integer(), nullable=False, server_default="0"))
