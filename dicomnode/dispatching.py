@@ -19,6 +19,7 @@ from dicomnode.domain import (
     ModelIdentity,
     PriorityRule,
     StudyState,
+    Wanted,
     priority_of,
 )
 from dicomnode.errors import Unavailable
@@ -27,14 +28,14 @@ from dicomnode.readiness import Decision, Patience, Seen, Verdict
 from dicomnode.store import arrivals, events, fetches, jobs, related, studies, superseding
 from dicomnode.store.arrivals import StudyRow
 from dicomnode.store.desk import Desk
-from dicomnode.store.fetches import FOR_ANNOTATION, Wanted
+from dicomnode.store.fetches import FOR_ANNOTATION
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Orders:
-    """How a study is to be segmented, how long it is waited for, how urgent it is, and whether own results are prompts."""
+    """How a study is segmented, how long it is waited for, how urgent it is, and whether own results are prompts."""
 
     quiet_seconds: float
     options: JobOptions

@@ -9,10 +9,10 @@ from functools import partial
 
 from dicomnode.domain import Uid, Wanted
 from dicomnode.errors import Refused, Unavailable
-from dicomnode.network.listener import Receive
 from dicomnode.network.listing import Listing, counts, listing, matching, with_dates
 from dicomnode.network.portions import Intake, Portion
 from dicomnode.network.sources import Source
+from dicomnode.network.storing import Receive
 from dicomnode.store import arrivals, fetches
 from dicomnode.store.database import Database
 from dicomnode.store.desk import Desk

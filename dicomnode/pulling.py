@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -11,12 +11,14 @@ from pathlib import Path
 from dicomnode.domain import AssociationEnd, FetchState, Uid, Wanted
 from dicomnode.errors import Reason, Refused, SettingsError, Unavailable
 from dicomnode.fetching import Errand, do_fetch
+from dicomnode.network.admission import Caller, Limits
 from dicomnode.network.facts import named
-from dicomnode.network.listener import Hooks, Limits, Listener
+from dicomnode.network.listener import Hooks, Listener
 from dicomnode.network.listing import listing
 from dicomnode.network.part10 import StoreRequest, header_of
 from dicomnode.network.portions import Intake, Portion
 from dicomnode.network.sources import Source
+from dicomnode.network.storing import Chunk
 from dicomnode.receiving import receive
 from dicomnode.settings import Settings
 from dicomnode.settings.load import did_you_mean
@@ -169,7 +171,11 @@ def _listening(settings: Settings, source: Source, intake: Intake) -> Iterator[N
     if not source.pushes:
         yield
         return
-    hooks = Hooks(opened=intake.opened, closed=intake.closed, receive=intake.receive)
+
+    def opened(caller: Caller) -> int:
+        return intake.opened(caller.calling_ae)
+
+    hooks = Hooks(opened=opened, closed=intake.closed, receive=intake.receive)
     limits = Limits(idle_seconds=settings.listener.idle_seconds, max_pdu_bytes=settings.listener.max_pdu_bytes)
     address = (settings.listener.host, settings.listener.port)
     listener = Listener(settings.node.ae_title, address, hooks, limits=limits)
@@ -195,13 +201,13 @@ def _without(portion: Portion, paths: dict[Uid, Path]) -> Portion:
     return Portion(study_uid=portion.study_uid, series_uid=portion.series_uid, objects=objects, whole=whole)
 
 
-def _save(paths: dict[Uid, Path], request: StoreRequest, data_set: bytes) -> None:
+def _save(paths: dict[Uid, Path], request: StoreRequest, data_set: Iterable[Chunk]) -> None:
     path = paths.get(request.sop_instance_uid)
     if path is None:
         raise Refused(Reason.NOT_SELECTED, f"object {request.sop_instance_uid}", "it was not asked for")
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
-    part.write_bytes(header_of(request) + data_set)
+    part.write_bytes(b"".join([header_of(request), *data_set]))
     part.rename(path)
 
 

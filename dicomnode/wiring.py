@@ -10,9 +10,9 @@ from dicomnode.fetching import Errand
 from dicomnode.listeners import Listeners, Place
 from dicomnode.listening import Listening
 from dicomnode.network import commitment
-from dicomnode.network.admission import Limits
+from dicomnode.network.admission import Limits, Ways
 from dicomnode.network.associations import Peer
-from dicomnode.network.listener import Listener, Service, Ways
+from dicomnode.network.listener import Listener, Service
 from dicomnode.queue.committing import Reporter, take
 from dicomnode.queue.delivering import Courier, hear
 from dicomnode.receiving import receive

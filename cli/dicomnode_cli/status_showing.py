@@ -10,9 +10,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from dicomnode.domain import DeliveryState, JobState, StudyState
+from dicomnode.domain import DeliveryState, FetchState, JobState, StudyState
 from dicomnode.overview import Outlet, Overview, Process, findings, without_names
-from dicomnode.store.fetches import FetchState
 from dicomnode.store.summary import JobBrief, WaitingStudy
 from dicomnode_cli import showing
 from dicomnode_cli.rows import ago, plain, short

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from dicomnode.domain import AssociationEnd, Uid
-from dicomnode.network.listener import Receive
+from dicomnode.network.storing import Receive
 
 Told = Callable[[], None]  # is called now and then while objects come
 

@@ -13,11 +13,11 @@ from dicomnode.domain import Uid, parse_uid
 from dicomnode.errors import ClassRefused, PeerUnreachable, Reason, Refused, Unavailable
 from dicomnode.network.associations import Peer, associated, calling_entity
 from dicomnode.network.contexts import ACCEPTED_SYNTAXES
-from dicomnode.network.listener import answer
 from dicomnode.network.part10 import StoreRequest
 from dicomnode.network.portions import Intake, Portion, Told, classes_of, recorded
 from dicomnode.network.query import query_of
 from dicomnode.network.statuses import Status, status_of
+from dicomnode.network.storing import answer
 
 if TYPE_CHECKING:
     from pynetdicom.dimse_primitives import C_STORE
@@ -132,7 +132,7 @@ def _store(event: evt.Event, intake: Intake, peer_ae: str, number: int) -> int:
         return status_of(error)
     if request.sop_class_uid != str(context.abstract_syntax):
         return Status.MISMATCH
-    return answer(request, event.encoded_dataset(include_meta=False), intake.receive)
+    return answer(request, [event.encoded_dataset(include_meta=False)], intake.receive)
 
 
 def _follow(responses: Iterator[tuple[Dataset, Any]], what: str, assoc: Association, told: Told) -> None:

@@ -41,6 +41,25 @@ class Sent:
         return request
 
 
+def answer(request: StoreRequest, data_set: Iterable[Chunk], receive: Receive) -> Status:
+    """Give a parsed request and its data set to `receive`; return the status to answer."""
+    try:
+        receive(request, data_set)
+    except Refused as error:
+        return refused(error, request.peer_ae)
+    except (Unavailable, OSError):
+        log.exception("cannot keep an object", extra={"action": "store_failed", "peer": request.peer_ae})
+        return Status.OUT_OF_RESOURCES
+    return Status.SUCCESS
+
+
+def refused(error: Refused, peer_ae: str) -> Status:
+    """Return the status for `error`; its words may quote what the peer sent, and do not go to the log."""
+    told = {"action": "store_refused", "peer": peer_ae, "reason": error.reason.value}
+    log.warning("refused an object", extra=told)
+    return status_of(error)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Intake:
     """What happens to the objects that come: `receive` keeps one, while there is `room` and it is not too large."""
@@ -62,15 +81,9 @@ class Intake:
             return Status.OUT_OF_RESOURCES
         try:
             request = sent.parsed(association_id)
-            self.receive(request, self._limited(request, data_set))
-        except Refused as error:  # its words may quote what the peer sent, and do not go to the log
-            told = {"action": "store_refused", "peer": sent.peer_ae, "reason": error.reason.value}
-            log.warning("refused an object", extra=told)
-            return status_of(error)
-        except (Unavailable, OSError):
-            log.exception("cannot keep an object", extra={"action": "store_failed", "peer": sent.peer_ae})
-            return Status.OUT_OF_RESOURCES
-        return Status.SUCCESS
+        except Refused as error:
+            return refused(error, sent.peer_ae)
+        return answer(request, self._limited(request, data_set), self.receive)
 
     def _limited(self, request: StoreRequest, data_set: Iterator[Chunk]) -> Iterator[Chunk]:
         """Yield `data_set`; refuse with LIMIT as soon as it is too large."""

@@ -13,10 +13,10 @@ from dicomweb_client.api import DICOMwebClient
 from pydicom.datadict import keyword_for_tag, tag_for_keyword
 
 from dicomnode.errors import PeerUnreachable, Reason, Refused, SettingsError, Unavailable
-from dicomnode.network.listener import answer
 from dicomnode.network.part10 import request_of
 from dicomnode.network.portions import Intake, Portion, Told, recorded
 from dicomnode.network.query import Match
+from dicomnode.network.storing import answer
 
 _SECONDS = 60.0  # for a connection, and between two pieces of an answer
 _LATER = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
@@ -178,7 +178,7 @@ def _keep(content: bytes, name: str, number: int, intake: Intake) -> None:
         request, data_set = request_of(content, name, number)
     except Refused:
         return
-    answer(request, data_set, intake.receive)
+    answer(request, [data_set], intake.receive)
 
 
 def _raise_status(peer: WebPeer, status: int) -> None:

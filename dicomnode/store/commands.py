@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from dicomnode.domain import DeliveryState, JobState, Uid
 from dicomnode.store import deliveries, jobs
 from dicomnode.store.database import Database
+from dicomnode.store.delivery_rows import DeliveryKey
 from dicomnode.store.moves import IllegalMove
 
 _RETRIED = (JobState.REFUSED, JobState.FAILED, JobState.CANCELLED)
@@ -50,7 +51,7 @@ def _job(
 
 
 def _replay(database: Database, sop_uid: str, destination: str, who: str) -> Changed:
-    row = deliveries.delivery_row(database, (Uid(sop_uid), destination))
+    row = deliveries.delivery_row(database, DeliveryKey(Uid(sop_uid), destination))
     refusal: str | None = _only(row.state, (DeliveryState.DEAD,), "retried")
     if row.state is DeliveryState.DEAD:
         refusal = _tried(lambda: deliveries.replay(database, row, who))

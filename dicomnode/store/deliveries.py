@@ -207,12 +207,6 @@ def delivery_row(database: Database, which: DeliveryKey) -> DeliveryRow:
         return row_of(connection, which)
 
 
-def delivery_row(database: Database, which: tuple[Uid, str]) -> DeliveryRow:
-    """Return the row of one delivery, that of an object to a destination."""
-    with database.read() as connection:
-        return _row(connection, which)
-
-
 def all_deliveries(database: Database) -> tuple[DeliveryRow, ...]:
     """Return every delivery, the most urgent first."""
     with database.read() as connection:

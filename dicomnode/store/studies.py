@@ -7,12 +7,12 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter
 from sqlalchemy import ColumnElement, Row, and_, func, or_, select, update
 
-from dicomnode.domain import STUDY_MOVES, AssociationEnd, Content, Sending, StudyState, Uid
+from dicomnode.domain import STUDY_MOVES, AssociationEnd, Content, FetchState, Sending, StudyState, Uid
 from dicomnode.store import arrivals, tables
 from dicomnode.store.arrivals import StudyRow
 from dicomnode.store.database import Database
 from dicomnode.store.events import Event, add_event
-from dicomnode.store.fetches import FOR_ANNOTATION, FetchState
+from dicomnode.store.fetches import FOR_ANNOTATION
 from dicomnode.store.moves import check_move
 
 _CONTENT = TypeAdapter(Content)

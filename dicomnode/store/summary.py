@@ -8,11 +8,10 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Column, Connection, func, select
 
-from dicomnode.domain import JobState, StudyState
+from dicomnode.domain import FetchState, JobState, StudyState
 from dicomnode.errors import Reason
 from dicomnode.store import tables
 from dicomnode.store.database import Database
-from dicomnode.store.fetches import FetchState
 from dicomnode.store.queues import DeadLetter, Queue, dead_letters, queues_of
 
 _WAITING = (StudyState.RECEIVING, StudyState.INCOMPLETE, StudyState.HELD, StudyState.READY)

@@ -11,11 +11,11 @@ from pydicom import Dataset
 
 from dicomnode.counting import ask_counts
 from dicomnode.dispatching import give_up_studies
-from dicomnode.domain import AssociationEnd, StudyState, Uid
+from dicomnode.domain import AssociationEnd, FetchState, StudyState, Uid
 from dicomnode.errors import PeerUnreachable
 from dicomnode.store import arrivals, fetches, studies, tables
 from dicomnode.store.events import events
-from dicomnode.store.fetches import FOR_ANNOTATION, FetchState
+from dicomnode.store.fetches import FOR_ANNOTATION
 from tests.builders import STUDY, ct_series, rtstruct, square
 from tests.inbox import Inbox, inbox, other_study
 
