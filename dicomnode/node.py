@@ -19,9 +19,9 @@ from dicomnode.domain import ModelIdentity, SegSyntax
 from dicomnode.errors import Unavailable
 from dicomnode.listeners import Listeners, Place
 from dicomnode.listening import Listening
-from dicomnode.network.admission import Limits
+from dicomnode.network.admission import Limits, Ways
 from dicomnode.network.associations import Peer
-from dicomnode.network.listener import Listener, Ways
+from dicomnode.network.listener import Listener
 from dicomnode.network.sender import send
 from dicomnode.queue.engine import Engine
 from dicomnode.queue.steps import do_next_job, send_next

@@ -19,7 +19,7 @@ class Part:
     def __init__(self, path: Path, place: Callable[[str], Path]) -> None:
         self._path = path
         self._place = place
-        self._file = cast("io.BufferedRandom", open(path, "x+b", opener=_private))
+        self._file = open(path, "x+b", opener=_private)  # noqa: SIM115 - `close` closes it
         self.size = 0
 
     def write(self, chunk: bytes | memoryview) -> None:
