@@ -100,7 +100,15 @@ def test_what_storescu_sends_in_a_transfer_syntax_is_kept_in_it(node: Serving, t
     uid, data_set = image(number, syntax)
     path = tmp_path / "sent.dcm"
     path.write_bytes(_meta(uid, syntax) + data_set)
-    command = [require_program("storescu"), PROPOSE[syntax], "-aec", "DICOMNODE", "127.0.0.1", str(node.port), str(path)]
+    command = [
+        require_program("storescu"),
+        PROPOSE[syntax],
+        "-aec",
+        "DICOMNODE",
+        "127.0.0.1",
+        str(node.port),
+        str(path),
+    ]
     subprocess.run(command, check=True, timeout=30)
     received = dcmread(kept(node, uid))
     assert received.file_meta.TransferSyntaxUID == syntax
