@@ -35,6 +35,7 @@ check: $(VENV)/.check ## Lint, check the format, the types, the layers and the D
 bench: $(VENV)/.test ## Measure, as ratios within one run; WEIGHTS=... compares the masks of engines, too
 	$(BIN)/python tests/bench/measure.py
 	$(BIN)/python tests/bench/writing.py
+	$(BIN)/python tests/bench/ingest.py
 	$(BIN)/python tests/bench/inference.py $(WEIGHTS)
 
 # In the second run 20 of the kills are cuts of the power as well.

@@ -69,10 +69,11 @@ def serving(
     objects: Sequence[ObjectKind] = (ObjectKind.SEG,),
     listener: Mapping[str, object] = MappingProxyType({}),
     port: int | None = None,
+    more: str = "",
 ) -> Serving:
     """Write the settings file of a node that sends `objects` to `destinations`, of its SEGs the first of the forms.
 
-    `listener` holds more settings of that table.
+    `listener` holds more settings of that table, `more` is put behind all.
     """
     port = port or free_port()
     lines = [
@@ -89,7 +90,7 @@ def serving(
         lines += ["[[destinations]]", f'name = "pacs-{number}"', f'ae_title = "{peer.ae_title}"']
         lines += [f'host = "{peer.host}"', f"port = {peer.port}", 'profile = "tested"']
     lines += ["[[profiles]]", 'name = "tested"', f"objects = {[str(kind) for kind in objects]}", f"seg = {[*seg]}"]
-    (folder / "dicomnode.toml").write_text("\n".join(lines))
+    (folder / "dicomnode.toml").write_text("\n".join([*lines, more]))
     return Serving(folder=folder, port=port, quiet_seconds=quiet_seconds)
 
 

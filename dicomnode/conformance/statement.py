@@ -32,6 +32,7 @@ def _values(made: tuple[Made, ...]) -> dict[str, str]:
         "services": tables.services(made),
         "class_counts": tables.class_counts(),
         "accepting": tables.accepting(),
+        "rejections": tables.rejections(),
         "syntaxes": tables.syntaxes(),
         "answered_statuses": tables.answered_statuses(),
         "made_classes": created.class_table(made),

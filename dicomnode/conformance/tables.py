@@ -11,7 +11,7 @@ from dicomnode.dicom.labels import read_tables
 from dicomnode.dicom.prompts.references import KINDS
 from dicomnode.domain import AnnotationKind, SegSyntax
 from dicomnode.errors import Reason, Refused
-from dicomnode.network.admission import Limits
+from dicomnode.network.admission import CALLED_AE, CALLING_AE, NO_ROOM, NOT_NOW, TOO_MANY, Limits, Rejection
 from dicomnode.network.contexts import VERIFICATION
 from dicomnode.network.facts import (
     Policies,
@@ -21,6 +21,7 @@ from dicomnode.network.facts import (
     answers,
     named,
     proposed_contexts,
+    rejection_in_words,
     requestor,
 )
 from dicomnode.network.statuses import Status, status_of
@@ -41,7 +42,7 @@ _ANSWERED: Mapping[Status, tuple[str, str]] = {  # what PS3.4 B.2.3 calls it, an
     ),
     Status.OUT_OF_RESOURCES: (
         "Refused: out of resources",
-        "The object cannot be kept now: there is no room, or the database cannot be written. Send it again.",
+        "No room on the disk, or less than `storage.stop_free_gib`; or the database cannot be written. Send it again.",
     ),
     Status.MISMATCH: (
         "Error: data set does not match SOP class",
@@ -55,7 +56,22 @@ _ANSWERED: Mapping[Status, tuple[str, str]] = {  # what PS3.4 B.2.3 calls it, an
         "Error: cannot understand",
         "The data set has no SOP Class, SOP Instance, Study Instance or Series Instance UID.",
     ),
+    Status.TOO_LARGE: (
+        "Error: cannot understand",
+        "The data set is larger than `listener.max_object_gib` says, or its header larger than is read.",
+    ),
+    Status.UID_CONFLICT: (
+        "Error: cannot understand",
+        "Other bytes were received under this SOP Instance UID, and `listener.strict` is set.",
+    ),
 }
+_REJECTED: tuple[tuple[Rejection, str], ...] = (  # in the order that they are looked for
+    (CALLED_AE, "The called AE title is another one than the node's."),
+    (CALLING_AE, "The calling AE title is not among those that may call."),
+    (NO_ROOM, "Objects would be sent, and less of the disk is free than `storage.stop_free_gib` says."),
+    (TOO_MANY, "As many associations are open as may be, in all or of this AE title at this address."),
+    (NOT_NOW, "The database cannot be written."),
+)
 _SETTINGS: tuple[tuple[str, type[Table], tuple[str, ...]], ...] = (
     ("node", Node, ("ae_title", "device_serial_number")),
     ("listener", Listener, tuple(Listener.model_fields)),
@@ -159,16 +175,27 @@ def accepting() -> str:
             max_associations=limits.max_associations,
             max_pdu_bytes=limits.max_pdu_bytes,
             idle_seconds=limits.idle_seconds,
+            check_called_ae=limits.require_called_ae_title,
+            calling_ae_titles=tuple(limits.calling_ae_titles),
         )
     )
+    of_peer = limits.max_associations_per_peer or "no limit of its own"
     rows = [
         ("Maximum number of simultaneous associations", found.max_associations, "`listener.max_associations`"),
+        ("Of one AE title at one address", of_peer, "`listener.max_associations_per_peer`"),
         *_policies(found, "`listener.max_pdu_bytes`"),
-        ("Called AE title is checked", _yes(checked=found.checks_called_ae), _FIXED),
-        ("Calling AE title is checked", _yes(checked=found.checks_calling_ae), _FIXED),
+        ("Called AE title is checked", _yes(checked=found.checks_called_ae), "`listener.require_called_ae_title`"),
+        ("Calling AE title is checked", _yes(checked=found.checks_calling_ae), "`listener.calling_ae_titles`"),
+        ("Largest data set", f"{limits.max_object_gib:g} GiB", "`listener.max_object_gib`"),
         ("An association without a byte is aborted after", f"{found.idle_seconds:g} s", "`listener.idle_seconds`"),
     ]
     return table(("Policy", "Default", "Setting"), rows)
+
+
+def rejections() -> str:
+    """Return why associations are rejected, and how that is told."""
+    rows = [(when, *rejection_in_words(rejection), f"`{rejection.reason}`") for rejection, when in _REJECTED]
+    return table(("When", "Result", "Source", "Reason", "Reason in the log"), rows)
 
 
 def requesting() -> str:

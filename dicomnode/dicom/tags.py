@@ -174,7 +174,10 @@ def _index(group: Dataset, dimension: Dimension) -> float | str | None:
 
 
 def _private_b_value(ds: Dataset) -> float | None:
+    groups = {tag >> 16 for tag in map(int, ds.keys())}
     for place in _PRIVATE_B_VALUES:
+        if place[0] not in groups:
+            continue
         try:
             if (value := private_value(ds, *place)) is not None:
                 return _number(value) % _GE_B_VALUE_OFFSET

@@ -42,7 +42,7 @@ def accepted_contexts() -> list[PresentationContext]:
 
 
 class StorageClasses:
-    """Which abstract syntaxes are of storage: those `accepted` but for the `others`, and unknown ones if `unrestricted`."""
+    """Which abstract syntaxes are of storage: those `accepted` but the `others`, and unknown ones if `unrestricted`."""
 
     def __init__(self, accepted: Iterable[PresentationContext], others: Collection[str], *, unrestricted: bool) -> None:
         names = [str(context.abstract_syntax) for context in accepted]

@@ -8,9 +8,11 @@ from typing import NamedTuple
 
 from pydicom.uid import UID
 from pynetdicom import AE, sop_class
+from pynetdicom.pdu import A_ASSOCIATE_RJ
+from pynetdicom.pdu_primitives import A_ASSOCIATE
 
 from dicomnode.errors import ClassRefused, PeerUnreachable, Refused
-from dicomnode.network.admission import Limits
+from dicomnode.network.admission import Limits, Rejection
 from dicomnode.network.contexts import ACCEPTED_SYNTAXES, VERIFICATION, accepted_contexts
 from dicomnode.network.listener import accepting_entity
 from dicomnode.network.sender import requesting_entity
@@ -87,6 +89,14 @@ def acceptor(limits: Limits) -> Policies:
         checks_called_ae=limits.check_called_ae,
         checks_calling_ae=bool(limits.calling_ae_titles),
     )
+
+
+def rejection_in_words(rejection: Rejection) -> tuple[str, str, str]:
+    """Return how `rejection` is told: result, source and reason (PS3.8 table 9-21)."""
+    told = A_ASSOCIATE()
+    told.result, told.result_source, told.diagnostic = rejection.result, rejection.source, rejection.diagnostic
+    pdu = A_ASSOCIATE_RJ(told)
+    return pdu.result_str, pdu.source_str, pdu.reason_str
 
 
 def requestor() -> Policies:

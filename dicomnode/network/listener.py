@@ -257,7 +257,7 @@ def _serve(
 def _wake(event: evt.Event) -> None:
     """Let a thread end that waits for what a peer which only connected would have asked."""
     if event.assoc.requestor.primitive is None:
-        event.assoc.dul.to_user_queue.put(None)  # as its timeout gives it
+        event.assoc.dul.to_user_queue.put(cast("Any", None))  # as its timeout gives it
 
 
 def _echo(_event: evt.Event) -> int:

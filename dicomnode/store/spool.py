@@ -21,7 +21,7 @@ class Part:
         self._path = path
         self._place = place
         self._aside = aside
-        self._file = cast("io.BufferedRandom", open(path, "x+b", opener=_private))
+        self._file = open(path, "x+b", opener=_private)  # noqa: SIM115 - `close` closes it
         self.size = 0
 
     def write(self, chunk: bytes | memoryview) -> None:
