@@ -24,14 +24,7 @@ class Sweeps:
 
     def add(self, name: str, when: Cron, sweep: Sweep) -> None:
         """Call `sweep` also at the times of `when`, in local time; one that was missed is made up for once."""
-        trigger = CronTrigger(
-            minute=_list(when.minute),
-            hour=_list(when.hour),
-            day=_list(when.day),
-            month=_list(when.month),
-            day_of_week=",".join(when.days_by_name),
-        )
-        self._scheduler.add_job(sweep, trigger, id=name)
+        self._scheduler.add_job(sweep, trigger(when), id=name)
 
     def start(self) -> None:
         """Begin to sweep."""
@@ -40,6 +33,17 @@ class Sweeps:
     def stop(self) -> None:
         """Stop, once the sweeps that are going on have ended."""
         self._scheduler.shutdown(wait=True)
+
+
+def trigger(when: Cron) -> CronTrigger:
+    """Return what tells the times of `when`, in local time."""
+    return CronTrigger(
+        minute=_list(when.minute),
+        hour=_list(when.hour),
+        day=_list(when.day),
+        month=_list(when.month),
+        day_of_week=",".join(when.days_by_name),
+    )
 
 
 def _list(values: Iterable[int]) -> str:
