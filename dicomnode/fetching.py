@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -10,9 +10,10 @@ from functools import partial
 from dicomnode.domain import Uid, Wanted
 from dicomnode.errors import Refused, Unavailable
 from dicomnode.network.listing import Listing, counts, listing, matching, with_dates
+from dicomnode.network.part10 import StoreRequest
 from dicomnode.network.portions import Intake, Portion
 from dicomnode.network.sources import Source
-from dicomnode.network.storing import Receive
+from dicomnode.network.storing import Chunk, Receive
 from dicomnode.store import arrivals, fetches
 from dicomnode.store.database import Database
 from dicomnode.store.desk import Desk
@@ -120,33 +121,43 @@ def missing(database: Database, found: Listing) -> tuple[Portion, ...]:
 
 def _ask(desk: Desk, row: FetchRow, source: Source, errand: Errand) -> _Answer:
     """Let `source` give what it has of what is wanted and is not here; return what came of it."""
+    refused: set[Uid] = set()
     try:
         found = listing(source.search, row.wanted, row.study_uid)
-        told = _Progress(desk.database, row.id, found.objects, errand.stopped)
-        told.now()
-        if portions := missing(desk.database, found):
-            source.retrieve(portions, _intake(desk, errand), told.now_and_then)
-            told.now()
+        _retrieve(desk, source, found, _Progress(desk.database, row.id, found.objects, errand.stopped), errand, refused)
     except Unavailable as error:
         return _Answer(complete=False, words=f"{source.name}: {error}", again=True)
     except Refused as error:
         return _Answer(complete=False, words=f"{source.name}: {error}")
     left = found.objects - fetches.here(desk.database, found.objects)
     unknown = frozenset(found.unknown) - fetches.here(desk.database, found.unknown)
-    return _answer(row, source.name, len(found.objects), (len(left), len(unknown)))
+    words = [f"{len(refused)} of {len(found.objects)} objects were refused here"] if refused else []
+    left -= refused
+    words += [f"it did not give {len(left)} of {len(found.objects)} objects"] if left else []
+    words += [f"it lacks {len(unknown)} of what is wanted ({_asked(row.wanted)})"] if unknown else []
+    again = bool(left) and row.attempts < fetches.ATTEMPTS
+    return _Answer(complete=not words, words=f"{source.name}: {' and '.join(words)}", again=again)
 
 
-def _answer(row: FetchRow, source: str, found: int, lacking: tuple[int, int]) -> _Answer:
-    left, unknown = lacking
-    words = [f"it did not give {left} of {found} objects"] if left else []
-    words += [f"it does not have {unknown} of {_asked(row.wanted)} that are wanted"] if unknown else []
-    again = left > 0 and row.attempts < fetches.ATTEMPTS
-    return _Answer(complete=not words, words=f"{source}: {' and '.join(words)}", again=again)
+def _retrieve(desk: Desk, source: Source, found: Listing, told: "_Progress", errand: Errand, refused: set[Uid]) -> None:
+    """Let what of `found` is missing come from `source`; add to `refused` what is refused here.
+
+    A source may say that a retrieval failed where all that it gave was refused here; that is for `refused` to tell.
+    """
+    told.now()
+    portions = missing(desk.database, found)
+    try:
+        if portions:
+            source.retrieve(portions, _intake(desk, errand, refused), told.now_and_then)
+    except Unavailable:
+        if not refused or any(set(portion.objects) - refused for portion in missing(desk.database, found)):
+            raise
+    told.now()
 
 
 def _asked(wanted: Wanted) -> str:
     named = {"studies": wanted.studies, "series": wanted.series, "objects": wanted.instances}
-    return " and ".join(f"{len(uids)} {name}" for name, uids in named.items() if uids)
+    return ", ".join(f"{len(uids)} {name}" for name, uids in named.items() if uids)
 
 
 def _spread(desk: Desk, row: FetchRow, source: Source) -> _Answer:
@@ -190,11 +201,18 @@ def _about(row: FetchRow, action: str) -> dict[str, object]:
     return about | ({"study": row.study_uid} if row.study_uid else {})
 
 
-def _intake(desk: Desk, errand: Errand) -> Intake:
+def _intake(desk: Desk, errand: Errand, refused: set[Uid]) -> Intake:
+    def receive(request: StoreRequest, data_set: Iterable[Chunk]) -> None:
+        try:
+            errand.receive(request, data_set)
+        except Refused:
+            refused.add(request.sop_instance_uid)
+            raise
+
     return Intake(
         opened=partial(arrivals.open_association, desk.database),
         closed=partial(arrivals.close_association, desk.database),
-        receive=errand.receive,
+        receive=receive,
     )
 
 

@@ -41,8 +41,8 @@ class Listing:
 def listing(search: Search, wanted: Wanted, near: Uid | None = None) -> Listing:
     """Return what there is of `wanted`; series and instances are looked for in the study `near` first.
 
-    Elsewhere they are looked for without a study, which is a relational query: a source that refuses it does not have
-    them, as far as can be known.
+    Elsewhere they are looked for without a study, which is a relational query: a source that refuses it once it was
+    asked for `near` does not have them, as far as can be known.
     """
     made = _Listing(search, wanted, near)
     for study in (*wanted.studies, *matching(search, wanted)):
@@ -141,7 +141,7 @@ class _Listing:
         try:
             return self.search(level, keys)
         except Refused:
-            if keys["StudyInstanceUID"]:
+            if keys["StudyInstanceUID"] or not self.near:
                 raise
             return ()
 

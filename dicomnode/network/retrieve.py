@@ -41,6 +41,7 @@ def get(peer: Peer, calling_ae: str, portions: Sequence[Portion], intake: Intake
     What did not come is for the caller to see: a peer may give some and not others. Raises PeerUnreachable where
     another try may help, and Refused where none will.
     """
+    what = f"C-GET from {peer}"
     for classes in class_groups(classes_of(portions)):
         ae = _entity(calling_ae, GET)
         contexts = storage_contexts(classes)
@@ -51,17 +52,20 @@ def get(peer: Peer, calling_ae: str, portions: Sequence[Portion], intake: Intake
             _must_give(assoc, peer)
             with recorded(intake, peer.ae_title) as number:
                 assoc.bind(evt.EVT_C_STORE, _store, [intake, peer.ae_title, number])
+                final = _SUCCESS
                 for query in requests_of(portions, classes):
-                    _follow(assoc.send_c_get(query, GET), f"C-GET from {peer}", assoc, told)
+                    final = _follow(assoc.send_c_get(query, GET), what, assoc, told)
+                    if _is_failure(final):
+                        break
+            _check(final, what)  # the association ends as it should, whatever it brought
 
 
 def move(peer: Peer, calling_ae: str, portions: Sequence[Portion], told: Told) -> None:
     """Let `peer` send the objects of `portions` to where it knows that `calling_ae` listens; raises as `get` does."""
+    what = f"C-MOVE from {peer} to {calling_ae}, which it must know and reach"
     with associated(_entity(calling_ae, MOVE), peer) as assoc:
         for query in requests_of(portions, classes_of(portions)):
-            what = f"C-MOVE from {peer} to {calling_ae}, which it must know and reach"
-            answers = assoc.send_c_move(query, calling_ae, MOVE)
-            _follow(answers, what, assoc, told)
+            _check(_follow(assoc.send_c_move(query, calling_ae, MOVE), what, assoc, told), what)
 
 
 def class_groups(classes: Sequence[str]) -> Iterator[tuple[str, ...]]:
@@ -135,25 +139,36 @@ def _store(event: evt.Event, intake: Intake, peer_ae: str, number: int) -> int:
     return answer(request, [event.encoded_dataset(include_meta=False)], intake.receive)
 
 
-def _follow(responses: Iterator[tuple[Dataset, Any]], what: str, assoc: Association, told: Told) -> None:
-    """Read the answers to a request until it is done; a peer that gave only some of it is no error.
+def _follow(responses: Iterator[tuple[Dataset, Any]], what: str, assoc: Association, told: Told) -> int:
+    """Read the answers to a request until it is done; return its final status.
 
     What `told` raises breaks the retrieval off.
     """
     for status, _ in responses:
         code = status.get("Status")
         if code is None:
-            raise PeerUnreachable(f"{what}: it broke off, or did not answer")
-        if code == _PENDING:
-            try:
-                told()
-            except Unavailable:
-                assoc.abort()
-                raise
-        elif code == _NO_SUCH_DESTINATION:
-            detail = "it does not know where this AE title listens (status 0xA801): enter this node there"
-            raise Refused(Reason.PEER_REFUSED, what, detail)
-        elif code in _NO_ROOM or code in _UNABLE or code == _CANCELLED:
-            raise PeerUnreachable(f"{what}: it did not work: status 0x{code:04X}")
-        elif code != _SUCCESS and code not in _WARNINGS:
-            raise Refused(Reason.PEER_REFUSED, what, f"it answered status 0x{code:04X}")
+            break
+        if code != _PENDING:
+            return int(code)
+        try:
+            told()
+        except Unavailable:
+            assoc.abort()
+            raise
+    raise PeerUnreachable(f"{what}: it broke off, or did not answer")
+
+
+def _is_failure(status: int) -> bool:
+    """Return whether nothing more is to be asked for; a peer that gave only some of it does not fail."""
+    return status != _SUCCESS and status not in _WARNINGS
+
+
+def _check(status: int, what: str) -> None:
+    """Raise what is to be done about the final status of a retrieval, unless that is nothing (PS3.4 C.4.2.1.5)."""
+    if status == _NO_SUCH_DESTINATION:
+        detail = "it does not know where this AE title listens (status 0xA801): enter this node there"
+        raise Refused(Reason.PEER_REFUSED, what, detail)
+    if status in _NO_ROOM or status in _UNABLE or status == _CANCELLED:
+        raise PeerUnreachable(f"{what}: it did not work: status 0x{status:04X}")
+    if _is_failure(status):
+        raise Refused(Reason.PEER_REFUSED, what, f"it answered status 0x{status:04X}")

@@ -51,7 +51,7 @@ class Sweeps:
     def _add(self, name: str, sweep: Sweep) -> None:
         called = {"args": [name, sweep.do], "id": name}
         if sweep.cron:
-            self._scheduler.add_job(self._sweep, _trigger(sweep.cron), **called)
+            self._scheduler.add_job(self._sweep, trigger(sweep.cron), **called)
         else:
             self._scheduler.add_job(self._sweep, "interval", seconds=sweep.every, **called)
 
@@ -69,8 +69,8 @@ class Sweeps:
             self._failing.discard(name)
 
 
-def _trigger(when: Cron) -> CronTrigger:
-    """Return what fires at the times of `when`, in local time."""
+def trigger(when: Cron) -> CronTrigger:
+    """Return what tells the times of `when`, in local time."""
     return CronTrigger(
         minute=_list(when.minute),
         hour=_list(when.hour),

@@ -74,7 +74,7 @@ def ask(
         if known is not None:
             same = update(rows).where(rows.c.id == known)
             connection.execute(same.values(wanted=asdict(wanted)))
-            connection.execute(same.where(rows.c.state == FetchState.WAITING.value).values(next_at=now))
+            connection.execute(same.where(rows.c.state == FetchState.WAITING.value).values(next_at=now, reason=None))
             return known
         row: dict[str, object] = {"origin": origin, "study_uid": study_uid, "source": source, "wanted": asdict(wanted)}
         row |= {"state": FetchState.WAITING.value, "attempts": 0, "created_at": now, "next_at": now}
