@@ -8,8 +8,10 @@ from typing import NamedTuple
 
 from pydicom.uid import UID
 from pynetdicom import AE, sop_class
+from pynetdicom.presentation import PresentationContext
 
 from dicomnode.errors import ClassRefused, PeerUnreachable, Refused
+from dicomnode.network import commitment
 from dicomnode.network.contexts import ACCEPTED_SYNTAXES, VERIFICATION, accepted_contexts
 from dicomnode.network.listener import Limits, accepting_entity
 from dicomnode.network.sender import requesting_entity
@@ -23,6 +25,13 @@ class Named(NamedTuple):
 
     uid: str
     name: str
+
+
+class Offered(NamedTuple):
+    """A presentation context: a class, and the transfer syntaxes in the order they are offered or preferred."""
+
+    sop_class: Named
+    syntaxes: tuple[Named, ...]
 
 
 class Answer(NamedTuple):
@@ -76,6 +85,28 @@ def proposed_contexts(objects: Iterable[tuple[str, str]]) -> tuple[tuple[Named, 
         (named(str(context.abstract_syntax)), tuple(named(str(one)) for one in context.transfer_syntax))
         for context in entity.requested_contexts
     )
+
+
+def commitment_accepted() -> tuple[Offered, ...]:
+    """Return what the listener accepts for storage commitment."""
+    service = commitment.service(commitment.Hooks(reported=lambda _report: False))
+    return tuple(_offered(context) for context in service.contexts)
+
+
+def commitment_proposed() -> tuple[Offered, ...]:
+    """Return what is proposed to ask for storage commitment, and to report on it."""
+    return tuple(_offered(context) for context in commitment.requesting_entity("SCU").requested_contexts)
+
+
+def find_proposed() -> tuple[Offered, ...]:
+    """Return what is proposed to ask by C-FIND."""
+    ae = AE("SCU")
+    ae.add_requested_context(sop_class.StudyRootQueryRetrieveInformationModelFind)  # type: ignore[attr-defined]
+    return tuple(_offered(context) for context in ae.requested_contexts)
+
+
+def _offered(context: PresentationContext) -> Offered:
+    return Offered(named(str(context.abstract_syntax)), tuple(named(str(one)) for one in context.transfer_syntax))
 
 
 def acceptor(limits: Limits) -> Policies:
