@@ -6,6 +6,7 @@ from string import Template
 from dicomnode import __version__
 from dicomnode.conformance import created, tables
 from dicomnode.conformance.created import Made, make_objects
+from dicomnode.queue.delivering import AT_ONCE
 
 
 def statement() -> str:
@@ -41,6 +42,11 @@ def _values(made: tuple[Made, ...]) -> dict[str, str]:
         "proposals": tables.proposals(made),
         "peer_statuses": tables.peer_statuses(),
         "retries": tables.retries(),
+        "commitment_contexts": tables.commitment_contexts(),
+        "commitment_answers": tables.commitment_answers(),
+        "commitment_reports": tables.commitment_reports(),
+        "commitment_batch": str(AT_ONCE),
+        "proof_contexts": tables.proof_contexts(),
         "parameters": tables.parameters(),
         "character_sets": tables.character_set_list(),
         "created": created.sections(made),

@@ -1,7 +1,7 @@
 """Make the tables on networking, reading and configuration from what the code does."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from dicomnode.conformance.created import OF_COLOURS, Made
 from dicomnode.conformance.markdown import table
@@ -12,13 +12,18 @@ from dicomnode.dicom.prompts.references import KINDS
 from dicomnode.domain import AnnotationKind, SegSyntax
 from dicomnode.errors import Reason, Refused
 from dicomnode.network.admission import CALLED_AE, CALLING_AE, NO_ROOM, NOT_NOW, TOO_MANY, Limits, Rejection
+from dicomnode.network.commitment import Answer
 from dicomnode.network.contexts import VERIFICATION
 from dicomnode.network.facts import (
+    Offered,
     Policies,
     accepted_classes,
     accepted_syntaxes,
     acceptor,
     answers,
+    commitment_accepted,
+    commitment_proposed,
+    find_proposed,
     named,
     proposed_contexts,
     rejection_in_words,
@@ -72,6 +77,16 @@ _REJECTED: tuple[tuple[Rejection, str], ...] = (  # in the order that they are l
     (TOO_MANY, "As many associations are open as may be, in all or of this AE title at this address."),
     (NOT_NOW, "The database cannot be written."),
 )
+
+
+_OF_COMMITMENT: Mapping[Answer, str] = {
+    Answer.SUCCESS: "The request, or the report, is recorded; also where it came before.",
+    Answer.PROCESSING_FAILURE: "It cannot be recorded now. Send it again.",
+    Answer.NO_SUCH_EVENT: "The event type of a report is neither 1 nor 2.",
+    Answer.INVALID_ARGUMENT: "An identifier in it is no UID, or a report is on a transaction that was not asked for.",
+    Answer.CLASS_NOT_SUPPORTED: "It is a request, and `listener.storage_commitment` is not set.",
+    Answer.NO_SUCH_ACTION: "The action type of a request is not 1.",
+}
 _SETTINGS: tuple[tuple[str, type[Table], tuple[str, ...]], ...] = (
     ("node", Node, ("ae_title", "device_serial_number")),
     ("listener", Listener, tuple(Listener.model_fields)),
@@ -89,8 +104,10 @@ def services(made: tuple[Made, ...]) -> str:
     verification = named(VERIFICATION)
     used = [*(one.contents.sop_class_uid for one in made), OF_COLOURS[1]]
     storage = {uid: named(uid).name for uid in used}
-    rows = [(verification.name, verification.uid, "no", "yes")]
+    rows = [(verification.name, verification.uid, "yes", "yes")]
     rows += [(name, uid, "yes", "yes") for uid, name in storage.items()]
+    rows += [(*one.sop_class[::-1], "yes", "where it is set") for one in commitment_accepted()]
+    rows += [(*one.sop_class[::-1], "yes", "no") for one in find_proposed()]
     others = len(accepted_classes()) - len(storage)
     rows.append((f"{others} other storage classes", "section 8.7", "no", "yes"))
     return table(("SOP class", "UID", "User (SCU)", "Provider (SCP)"), rows)
@@ -165,6 +182,34 @@ def peer_statuses() -> str:
         for one in answers()
     )
     return table(("Status", "The object is"), rows)
+
+
+def commitment_contexts() -> str:
+    """Return the presentation contexts that the listener accepts for storage commitment."""
+    return _contexts(commitment_accepted(), "SCU and SCP")
+
+
+def commitment_reports() -> str:
+    """Return the presentation contexts in which a report is sent."""
+    return _contexts(commitment_proposed(), "SCP")
+
+
+def proof_contexts() -> str:
+    """Return the presentation contexts that are proposed to have a delivery proven."""
+    return _contexts((*commitment_proposed(), *find_proposed()), "SCU")
+
+
+def _contexts(offered: Iterable[Offered], role: str) -> str:
+    rows = [
+        (f"{one.sop_class.name}, {one.sop_class.uid}", "; ".join(f"{name}, {uid}" for uid, name in one.syntaxes), role)
+        for one in offered
+    ]
+    return table(("Abstract syntax", "Transfer syntaxes", "Role"), rows)
+
+
+def commitment_answers() -> str:
+    """Return the statuses that requests for storage commitment, and reports on it, are answered with."""
+    return table(("Status", "When"), ((f"0x{status:04X}", when) for status, when in _OF_COMMITMENT.items()))
 
 
 def accepting() -> str:

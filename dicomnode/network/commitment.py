@@ -10,12 +10,9 @@ from typing import Any
 
 from pydicom import Dataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
-from pynetdicom import build_context, build_role, evt
+from pynetdicom import AE, build_context, build_role, evt
 from pynetdicom.association import Association
-from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made at import from a table
-    StorageCommitmentPushModel,
-    StorageCommitmentPushModelInstance,
-)
+from pynetdicom.sop_class import StorageCommitmentPushModel  # type: ignore[attr-defined]  # made from a table
 
 from dicomnode.domain import CommitmentReport, SopReference, Uid, parse_uid
 from dicomnode.errors import PeerUnreachable, Reason, Refused, Unavailable
@@ -25,6 +22,7 @@ from dicomnode.network.listener import Service
 log = logging.getLogger(__name__)
 
 CLASS = UID(StorageCommitmentPushModel)
+INSTANCE = UID("1.2.840.10008.1.20.1.1")  # the one that there is (PS3.4 J.3.5)
 _SYNTAXES: list[str | UID] = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
 _ASK, _ALL_KEPT, _SOME_FAILED = 1, 1, 2  # PS3.4 J.3.2 and J.3.3: Action Type ID, Event Type IDs
 _LISTEN_SECONDS = 1.0  # how long a report is waited for in the association in which it was asked for
@@ -75,8 +73,7 @@ def ask(peer: Peer, calling_ae: str, request: Request, hooks: Hooks, *, is_open:
     Raises as `associated` does, and Refused where the peer does not take the request; some, Orthanc for one, break off
     where they do not know who asks.
     """
-    ae = calling_entity(calling_ae)
-    ae.add_requested_context(CLASS, _SYNTAXES)
+    ae = requesting_entity(calling_ae)
     here = Event()
 
     def heard(event: evt.Event) -> tuple[int, None]:
@@ -85,7 +82,7 @@ def ask(peer: Peer, calling_ae: str, request: Request, hooks: Hooks, *, is_open:
         return answer
 
     with associated(ae, peer, handlers=[(evt.EVT_N_EVENT_REPORT, heard)]) as assoc:
-        status, _ = assoc.send_n_action(_request(request), _ASK, CLASS, StorageCommitmentPushModelInstance)
+        status, _ = assoc.send_n_action(_request(request), _ASK, CLASS, INSTANCE)
         code = status.get("Status")
         if code != Answer.SUCCESS:
             why = "it broke off" if code is None else f"it answered status 0x{code:04X}"
@@ -95,13 +92,19 @@ def ask(peer: Peer, calling_ae: str, request: Request, hooks: Hooks, *, is_open:
             pass
 
 
+def requesting_entity(calling_ae: str) -> AE:
+    """Return an AE that proposes storage commitment."""
+    ae = calling_entity(calling_ae)
+    ae.add_requested_context(CLASS, _SYNTAXES)
+    return ae
+
+
 def report(peer: Peer, calling_ae: str, found: CommitmentReport) -> None:
     """Tell `peer` in an association of its own what is committed to (PS3.4 J.3.3).
 
     Raises as `associated` does, and Refused where the peer does not take the report.
     """
-    ae = calling_entity(calling_ae)
-    ae.add_requested_context(CLASS, _SYNTAXES)
+    ae = requesting_entity(calling_ae)
     with associated(ae, peer, roles=[build_role(CLASS, scp_role=True)]) as assoc:
         code = report_within(assoc, found)
     if code is None:
@@ -113,7 +116,7 @@ def report(peer: Peer, calling_ae: str, found: CommitmentReport) -> None:
 def report_within(assoc: Association, found: CommitmentReport) -> int | None:
     """Report in an association that is open; return the status that is answered, None where there is none."""
     event_type = _SOME_FAILED if found.failed else _ALL_KEPT
-    status, _ = assoc.send_n_event_report(_report(found), event_type, CLASS, StorageCommitmentPushModelInstance)
+    status, _ = assoc.send_n_event_report(_report(found), event_type, CLASS, INSTANCE)
     code: int | None = status.get("Status")
     return code
 

@@ -44,26 +44,33 @@ class Destination(Protocol):
     @property
     def proof(self) -> Proof:
         """Return what shall prove that it keeps what it took."""
+        ...
 
     @property
     def commits(self) -> bool:
         """Return whether it can be asked to commit to objects."""
+        ...
 
     @property
     def keeps_by(self) -> ProvenBy:
         """Return what it is that `keeps` tells by."""
+        ...
 
     def send(self, parcel: Parcel) -> int:
         """Send an object; return the status: 0x0000, or a warning 0xBxxx."""
+        ...
 
     def keeps(self, parcel: Parcel) -> bool:
         """Return whether it has the object, by asking it or reading it back."""
+        ...
 
     def commit(self, transaction: Transaction, parcels: Sequence[Parcel]) -> None:
         """Ask it to commit to objects; the report may come within this call, or later to the listener."""
+        ...
 
     def probe(self) -> None:
         """Return if it would be there for a sending."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

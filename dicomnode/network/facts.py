@@ -10,8 +10,10 @@ from pydicom.uid import UID
 from pynetdicom import AE, sop_class
 from pynetdicom.pdu import A_ASSOCIATE_RJ
 from pynetdicom.pdu_primitives import A_ASSOCIATE
+from pynetdicom.presentation import PresentationContext
 
 from dicomnode.errors import ClassRefused, PeerUnreachable, Refused
+from dicomnode.network import commitment
 from dicomnode.network.admission import Limits, Rejection
 from dicomnode.network.contexts import ACCEPTED_SYNTAXES, VERIFICATION, accepted_contexts
 from dicomnode.network.listener import accepting_entity
@@ -26,6 +28,13 @@ class Named(NamedTuple):
 
     uid: str
     name: str
+
+
+class Offered(NamedTuple):
+    """A presentation context: a class, and the transfer syntaxes in the order they are offered or preferred."""
+
+    sop_class: Named
+    syntaxes: tuple[Named, ...]
 
 
 class Answer(NamedTuple):
@@ -79,6 +88,28 @@ def proposed_contexts(objects: Iterable[tuple[str, str]]) -> tuple[tuple[Named, 
         (named(str(context.abstract_syntax)), tuple(named(str(one)) for one in context.transfer_syntax))
         for context in entity.requested_contexts
     )
+
+
+def commitment_accepted() -> tuple[Offered, ...]:
+    """Return what the listener accepts for storage commitment."""
+    service = commitment.service(commitment.Hooks(reported=lambda _report: False))
+    return tuple(_offered(context) for context in service.contexts)
+
+
+def commitment_proposed() -> tuple[Offered, ...]:
+    """Return what is proposed to ask for storage commitment, and to report on it."""
+    return tuple(_offered(context) for context in commitment.requesting_entity("SCU").requested_contexts)
+
+
+def find_proposed() -> tuple[Offered, ...]:
+    """Return what is proposed to ask by C-FIND."""
+    ae = AE("SCU")
+    ae.add_requested_context(sop_class.StudyRootQueryRetrieveInformationModelFind)  # type: ignore[attr-defined]
+    return tuple(_offered(context) for context in ae.requested_contexts)
+
+
+def _offered(context: PresentationContext) -> Offered:
+    return Offered(named(str(context.abstract_syntax)), tuple(named(str(one)) for one in context.transfer_syntax))
 
 
 def acceptor(limits: Limits) -> Policies:
