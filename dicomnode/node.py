@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from dicomnode import __version__, sweeping
+from dicomnode.counting import Count
 from dicomnode.domain import ModelIdentity
 from dicomnode.fetching import do_fetch
 from dicomnode.queue.delivering import Courier, fail_delivery, send_one
@@ -24,7 +25,7 @@ from dicomnode.store import fetches, nodes, runs
 from dicomnode.store.folder import open_desk
 from dicomnode.store.queueing import QueueName
 from dicomnode.sweeping import Parts
-from dicomnode.wiring import courier_of, errand_of, listener_of
+from dicomnode.wiring import count_of, courier_of, errand_of, listener_of
 from dicomnode.worker import LoadRuntime, WorkerLimits, Workers
 
 log = logging.getLogger(__name__)
@@ -53,14 +54,16 @@ def serve(settings: Settings) -> None:
 class Node:
     """A node that can be started and stopped; entered, it runs.
 
-    `load` makes the model in the worker's process, in place of the one that the settings name.
+    `load` makes the model in the worker's process, in place of the one that the settings name; `count` tells how many
+    objects of a study others have, in place of the sources of the settings.
     """
 
-    def __init__(self, settings: Settings, *, load: LoadRuntime | None = None) -> None:
+    def __init__(self, settings: Settings, *, load: LoadRuntime | None = None, count: Count | None = None) -> None:
         self.broken = Event()  # set when a bug ended one of its parts
         self.port = settings.listener.port  # once started, the one that is listened on, also where this is 0
         self._settings = settings
         self._load = load or settings.model_wish()
+        self._count = count or count_of(settings)
         self._stopping = Event()
         self._running = ExitStack()
 
@@ -91,7 +94,7 @@ class Node:
             courier = courier_of(settings, desk)
             listener = listener_of(settings, desk)
             parts = Parts(courier=courier, engine=engine, workers=workers, listener=listener)
-            sweeps = Sweeps(sweeping.sweeps(settings, parts, model), self._break)
+            sweeps = Sweeps(sweeping.sweeps(settings, parts, model, self._count), self._break)
             sweeps.start()
             running.callback(sweeps.stop)
             running.callback(self._stopping.set)

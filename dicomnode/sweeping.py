@@ -5,10 +5,10 @@ from functools import partial
 from typing import NamedTuple
 
 from dicomnode.comparing import settle_conflicts
-from dicomnode.counting import ask_counts
+from dicomnode.counting import Count, ask_counts
 from dicomnode.dispatching import Orders, give_up_studies, start_studies
 from dicomnode.domain import ModelIdentity, parse_cron
-from dicomnode.fetching import ask_pull, count, wanted_of
+from dicomnode.fetching import ask_pull, wanted_of
 from dicomnode.listeners import Listeners
 from dicomnode.network.listener import Listener
 from dicomnode.queue.committing import report_next
@@ -18,7 +18,6 @@ from dicomnode.queue.reconciling import break_off_unwanted, deliveries_due, fetc
 from dicomnode.queue.sweeps import Sweep
 from dicomnode.retention import Keep, delete_old, make_room
 from dicomnode.settings import Pull, Settings
-from dicomnode.sources import sources_of
 from dicomnode.store import jobs, nodes, superseding
 from dicomnode.store.desk import Desk
 from dicomnode.store.disk import Disk
@@ -38,11 +37,11 @@ class Parts(NamedTuple):
     listener: Listener | Listeners
 
 
-def sweeps(settings: Settings, parts: Parts, model: ModelIdentity) -> dict[str, Sweep]:
-    """Return what is looked for regularly, by its name."""
+def sweeps(settings: Settings, parts: Parts, model: ModelIdentity, count: Count | None) -> dict[str, Sweep]:
+    """Return what is looked for regularly, by its name; `count` tells how many objects of a study others have."""
     return {
         **_of_the_node(settings, parts),
-        **_of_studies(settings, parts.courier.desk, model),
+        **_of_studies(settings, parts.courier.desk, model, count),
         **_of_work(settings, parts),
         **{f"pull {pull.name}": _pull(settings, parts.courier.desk, pull) for pull in settings.pulls},
     }
@@ -61,7 +60,7 @@ def _of_the_node(settings: Settings, parts: Parts) -> dict[str, Sweep]:
     }
 
 
-def _of_studies(settings: Settings, desk: Desk, model: ModelIdentity) -> dict[str, Sweep]:
+def _of_studies(settings: Settings, desk: Desk, model: ModelIdentity, count: Count | None) -> dict[str, Sweep]:
     orders = Orders(
         quiet_seconds=settings.readiness.quiet_seconds,
         incomplete_seconds=settings.readiness.incomplete_seconds,
@@ -77,9 +76,8 @@ def _of_studies(settings: Settings, desk: Desk, model: ModelIdentity) -> dict[st
         "expiry": Sweep(do=partial(give_up_studies, desk, orders), every=_NOW_AND_THEN),
         "conflicts": Sweep(do=partial(settle_conflicts, desk), every=_SOON),
     }
-    if any(source.count for source in settings.sources):
-        counts = partial(count, sources=sources_of(settings))
-        found["counts"] = Sweep(do=partial(ask_counts, desk, counts), every=_OFTEN)
+    if count is not None:
+        found["counts"] = Sweep(do=partial(ask_counts, desk, count), every=_OFTEN)
     return found
 
 

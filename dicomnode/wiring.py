@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from dicomnode import listening
+from dicomnode.counting import Count
 from dicomnode.domain import CommitmentReport
-from dicomnode.fetching import Errand
+from dicomnode.fetching import Errand, count
 from dicomnode.listeners import Listeners, Place
 from dicomnode.listening import Listening
 from dicomnode.network import commitment
@@ -47,6 +48,12 @@ def reporter_of(settings: Settings) -> Reporter:
 def errand_of(settings: Settings, desk: Desk, stopped: Callable[[], bool]) -> Errand:
     """Return what fetches from the sources of `settings`."""
     return Errand(sources=sources_of(settings), receive=partial(receive, desk), stopped=stopped)
+
+
+def count_of(settings: Settings) -> Count | None:
+    """Return what tells how many objects of a study the sources of `settings` have, None where none is to be asked."""
+    asked = [source for source in sources_of(settings) if source.count]
+    return partial(count, sources=asked) if asked else None
 
 
 def listener_of(settings: Settings, desk: Desk) -> Listener | Listeners:

@@ -8,10 +8,10 @@ from io import BytesIO
 from pydicom import Dataset
 
 from dicomnode.errors import DicomNodeError, Reason, Refused
-from dicomnode.network.listener import answer
 from dicomnode.network.part10 import request_of
 from dicomnode.network.portions import Intake, Portion, Told, recorded
 from dicomnode.network.query import Match
+from dicomnode.network.storing import answer
 
 _UNIQUE = {"STUDY": "StudyInstanceUID", "SERIES": "SeriesInstanceUID", "IMAGE": "SOPInstanceUID"}
 
@@ -61,7 +61,8 @@ class Archive:
         with recorded(intake, self.name) as number:
             for given, ds in enumerate((ds for ds in self.objects if ds.SOPInstanceUID in wanted), start=1):
                 self.given(given)
-                answer(*request_of(_file(ds), self.name, number), intake.receive)
+                request, data_set = request_of(_file(ds), self.name, number)
+                answer(request, [data_set], intake.receive)
                 told()
 
     def _matches(self, ds: Dataset, keys: Mapping[str, str]) -> bool:

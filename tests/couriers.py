@@ -7,7 +7,7 @@ from datetime import timedelta
 from dicomnode.domain import Backoff, DeliveryPolicy, Proof, ProvenBy, Uid
 from dicomnode.errors import ClassRefused
 from dicomnode.network.destinations import Destination, Parcel, Transaction
-from dicomnode.queue.delivering import Courier, serve
+from dicomnode.queue.delivering import Courier, attend, send_one
 from dicomnode.store import deliveries
 from dicomnode.store.database import Database
 from dicomnode.store.delivery_rows import DeliveryRow, Failure
@@ -61,6 +61,14 @@ class Pretends:
 def courier_of(desk: Desk, policy: DeliveryPolicy = POLICY, **destinations: Destination) -> Courier:
     """Return a courier without chance: a wait is never shortened."""
     return Courier(desk=desk, destinations=destinations, policy=policy, chance=lambda: 0.0)
+
+
+def serve(courier: Courier, destination: str) -> bool:
+    """Do the next thing there is to do for a destination: probe it, send, or prove; return whether there was one."""
+    for row in deliveries.due(courier.desk.database, {destination}, limit=1):
+        send_one(courier, str(row.which))
+        return True
+    return attend(courier, destination)
 
 
 def serve_all(courier: Courier) -> None:

@@ -50,7 +50,7 @@ class Inbox:
             )
             encoded = encode(ds, is_implicit_vr=syntax != EXPLICIT, is_little_endian=True)
             assert encoded is not None
-            receive(self.desk, request, encoded)
+            receive(self.desk, request, [encoded])
 
     def close(self, association: int, ended: AssociationEnd = AssociationEnd.RELEASED) -> None:
         """Let an association end."""

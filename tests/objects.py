@@ -11,8 +11,7 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from dicomnode.domain import ObjectKind, Outcome, SegType, Uid, WrittenObject
-from dicomnode.queue.steps import Send, do_job, send_one
-from dicomnode.store import deliveries
+from dicomnode.queue.steps import do_job
 from dicomnode.store.desk import Desk
 from tests.builders import ct_series
 from tests.rows import ready_job
@@ -56,9 +55,3 @@ def hand_over(desk: Desk, *objects: WrittenObject) -> None:
     """Let a job give `objects`."""
     ready_job(desk.database)
     do_job(desk, lambda _job: Outcome(objects=objects, segments=(), exclusions=()), 3, "j1")
-
-
-def send_all_due(desk: Desk, destination: str, send: Send) -> None:
-    """Send until nothing is due for `destination`, one object after the other."""
-    while due := [row for row in deliveries.due(desk.database) if row.destination == destination]:
-        send_one(desk, {destination: send}, f"{due[0].sop_uid}/{destination}")

@@ -8,14 +8,14 @@ import pytest
 from dicomnode.domain import SEG_ONLY, BreakerState, DeliveryState, Uid
 from dicomnode.errors import PeerRejected, PeerUnreachable, Reason, Refused
 from dicomnode.network.destinations import Parcel
-from dicomnode.queue.delivering import Courier, serve
-from dicomnode.store import breakers, deliveries, jobs, tables
+from dicomnode.queue.delivering import Courier
+from dicomnode.store import breakers, deliveries, tables
 from dicomnode.store.database import Database
 from dicomnode.store.desk import Desk
 from dicomnode.store.events import events
 from dicomnode.store.spool import Spool
-from tests.couriers import POLICY, Pretends, courier_of, serve_all
-from tests.rows import Clock, artifact, ready_job
+from tests.couriers import POLICY, Pretends, courier_of, serve, serve_all
+from tests.rows import Clock, artifact, done_job
 
 UIDS = tuple(Uid(f"1.{number}") for number in range(1, 9))
 
@@ -35,10 +35,7 @@ class Outage:
 @pytest.fixture
 def desk(database: Database, spool: Spool) -> Desk:
     """Return a desk with eight objects for two destinations; those later in the alphabet are more urgent."""
-    ready_job(database)
-    jobs.claim(database)
-    made = tuple(artifact(uid, f"a{uid}") for uid in UIDS)
-    jobs.complete(database, "j1", made, {"pacs": SEG_ONLY, "other": SEG_ONLY}, {})
+    done_job(database, "pacs", "other", made=tuple(artifact(uid, f"a{uid}") for uid in UIDS))
     for number, uid in enumerate(UIDS):
         with database.write() as connection:
             connection.execute(tables.delivery.update().filter_by(sop_uid=uid).values(priority=number // 2))

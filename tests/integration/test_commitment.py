@@ -23,6 +23,7 @@ from dicomnode.domain import (
 )
 from dicomnode.errors import ClassRefused, PeerUnreachable, Refused, Unavailable
 from dicomnode.network import commitment
+from dicomnode.network.admission import Caller
 from dicomnode.network.associations import Peer
 from dicomnode.network.commitment import Hooks, Request
 from dicomnode.network.destinations import DicomDestination, Parcel
@@ -251,8 +252,8 @@ class Committing:
         self.heard: list[CommitmentReport] = []
         self.hooks = noting(self.heard)
 
-    def open(self, peer: str) -> int:
-        return arrivals.open_association(self.database, peer)
+    def open(self, caller: Caller) -> int:
+        return arrivals.open_association(self.database, caller.calling_ae)
 
     def ask(self, *objects: SopReference, transaction: str = TRANSACTION) -> None:
         request = Request(transaction_uid=Uid(transaction), objects=objects)

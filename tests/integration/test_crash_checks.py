@@ -60,7 +60,7 @@ def kept(tmp_path: Path) -> Kept:
         peer_ae="PEER",
         association_id=association,
     )
-    receive(desk, request, data_set_of(image))
+    receive(desk, request, [data_set_of(image)])
     arrivals.close_association(database, association, AssociationEnd.RELEASED)
     spool.put(f"outbox/{SEG}.dcm", [seg()])
     database.close()

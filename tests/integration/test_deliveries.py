@@ -5,13 +5,13 @@ from sqlalchemy.exc import IntegrityError
 
 from dicomnode.domain import SEG_ONLY, DeliveryState, ObjectKind, OutputProfile, SegType
 from dicomnode.settings.profiles import FORMS
-from dicomnode.store import deliveries, jobs, runs, tables
+from dicomnode.store import deliveries, runs, tables
 from dicomnode.store.database import Database
 from dicomnode.store.deliveries import DeliveryKey, DeliveryRow
 from dicomnode.store.events import events
 from dicomnode.store.jobs import Artifact
 from tests.couriers import claim_next, put_back
-from tests.rows import Clock, artifact, desk_of, dispatch, done_job, image, ready_job, receive
+from tests.rows import Clock, artifact, complete_job, desk_of, dispatch, done_job, image, ready_job, receive
 from tests.rows import claimed as claimed_job
 
 BINARY, LABELMAP, FRACTIONAL = SegType
@@ -111,8 +111,7 @@ def test_a_delivery_has_the_priority_of_its_job(database: Database) -> None:
     ready_job(database)
     with database.write() as connection:
         connection.execute(tables.job.update().values(priority=7))
-    jobs.claim(database)
-    jobs.complete(database, "j1", (artifact(),), {"pacs": SEG_ONLY}, {})
+    complete_job(database, "pacs")
     assert [row.priority for row in deliveries.all_deliveries(database)] == [7]
 
 

@@ -57,7 +57,7 @@ class Node:
         return row
 
     def start_studies(self) -> int:
-        options = Orders(quiet_seconds=0, options=JobOptions(), model=IDENTITY, fetch_hours=72.0)
+        options = Orders(quiet_seconds=0, options=JobOptions(), model=IDENTITY)
         return start_studies(self.desk, options)
 
     def study(self) -> StudyRow:

@@ -60,7 +60,7 @@ def test_a_study_that_received_something_meanwhile_is_not_dispatched(database: D
     seen = arrivals.receiving(database)[0]
     clock.advance(seconds=1)
     receive(database, image(2, "ff"))
-    assert jobs.dispatch(desk_of(database), seen, [], "it was quiet") is None
+    assert jobs.dispatch(desk_of(database), seen, [], ("it was quiet", {})) is None
     assert jobs.all_jobs(database) == ()
 
 

@@ -18,15 +18,15 @@ from dicomnode.domain import (
 )
 from dicomnode.errors import ClassRefused, PeerUnreachable, Reason, Refused
 from dicomnode.network.destinations import Parcel, Transaction
-from dicomnode.queue.delivering import Courier, hear, serve
-from dicomnode.store import deliveries, jobs
+from dicomnode.queue.delivering import Courier, hear
+from dicomnode.store import deliveries
 from dicomnode.store.database import Database
 from dicomnode.store.deliveries import DeliveryRow
 from dicomnode.store.desk import Desk
 from dicomnode.store.events import events
 from dicomnode.store.spool import Spool
-from tests.couriers import Pretends, courier_of, serve_all
-from tests.rows import Clock, artifact, ready_job
+from tests.couriers import Pretends, courier_of, serve, serve_all
+from tests.rows import Clock, artifact, done_job
 
 UIDS = (Uid("1.1"), Uid("1.2"), Uid("1.3"))
 WAITING, DELIVERED, VERIFIED, DEAD = (
@@ -40,9 +40,7 @@ WAITING, DELIVERED, VERIFIED, DEAD = (
 @pytest.fixture
 def desk(database: Database, spool: Spool) -> Desk:
     """Return a desk with three objects for one destination."""
-    ready_job(database)
-    jobs.claim(database)
-    jobs.complete(database, "j1", tuple(artifact(uid, f"a{uid}") for uid in UIDS), {"pacs": SEG_ONLY}, {})
+    done_job(database, "pacs", made=tuple(artifact(uid, f"a{uid}") for uid in UIDS))
     return Desk(database=database, spool=spool, destinations={"pacs": SEG_ONLY})
 
 

@@ -1,7 +1,7 @@
 """Sources against real archives: Orthanc, and DCMTK's dcmqrscp."""
 
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +12,7 @@ from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from dicomnode.domain import AssociationEnd, Uid, Wanted
 from dicomnode.errors import ClassRefused, PeerUnreachable, Reason, Refused, Unavailable
+from dicomnode.network.admission import Caller
 from dicomnode.network.associations import Peer
 from dicomnode.network.listener import Hooks, Listener
 from dicomnode.network.listing import counts, listing
@@ -19,6 +20,7 @@ from dicomnode.network.part10 import StoreRequest
 from dicomnode.network.portions import Intake, Portion
 from dicomnode.network.query import find
 from dicomnode.network.sources import DicomSource, Source, WebSource
+from dicomnode.network.storing import Chunk
 from dicomnode.network.web import WebPeer
 from tests.builders import STUDY, ct_series, rtstruct, save, square
 from tests.conftest import require_program
@@ -49,10 +51,10 @@ class Kept:
         self.opened.append(peer_ae)
         return len(self.opened)
 
-    def receive(self, request: StoreRequest, data_set: bytes) -> None:
+    def receive(self, request: StoreRequest, data_set: Iterable[Chunk]) -> None:
         if self.refuse is not None:
             raise self.refuse
-        self.objects[request.sop_instance_uid] = (request.transfer_syntax_uid, data_set)
+        self.objects[request.sop_instance_uid] = (request.transfer_syntax_uid, b"".join(data_set))
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +90,10 @@ def source(pacs: Orthanc, way: str) -> Source:
 
 @contextmanager
 def listening(own: Peer, kept: Kept) -> Iterator[None]:
-    hooks = Hooks(opened=kept.open, closed=lambda _, ended: kept.ended.append(ended), receive=kept.receive)
+    def opened(caller: Caller) -> int:
+        return kept.open(caller.calling_ae)
+
+    hooks = Hooks(opened=opened, closed=lambda _, ended: kept.ended.append(ended), receive=kept.receive)
     listener = Listener(own.ae_title, (own.host, own.port), hooks)
     listener.start()
     try:

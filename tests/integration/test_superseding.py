@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from pydicom.uid import UID
 
-from dicomnode.domain import SEG_ONLY, DeliveryState, JobOptions, JobState, StudyState
-from dicomnode.errors import PeerUnreachable
-from dicomnode.queue.steps import send_next
-from dicomnode.store import deliveries, jobs, superseding
+from dicomnode.domain import DeliveryState, JobOptions, JobState, StudyState
+from dicomnode.store import deliveries, jobs, runs, superseding
 from dicomnode.store.events import events
+from dicomnode.store.jobs import JobRow
 from tests.builders import STUDY, ct_series, rtstruct, square
+from tests.couriers import claim_next, put_back
 from tests.inbox import Inbox, inbox
 from tests.rows import artifact
 
@@ -32,10 +32,16 @@ def box(tmp_path: Path) -> Iterator[Inbox]:
 
 def finish(box: Inbox, sop_uid: str) -> str:
     """Let the next job be done with one SEG; return its key."""
-    row = jobs.claim(box.desk.database)
-    assert row is not None
-    jobs.complete(box.desk.database, row.key, (artifact(sop_uid, sha256=sop_uid),), {"pacs": SEG_ONLY}, {})
+    row = begin(box)
+    assert runs.complete(box.desk, row, (artifact(sop_uid, sha256=sop_uid),), {})
     return row.key
+
+
+def begin(box: Inbox) -> JobRow:
+    """Let the next job run."""
+    row = runs.claim(box.desk.database, jobs.ready(box.desk.database)[0].key)
+    assert row is not None
+    return row
 
 
 def late(box: Inbox, number: int) -> None:
@@ -66,30 +72,32 @@ def test_the_result_of_late_images_supersedes_the_one_before_which_is_not_sent_a
 
 def test_what_was_sent_stays_sent(box: Inbox) -> None:
     finish(box, "1.2.6.1")
-    assert send_next(box.desk, "pacs", lambda _path, _syntaxes: 0)
+    row = claim_next(box.desk.database)
+    assert row is not None
+    deliveries.delivered(box.desk.database, row, 0)
     late(box, 5)
     assert delivery_states(box) == {"1.2.6.1": DeliveryState.DELIVERED}
 
 
 def test_what_was_refused_is_not_sent_again(box: Inbox) -> None:
     finish(box, "1.2.6.1")
-    row = deliveries.claim(box.desk.database, "pacs")
+    row = claim_next(box.desk.database)
     assert row is not None
     deliveries.bury(box.desk.database, row, "it takes none")
     late(box, 5)
-    assert deliveries.revive(box.desk.database) == 0
+    assert deliveries.replay_all(box.desk.database, "pacs", "an administrator") == 0
     assert delivery_states(box) == {"1.2.6.1": DeliveryState.REPLACED}
 
 
 def test_what_is_being_sent_meanwhile_is_not_sent_again_after_the_new_one(box: Inbox) -> None:
     finish(box, "1.2.6.1")
-    row = deliveries.claim(box.desk.database, "pacs")
+    row = claim_next(box.desk.database)
     assert row is not None
     late(box, 5)
     assert delivery_states(box) == {"1.2.6.1": DeliveryState.SENDING}
-    deliveries.put_back(box.desk.database, row, str(PeerUnreachable("it broke off")))
+    put_back(box.desk.database, row, "it broke off")
     box.clock.advance(hours=1)
-    assert deliveries.claim(box.desk.database, "pacs") is None
+    assert claim_next(box.desk.database) is None
     assert superseding.replace_late(box.desk.database) == 1
     assert superseding.replace_late(box.desk.database) == 0
     assert delivery_states(box) == {"1.2.6.1": DeliveryState.REPLACED}
@@ -102,14 +110,13 @@ def test_a_job_that_has_not_begun_is_cancelled(box: Inbox) -> None:
     assert before.state is JobState.CANCELLED
     assert str(before.reason).startswith("superseded by job ")
     assert finish(box, "1.2.6.2") != first.key
-    assert jobs.claim(box.desk.database) is None
+    assert jobs.ready(box.desk.database) == ()
 
 
 def test_a_job_that_is_running_ends_and_delivers_nothing(box: Inbox) -> None:
-    row = jobs.claim(box.desk.database)
-    assert row is not None
+    row = begin(box)
     late(box, 5)
-    jobs.complete(box.desk.database, row.key, (artifact(),), {"pacs": SEG_ONLY}, {})
+    assert runs.complete(box.desk, row, (artifact(),), {})
     assert delivery_states(box) == {}
     assert jobs.job_row(box.desk.database, row.key).state is JobState.DONE
 

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,6 +17,7 @@ from dicomnode.domain import AssociationEnd, Uid
 from dicomnode.errors import DicomNodeError, PeerUnreachable, Refused, SettingsError, Unavailable
 from dicomnode.network.part10 import StoreRequest, header_of
 from dicomnode.network.portions import Intake, Portion
+from dicomnode.network.storing import Chunk
 from dicomnode.network.web import WebPeer, retrieve, search
 
 CT = str(CTImageStorage)
@@ -79,8 +80,8 @@ class Kept:
     def intake(self) -> Intake:
         return Intake(opened=lambda _: 7, closed=lambda _, ended: self.ended.append(ended), receive=self.receive)
 
-    def receive(self, request: StoreRequest, data_set: bytes) -> None:
-        self.objects[request.sop_instance_uid] = (request, data_set)
+    def receive(self, request: StoreRequest, data_set: Iterable[Chunk]) -> None:
+        self.objects[request.sop_instance_uid] = (request, b"".join(data_set))
 
 
 def retrieved(peer: WebPeer, *uids: str, whole: bool = True) -> Kept:
