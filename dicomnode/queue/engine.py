@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -114,12 +115,14 @@ class Engine:
             self._client.cancel_workflows(lost)
         return frozenset(_key(one.workflow_id) for one in found if one.workflow_id not in lost)
 
-    def prune(self, at_most: int = 1000) -> int:
-        """Forget what ended, which our tables know better; return how many."""
+    def prune(self) -> int:
+        """Forget what ended, which our tables know better; return how many turns that was."""
+        forgotten = 0
         with translated():
-            ended = self._client.list_workflows(status=_ENDED, limit=at_most, load_input=False, load_output=False)
-            self._client.delete_workflows([one.workflow_id for one in ended])
-        return len(ended)
+            while ended := self._client.list_workflows(status=_ENDED, limit=1000, load_input=False, load_output=False):
+                self._client.delete_workflows([one.workflow_id for one in ended])
+                forgotten += len(ended)
+        return forgotten
 
     def halt(self) -> None:
         """Begin nothing new; what is being done goes on."""
@@ -134,8 +137,9 @@ class Engine:
         """End; what is still being done then, or was not begun, has its turn again in the next process."""
         self.halt()
         deadline = time.monotonic() + _RECORDED_SECONDS
-        while self._unrecorded() and time.monotonic() < deadline:
-            time.sleep(0.01)
+        with suppress(Unavailable):
+            while self._unrecorded() and time.monotonic() < deadline:
+                time.sleep(0.01)
         if self._is_started:
             DBOS.destroy(destroy_registry=True)
             _started.release()
@@ -204,7 +208,8 @@ class Engine:
 
     def _unrecorded(self) -> bool:
         """Return whether something ended that DBOS is still to record."""
-        found = self._client.list_workflows(status=_BEGUN, load_input=False, load_output=False)
+        with translated():
+            found = self._client.list_workflows(status=_BEGUN, load_input=False, load_output=False)
         with self._changed:
             return bool({one.workflow_id for one in found} - self._running - self._given_back)
 
