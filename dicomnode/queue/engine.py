@@ -7,13 +7,12 @@ from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from threading import Condition, Event, Lock
 
 from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer, EnqueueOptions
 
 from dicomnode.errors import Unavailable
-from dicomnode.store.database import translated
+from dicomnode.store.database import Database, translated
 from dicomnode.store.queueing import QueueName, Transaction
 
 log = logging.getLogger(__name__)
@@ -52,9 +51,9 @@ class Engine:
     There is one that was started a process, as DBOS has it. A bug in here, and not in a step, is told to `on_death`.
     """
 
-    def __init__(self, database: Path, on_death: Callable[[str], None], *, pause: float = 15.0) -> None:
+    def __init__(self, database: Database, on_death: Callable[[str], None], *, pause: float = 15.0) -> None:
         _quiet()
-        self._url = f"sqlite:///{database}"
+        self._connections = database.engine_of_queues()
         self._on_death = on_death
         self._pause = pause
         self._is_started = False
@@ -65,9 +64,9 @@ class Engine:
         self._paused_until = dict.fromkeys(QueueName, 0.0)
         self._idle_since: dict[str, float] = {}
         with translated():
-            DBOS.migrate(self._url)
+            DBOS.migrate(f"sqlite:///{database.path}")
             self._client = DBOSClient(
-                system_database_url=self._url,
+                system_database_engine=self._connections,
                 serializer=DBOSPortableJSONSerializer(),
                 application_name=_NAME,
                 retry_connection_errors=False,
@@ -144,11 +143,12 @@ class Engine:
             DBOS.destroy(destroy_registry=True)
             _started.release()
         self._client.destroy()
+        self._connections.dispose()
 
     def _config(self) -> DBOSConfig:
         return DBOSConfig(
             name=_NAME,
-            system_database_url=self._url,
+            system_database_engine=self._connections,
             application_version=_VERSION,
             executor_id=EXECUTOR,
             serializer=DBOSPortableJSONSerializer(),
