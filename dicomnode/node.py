@@ -87,7 +87,7 @@ class Node:
             workers = Workers(self._load, _limits(settings), settings.jobs.concurrency)
             running.callback(workers.stop)
             model = workers.identity()
-            engine = Engine(desk.database.path, self._break)
+            engine = Engine(desk.database, self._break)
             running.callback(engine.close)
             running.callback(_finish, engine, workers)
             desk = replace(desk, enqueue=engine.enqueue)

@@ -2,11 +2,13 @@
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from dicomnode.errors import Unavailable
 from dicomnode.store import keeping
 from dicomnode.store.desk import Desk
 
@@ -34,9 +36,9 @@ def delete_old(desk: Desk, keep: Keep) -> int:
     before = desk.database.now() - max(timedelta(days=keep.days), SETTLE)
     studies = sum(1 for _ in _delete_each(desk, before, keep, "age"))
     strays = keeping.forget_strays(desk.database, before)
-    for key in strays:
-        desk.spool.discard(key, desk.database.now() - SETTLE)
-    aside = desk.spool.clear_orphans(before)
+    _discard(desk, strays)
+    with _disk_errors():
+        aside = desk.spool.clear_orphans(before)
     if studies or strays or aside:
         told: dict[str, object] = {"action": "old_deleted", "studies": studies, "strays": len(strays), "aside": aside}
         log.info("what was kept for %g days is deleted", keep.days, extra=told)
@@ -60,7 +62,8 @@ def make_room(desk: Desk, keep: Keep, free: Callable[[], int]) -> int:
 
 def free_bytes(folder: Path) -> int:
     """Return how many bytes may still be written to the disk of `folder`, by whoever is not root."""
-    found = os.statvfs(folder)
+    with _disk_errors():
+        found = os.statvfs(folder)
     return found.f_bavail * found.f_frsize
 
 
@@ -70,8 +73,22 @@ def _delete_each(desk: Desk, before: datetime, keep: Keep, why: str) -> Iterator
         deleted = keeping.forget(desk.database, study, before, keep.unproven, why)
         if deleted is None:
             continue
-        for key in deleted.keys:
-            desk.spool.discard(key, desk.database.now() - SETTLE)
+        _discard(desk, deleted.keys)
         told = {"action": "study_deleted", "study": study, "why": why, "instances": deleted.instances}
         log.info("a finished study is deleted", extra=told | {"objects": deleted.objects, "jobs": deleted.jobs})
         yield deleted
+
+
+def _discard(desk: Desk, keys: Iterable[str]) -> None:
+    """Remove the files `keys`, which no row knows any more."""
+    with _disk_errors():
+        for key in keys:
+            desk.spool.discard(key, desk.database.now() - SETTLE)
+
+
+@contextmanager
+def _disk_errors() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise Unavailable(f"what is done with cannot be deleted: {error.strerror}") from error

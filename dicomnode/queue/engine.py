@@ -4,15 +4,15 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from threading import Condition, Event, Lock
 
 from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer, EnqueueOptions
 
 from dicomnode.errors import Unavailable
-from dicomnode.store.database import translated
+from dicomnode.store.database import Database, translated
 from dicomnode.store.queueing import QueueName, Transaction
 
 log = logging.getLogger(__name__)
@@ -51,9 +51,9 @@ class Engine:
     There is one that was started a process, as DBOS has it. A bug in here, and not in a step, is told to `on_death`.
     """
 
-    def __init__(self, database: Path, on_death: Callable[[str], None], *, pause: float = 15.0) -> None:
+    def __init__(self, database: Database, on_death: Callable[[str], None], *, pause: float = 15.0) -> None:
         _quiet()
-        self._url = f"sqlite:///{database}"
+        self._connections = database.engine_of_queues()
         self._on_death = on_death
         self._pause = pause
         self._is_started = False
@@ -64,9 +64,9 @@ class Engine:
         self._paused_until = dict.fromkeys(QueueName, 0.0)
         self._idle_since: dict[str, float] = {}
         with translated():
-            DBOS.migrate(self._url)
+            DBOS.migrate(f"sqlite:///{database.path}")
             self._client = DBOSClient(
-                system_database_url=self._url,
+                system_database_engine=self._connections,
                 serializer=DBOSPortableJSONSerializer(),
                 application_name=_NAME,
                 retry_connection_errors=False,
@@ -114,12 +114,14 @@ class Engine:
             self._client.cancel_workflows(lost)
         return frozenset(_key(one.workflow_id) for one in found if one.workflow_id not in lost)
 
-    def prune(self, at_most: int = 1000) -> int:
-        """Forget what ended, which our tables know better; return how many."""
+    def prune(self) -> int:
+        """Forget what ended, which our tables know better; return how many turns that was."""
+        forgotten = 0
         with translated():
-            ended = self._client.list_workflows(status=_ENDED, limit=at_most, load_input=False, load_output=False)
-            self._client.delete_workflows([one.workflow_id for one in ended])
-        return len(ended)
+            while ended := self._client.list_workflows(status=_ENDED, limit=1000, load_input=False, load_output=False):
+                self._client.delete_workflows([one.workflow_id for one in ended])
+                forgotten += len(ended)
+        return forgotten
 
     def halt(self) -> None:
         """Begin nothing new; what is being done goes on."""
@@ -134,17 +136,19 @@ class Engine:
         """End; what is still being done then, or was not begun, has its turn again in the next process."""
         self.halt()
         deadline = time.monotonic() + _RECORDED_SECONDS
-        while self._unrecorded() and time.monotonic() < deadline:
-            time.sleep(0.01)
+        with suppress(Unavailable):
+            while self._unrecorded() and time.monotonic() < deadline:
+                time.sleep(0.01)
         if self._is_started:
             DBOS.destroy(destroy_registry=True)
             _started.release()
         self._client.destroy()
+        self._connections.dispose()
 
     def _config(self) -> DBOSConfig:
         return DBOSConfig(
             name=_NAME,
-            system_database_url=self._url,
+            system_database_engine=self._connections,
             application_version=_VERSION,
             executor_id=EXECUTOR,
             serializer=DBOSPortableJSONSerializer(),
@@ -204,7 +208,8 @@ class Engine:
 
     def _unrecorded(self) -> bool:
         """Return whether something ended that DBOS is still to record."""
-        found = self._client.list_workflows(status=_BEGUN, load_input=False, load_output=False)
+        with translated():
+            found = self._client.list_workflows(status=_BEGUN, load_input=False, load_output=False)
         with self._changed:
             return bool({one.workflow_id for one in found} - self._running - self._given_back)
 

@@ -28,6 +28,10 @@ FILE_NAME = "dicomnode.sqlite"  # in the data folder
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000", "foreign_keys=ON")
 
+_WRITES = frozenset({"INSERT", "UPDATE", "DELETE"})
+_TURN = "writes"
+_TURN_SECONDS = 30.0
+
 
 def utc_now() -> datetime:
     """Return the time now."""
@@ -93,9 +97,28 @@ class Database:
         with translated(), self._engine.connect() as connection, connection.begin():
             yield connection
 
+    def engine_of_queues(self) -> Engine:
+        """Return connections for DBOS, which writes where and when it wants, in turn with everybody else here.
+
+        Whoever waits for SQLite's own lock sleeps up to a tenth of a second at a time, and misses its turn meanwhile.
+        """
+        engine = create_engine(URL.create("sqlite", database=str(self.path)), max_overflow=-1)
+        event.listen(engine, "connect", _prepare_for_queues)
+        event.listen(engine, "before_cursor_execute", self._take_turn)
+        event.listen(engine, "checkin", self._give_turn)
+        return engine
+
     def close(self) -> None:
         """Close every connection."""
         self._engine.dispose()
+
+    def _take_turn(self, connection: Connection, _cursor: object, statement: str, *_: object) -> None:
+        if statement.lstrip()[:6].upper() in _WRITES and not connection.info.get(_TURN):
+            connection.info[_TURN] = self._writing.acquire(timeout=_TURN_SECONDS)  # else SQLite's own lock decides
+
+    def _give_turn(self, _connection: object, entry: ConnectionPoolEntry) -> None:
+        if entry.info.pop(_TURN, False):
+            self._writing.release()
 
 
 @contextmanager
@@ -139,6 +162,12 @@ def _engine(path: Path, *, existing: bool) -> Engine:
 
 def _prepare(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
     connection.isolation_level = None  # transactions begin where `_begin` says, not where the driver guesses
+    for pragma in _PRAGMAS:
+        connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _prepare_for_queues(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
+    connection.isolation_level = "IMMEDIATE"  # the driver begins before what writes, as DBOS has it
     for pragma in _PRAGMAS:
         connection.execute(f"PRAGMA {pragma}").close()
 

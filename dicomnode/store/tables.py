@@ -118,6 +118,7 @@ job = Table(
     Column("supersedes", String),  # the job of an earlier generation of the study whose results it replaces
 )
 Index(None, job.c.state, job.c.created_at)
+Index(None, job.c.study_uid)
 
 artifact = Table(
     "artifact",
@@ -154,6 +155,7 @@ delivery = Table(
 )
 Index(None, delivery.c.destination, delivery.c.state, delivery.c.next_at)
 Index(None, delivery.c.transaction_uid)
+Index(None, delivery.c.job_key)
 
 fetch = Table(
     "fetch",

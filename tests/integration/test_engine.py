@@ -59,7 +59,7 @@ class Queues:
         self.running: Engine | None = None
 
     def start(self, work: dict[QueueName, Work], pause: float = 0.2) -> Engine:
-        self.running = Engine(self.database.path, self.broken.append, pause=pause)
+        self.running = Engine(self.database, self.broken.append, pause=pause)
         self.running.start(work)
         return self.running
 
@@ -204,7 +204,7 @@ def test_what_waits_when_the_engine_stops_has_its_turn_in_the_next_one(queues: Q
 
 def test_there_is_one_engine_at_a_time_in_a_process(queues: Queues) -> None:
     queues.start({})
-    other = Engine(queues.database.path, queues.broken.append)
+    other = Engine(queues.database, queues.broken.append)
     with pytest.raises(RuntimeError, match="another engine runs in this process"):
         other.start({})
     other.close()
@@ -258,7 +258,7 @@ def step(key):
         time.sleep(60)
 
 database = Database(Path(sys.argv[1]))
-engine = Engine(database.path, print)
+engine = Engine(database, print)
 if len(sys.argv) > 3:
     with database.write() as connection:
         for key in "abc":

@@ -35,7 +35,7 @@ def nobody(what: str) -> None:
 @pytest.fixture
 def engine(database: Database) -> Iterator[Engine]:
     """Lend an engine that is not started: whose turn it is stays as it is."""
-    engine = Engine(database.path, nobody)
+    engine = Engine(database, nobody)
     yield engine
     engine.close()
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from dicomnode.domain import JobState, StudyState
+from dicomnode.errors import Unavailable
 from dicomnode.retention import Keep, delete_old, make_room
 from dicomnode.store import arrivals, deliveries, jobs, runs
 from dicomnode.store.database import Database
@@ -160,6 +161,17 @@ def test_a_crash_between_rows_and_files_leaves_files_that_the_start_lays_aside(
     assert arrivals.known_keys(desk.database) == frozenset()
     assert desk.spool.sweep(arrivals.known_keys(desk.database)) == 3
     assert list(desk.spool.keys()) == []
+
+
+def test_a_disk_that_fails_is_not_a_bug(desk: Desk, clock: Clock, tmp_path: Path) -> None:
+    class Fails(Spool):
+        def discard(self, key: str, before: object) -> None:  # noqa: ARG002
+            raise OSError(5, "Input/output error")
+
+    done(desk)
+    clock.advance(days=31)
+    with pytest.raises(Unavailable, match="what is done with cannot be deleted: Input/output error"):
+        delete_old(replace(desk, spool=Fails(tmp_path / "spool")), KEEP)
 
 
 def test_what_was_laid_aside_goes_as_late_as_everything_else(desk: Desk) -> None:

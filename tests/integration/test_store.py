@@ -1,6 +1,7 @@
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -158,3 +159,23 @@ def test_a_file_that_is_no_database_is_told_in_words(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="file is not a database"):
         database.upgrade()
     database.close()
+
+
+def test_what_the_queues_write_takes_turns_with_what_we_write(database: Database) -> None:
+    queues, order = database.engine_of_queues(), []
+
+    def write() -> None:
+        with database.write() as connection:
+            connection.exec_driver_sql("UPDATE lease SET holder = 'ours'")
+            order.append("ours")
+
+    ours = Thread(target=write)
+    with queues.begin() as connection:
+        connection.exec_driver_sql("INSERT INTO lease(name, holder, until) VALUES ('a', 'theirs', '2026-01-01')")
+        ours.start()
+        order.append("theirs")
+    ours.join(10)
+    assert order == ["theirs", "ours"]
+    with queues.begin() as connection:
+        assert connection.exec_driver_sql("SELECT holder FROM lease").scalar() == "ours"
+    queues.dispose()

@@ -24,6 +24,7 @@ def upgrade() -> None:
     op.add_column("job", sa.Column("priority", sa.Integer(), nullable=False, server_default="0"))
     op.add_column("job", sa.Column("enqueued", sa.Integer(), nullable=False, server_default="0"))
     op.add_column("job", sa.Column("supersedes", sa.String(), nullable=True))
+    op.create_index(op.f("ix_job_study_uid"), "job", ["study_uid"])
     _add_to_deliveries()
     _make_fetch()
     _make_ends()
@@ -42,6 +43,7 @@ def _add_to_deliveries() -> None:
     op.add_column("delivery", sa.Column("enqueued", sa.Integer(), nullable=False, server_default="0"))
     op.add_column("delivery", sa.Column("renewed_at", sa.DateTime(timezone=True), nullable=True))
     op.create_index(op.f("ix_delivery_transaction_uid"), "delivery", ["transaction_uid"])
+    op.create_index(op.f("ix_delivery_job_key"), "delivery", ["job_key"])
 
 
 def _make_fetch() -> None:
