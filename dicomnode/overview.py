@@ -199,7 +199,7 @@ def _attention(seen: Overview) -> Iterator[Attention]:
     for outlet in seen.outlets:
         breaker = outlet.queue.breaker
         if outlet.down and breaker is not None:
-            detail = f"{outlet.name} is down: {breaker.reason or 'it failed too often'}"
+            detail = f"{outlet.name} is down: {without_names(breaker.reason or 'it failed too often')}"
             yield Attention(what=Trouble.DESTINATION_DOWN, detail=detail)
         if dead := outlet.queue.counts.get(DeliveryState.DEAD, 0):
             detail = f"dead letters at {outlet.name}: {dead}; see: dicomnode deliveries list --state dead"

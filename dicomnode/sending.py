@@ -17,9 +17,8 @@ from dicomnode.network.web import WebPeer
 from dicomnode.settings import Destination, DestinationKind, Settings, Source, SourceKind
 from dicomnode.settings.load import did_you_mean
 
-_ADDRESS = re.compile(
-    r"(?P<ae>[^\\@]{1,16})@(?:\[(?P<v6>[0-9A-Fa-f:.%]+)\]|(?P<host>[A-Za-z0-9._-]+)):(?P<port>\d{1,5})"
-)
+_ADDRESS = re.compile(r"(?P<ae>[^\\@]{1,16})@(?:\[(?P<v6>[^\]]+)\]|(?P<host>[A-Za-z0-9._-]+)):(?P<port>\d{1,5})")
+_PORTS = range(1, 65536)
 
 Target = Peer | WebPeer | Path  # a DICOM peer, a DICOMweb service or a folder
 
@@ -52,10 +51,10 @@ def target_of(name: str, settings: Settings) -> Target:
     for remote in remotes:
         if remote.name == name:
             return _target(remote)
-    if found := _ADDRESS.fullmatch(name):
+    if (found := _ADDRESS.fullmatch(name)) and int(found["port"]) in _PORTS:
         return Peer(ae_title=found["ae"].strip(), host=found["v6"] or found["host"], port=int(found["port"]))
     detail = "no destination or source is called so, and it is no AE@HOST:PORT"
-    raise SettingsError(name, detail + did_you_mean(name, [remote.name for remote in remotes]))
+    raise SettingsError(name, detail + did_you_mean(name, [*dict.fromkeys(remote.name for remote in remotes)]))
 
 
 def ask(target: Target, settings: Settings) -> echo.Answer | WebAnswer | FolderAnswer:
@@ -75,8 +74,7 @@ def send_paths(paths: Iterable[Path], target: Target, settings: Settings, told: 
         raise SettingsError(str(target), "only DICOM destinations are sent to by this command")
     files, skipped = _outgoing(paths)
     sent: list[Sent] = []
-    if files:
-        echo.check_reachable(target)
+    with echo.explained(target):
         for one in send_each(files, target, settings.node.ae_title):
             sent.append(one)
             told(len(sent), len(files))

@@ -40,8 +40,11 @@ def document(seen: Overview) -> dict[str, Any]:
             "stopped": stopped,
         },
         "destinations": [_outlet(one) for one in seen.outlets],
-        "dead_letters": plain(found.dead),
-        "fetches": {"counts": _all(FetchState, found.fetches), "open": plain(found.open_fetches)},
+        "dead_letters": [plain(one) | {"reason": _safe(one.reason)} for one in found.dead],
+        "fetches": {
+            "counts": _all(FetchState, found.fetches),
+            "open": [plain(one) | {"reason": _safe(one.reason)} for one in found.open_fetches],
+        },
         "uid_conflicts": plain(found.conflicts),
         "disk": plain(seen.disk) | {"received_bytes": found.received_bytes, "instances": found.instances},
         "attention": plain(seen.attention),
@@ -96,7 +99,7 @@ def _outlet(outlet: Outlet) -> dict[str, Any]:
         "oldest_waiting": plain(queue.oldest),
         "next_at": plain(queue.next_at),
         "last_success_at": plain(_last_success(outlet)),
-        "last_error": (breaker and breaker.reason) or queue.last_error,
+        "last_error": _safe((breaker and breaker.reason) or queue.last_error),
     }
 
 
@@ -181,7 +184,7 @@ def _stopped(job: JobBrief, now: datetime) -> Text:
 
 def _fetch_lines(seen: Overview) -> Iterator[Text]:
     for fetch in seen.summary.open_fetches[:_LINES]:
-        why = f": {fetch.reason}" if fetch.reason else ""
+        why = f": {without_names(fetch.reason)}" if fetch.reason else ""
         what = f"for study {short(fetch.study_uid)}" if fetch.study_uid else fetch.origin
         yield Text(f"{what} {fetch.state} for {ago(fetch.created_at, seen.at)}, attempt {fetch.attempts}{why}")
     if len(seen.summary.open_fetches) > _LINES:
@@ -200,7 +203,7 @@ def _error_lines(seen: Overview) -> Iterator[Text]:
     """Yield the last error of each destination that is not down: of one that is, it stands under trouble."""
     for outlet in seen.outlets:
         if outlet.queue.last_error and not outlet.down:
-            yield Text(f"{outlet.name}: {outlet.queue.last_error}")
+            yield Text(f"{outlet.name}: {without_names(outlet.queue.last_error)}")
 
 
 def _outlets(seen: Overview) -> Table:

@@ -10,7 +10,7 @@ from pydicom.filereader import read_file_meta_info
 from pydicom.uid import UID, MediaStorageDirectoryStorage
 from pynetdicom.association import Association
 
-from dicomnode.errors import DicomNodeError, Reason, Refused, Unavailable
+from dicomnode.errors import ClassRefused, DicomNodeError, Reason, Refused, Unavailable
 from dicomnode.network.associations import Peer, associated
 from dicomnode.network.sender import requesting_entity, store
 
@@ -58,13 +58,16 @@ def outgoing(path: Path) -> Outgoing:
 def send_each(files: Sequence[Outgoing], peer: Peer, calling_ae: str) -> Iterator[Sent]:
     """Send `files` in order in one association, in several where they are of many classes; yield what became of each.
 
-    A file that is not taken does not keep the others from being sent. Raises what `associated` raises.
+    A file that is not taken does not keep the others from being sent. Raises what `associated` raises of a peer.
     """
     for batch in _batches(files):
         entity = requesting_entity(calling_ae, [(UID(one.sop_class), UID(one.syntax)) for one in batch])
-        with associated(entity, peer) as assoc:
-            for one in batch:
-                yield _send(one, assoc, peer)
+        try:
+            with associated(entity, peer) as assoc:
+                for one in batch:
+                    yield _send(one, assoc, peer)
+        except ClassRefused as error:  # of all of them: nothing was sent yet
+            yield from (Sent(file=one, status=None, error=str(error)) for one in batch)
 
 
 def _batches(files: Sequence[Outgoing]) -> Iterator[list[Outgoing]]:

@@ -2,7 +2,8 @@
 
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -24,7 +25,7 @@ from dicomnode.network.associations import Peer, associated, calling_entity
 from dicomnode.network.contexts import VERIFICATION
 from dicomnode.network.web import WebPeer, client
 
-_SECONDS = 10.0
+_SECONDS = 5.0
 _SERVICES: Mapping[str, str] = {  # what this node asks of others -> its SOP class
     "C-ECHO": VERIFICATION,
     "SEG": SegmentationStorage,
@@ -66,12 +67,11 @@ def echo(peer: Peer, calling_ae: str) -> Answer:
 
     Raises PeerUnreachable where it does not answer and Refused where it does not want to, with what may help.
     """
-    check_reachable(peer)
     ae = calling_entity(calling_ae)
     syntaxes: list[str | UID] = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
     ae.requested_contexts = [build_context(uid, syntaxes) for uid in _SERVICES.values()]
     before = time.monotonic()
-    with associated(ae, peer) as assoc:
+    with explained(peer), associated(ae, peer) as assoc:
         established = time.monotonic()
         accepted = {str(one.abstract_syntax): one.transfer_syntax[0].name for one in assoc.accepted_contexts}
         echoed = _echo(assoc, peer) if VERIFICATION in accepted else None
@@ -86,19 +86,14 @@ def echo(peer: Peer, calling_ae: str) -> Answer:
         )
 
 
-def check_reachable(peer: Peer) -> None:
-    """Raise PeerUnreachable, with what may help, where nobody takes a connection at the address of `peer`."""
+@contextmanager
+def explained(peer: Peer) -> Iterator[None]:
+    """Say of a peer that cannot be reached what may help, where its address is to blame."""
     try:
-        socket.create_connection((peer.host, peer.port), timeout=_SECONDS).close()
-    except socket.gaierror as error:
-        raise PeerUnreachable(f"{peer}: the host name is not known here; correct it") from error
-    except ConnectionRefusedError as error:
-        raise PeerUnreachable(f"{peer}: nothing listens there; start it, or correct host and port") from error
-    except TimeoutError as error:
-        detail = f"no connection within {_SECONDS:g} s; look at host, port and firewalls"
-        raise PeerUnreachable(f"{peer}: {detail}") from error
-    except OSError as error:
-        raise PeerUnreachable(f"{peer}: {error.strerror}") from error
+        yield
+    except PeerUnreachable:
+        _check_reachable(peer)
+        raise
 
 
 def ask(peer: WebPeer) -> float:
@@ -120,6 +115,21 @@ def ask(peer: WebPeer) -> float:
         if status not in _NO_QUERIES:
             raise PeerUnreachable(f"{peer} answered HTTP status {status}") from error
     return time.monotonic() - before
+
+
+def _check_reachable(peer: Peer) -> None:
+    """Raise PeerUnreachable where nobody takes a connection at the address of `peer`."""
+    try:
+        socket.create_connection((peer.host, peer.port), timeout=_SECONDS).close()
+    except socket.gaierror as error:
+        raise PeerUnreachable(f"{peer}: the host name is not known here; correct it") from error
+    except ConnectionRefusedError as error:
+        raise PeerUnreachable(f"{peer}: nothing listens there; start it, or correct host and port") from error
+    except TimeoutError as error:
+        detail = f"no connection within {_SECONDS:g} s; look at host, port and firewalls"
+        raise PeerUnreachable(f"{peer}: {detail}") from error
+    except OSError as error:
+        raise PeerUnreachable(f"{peer}: {error.strerror}") from error
 
 
 def _echo(assoc: Association, peer: Peer) -> float:

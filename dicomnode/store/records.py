@@ -1,16 +1,18 @@
 """Read jobs and deliveries as people ask for them: lists, single ones, and what happened to them."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, String, cast, func, or_, select
+from sqlalchemy import Connection, Row, Select, String, cast, func, or_, select
 
 from dicomnode.domain import DeliveryState, JobState
 from dicomnode.store import tables
 from dicomnode.store.database import Database
 from dicomnode.store.events import Event
+
+_AT_ONCE = 500  # SQLite binds a limited number of values
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,25 +87,24 @@ class Wish:
 def list_jobs(database: Database, wish: Wish) -> tuple[tuple[JobRecord, ...], int]:
     """Return the jobs that `wish` asks for, those that changed last first, and how many there are without its limit."""
     rows = tables.job.c
-    wanted = _jobs()
+    wanted = select(rows.job_key)
     if wish.states:
         wanted = wanted.where(rows.state.in_(wish.states))
     if wish.study_uid is not None:
         wanted = wanted.where(rows.study_uid == wish.study_uid)
     with database.read() as connection:
         total = connection.scalar(select(func.count()).select_from(wanted.subquery())) or 0
-        found = connection.execute(wanted.order_by(rows.changed_at.desc(), rows.job_key).limit(wish.limit))
-        return tuple(map(_job, found)), total
+        keys = connection.scalars(wanted.order_by(rows.changed_at.desc(), rows.job_key).limit(wish.limit)).all()
+        return _jobs(connection, keys), total
 
 
 def jobs_like(database: Database, start: str) -> tuple[JobRecord, ...]:
     """Return the jobs whose keys begin with `start`, two at most: what is whole and there is one."""
     rows = tables.job.c
+    like = select(rows.job_key).where(rows.job_key.startswith(start, autoescape=True))
     with database.read() as connection:
-        if whole := connection.execute(_jobs().where(rows.job_key == start)).all():
-            return tuple(map(_job, whole))
-        like = rows.job_key.startswith(start, autoescape=True)
-        return tuple(map(_job, connection.execute(_jobs().where(like).order_by(rows.job_key).limit(2))))
+        found = _jobs(connection, [start])
+        return found or _jobs(connection, connection.scalars(like.order_by(rows.job_key).limit(2)).all())
 
 
 def match_of(database: Database, job: JobRecord) -> MatchRecord | None:
@@ -179,13 +180,20 @@ def history(database: Database, names: Iterable[str], since: datetime) -> tuple[
         return tuple(Event(at=row.at, who=row.who, what=row.what, details=row.details) for row in found)
 
 
-def _jobs() -> Select[Any]:
-    newer = tables.job.alias()
-    by = select(func.min(newer.c.job_key)).where(newer.c.supersedes == tables.job.c.job_key)
-    return select(tables.job, by.scalar_subquery().label("superseded_by"))
+def _jobs(connection: Connection, keys: Sequence[str]) -> tuple[JobRecord, ...]:
+    """Return the jobs `keys`, those that there are, in order; their rows are large, so no other is read."""
+    rows = tables.job.c
+    by: dict[str, str] = {}
+    found: dict[str, Row[Any]] = {}
+    for start in range(0, len(keys), _AT_ONCE):
+        some = keys[start : start + _AT_ONCE]
+        found |= {row.job_key: row for row in connection.execute(select(tables.job).where(rows.job_key.in_(some)))}
+        newer = select(rows.supersedes, rows.job_key).where(rows.supersedes.in_(some)).order_by(rows.job_key.desc())
+        by |= {row.supersedes: row.job_key for row in connection.execute(newer)}
+    return tuple(_job(found[key], by.get(key)) for key in keys if key in found)
 
 
-def _job(row: Row[Any]) -> JobRecord:
+def _job(row: Row[Any], superseded_by: str | None) -> JobRecord:
     return JobRecord(
         key=row.job_key,
         state=JobState(row.state),
@@ -198,7 +206,7 @@ def _job(row: Row[Any]) -> JobRecord:
         created_at=row.created_at,
         changed_at=row.changed_at,
         supersedes=row.supersedes,
-        superseded_by=row.superseded_by,
+        superseded_by=superseded_by,
     )
 
 

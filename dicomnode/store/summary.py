@@ -130,7 +130,8 @@ def summary(database: Database) -> Summary:
 
 def _counts(connection: Connection, column: Column[str], states: type[State]) -> dict[State, int]:
     """Return how many rows stand in each of `states` that any stands in."""
-    found = dict(connection.execute(select(column, func.count()).group_by(column)).tuples().all())
+    rows = connection.execute(select(column, func.count()).group_by(column))
+    found: dict[str, int] = {name: number for name, number in rows}  # noqa: C416 - a row is no pair to the type checker
     return {state: found[state.value] for state in states if state.value in found}
 
 
@@ -164,7 +165,8 @@ def _open_associations(connection: Connection) -> dict[str, int]:
     brought, open_ = tables.instance.c, tables.association.c
     joined = select(brought.study_uid, func.count(open_.id.distinct()))
     joined = joined.join_from(tables.association, tables.instance, brought.association_id == open_.id)
-    return dict(connection.execute(joined.where(open_.closed_at.is_(None)).group_by(brought.study_uid)).tuples().all())
+    rows = connection.execute(joined.where(open_.closed_at.is_(None)).group_by(brought.study_uid))
+    return {study_uid: number for study_uid, number in rows}  # noqa: C416 - likewise
 
 
 def _jobs(connection: Connection, states: tuple[JobState, ...], limit: int | None) -> tuple[JobBrief, ...]:
