@@ -1,27 +1,22 @@
 """Modalities send, the node is killed and loses its power, the PACS is stopped: then look at what is left of it."""
 
-import json
-import subprocess
-import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from random import Random
-from threading import Thread
 
-from tests import orthanc
 from tests.crash import checks
-from tests.crash.modality import Note, Plan, notes_in
+from tests.crash.modality import Note
+from tests.crash.pacs import Pacs
 from tests.crash.power import Ext4, Power
+from tests.crash.sending import Modalities
 from tests.crash.served import Served
 from tests.crash.studies import MadeUp, made_up
 
-CHECKOUT = Path(__file__).parents[2]
 START_SECONDS = 60.0
-AT_A_TIME, BATCH = 8, 10  # studies, objects
 STARTING, SENDING = 0.25, 0.4  # which part of the kills come while it starts, and while objects come
 
 
@@ -64,17 +59,15 @@ def crash(folder: Path, asked: Asked) -> Report:
     with ExitStack() as running:
         running.callback(pacs.end)
         power = running.enter_context(_powered(node, folder, asked))
-        modalities = _modalities(folder, node, studies, asked, random)
-        running.callback(_end, modalities)
+        seconds = asked.kills * (asked.between_kills + 2.0) * 0.7
+        modalities = running.enter_context(Modalities(folder, node.port, studies, seconds))
         running.enter_context(node)
+        modalities.start(asked.senders, random)
         node.start()
-        written = tuple(folder / f"modality-{number}.notes" for number in range(asked.senders))
-        sent = Sent(written, sum(len(study.files) for study in studies))
-        report.counts |= _disturb(node, power, pacs, sent, asked)
+        report.counts |= _disturb(node, power, pacs, modalities, asked)
         report.findings += _finish(node, modalities, studies, asked)
-        notes = [note for path in written for note in notes_in(path)]
-        report.findings += _findings(node, pacs, studies, notes, asked)
-        report.counts |= _counts(node, pacs, notes) | {"minutes": round((time.monotonic() - begun) / 60, 1)}
+        report.findings += _findings(node, pacs, studies, modalities.notes, asked)
+        report.counts |= _counts(node, pacs, modalities.notes) | {"minutes": round((time.monotonic() - begun) / 60, 1)}
     return report
 
 
@@ -93,105 +86,9 @@ def _powered(node: Served, folder: Path, asked: Asked) -> Iterator[Power | Ext4 
             power.unmount()
 
 
-class Pacs:
-    """An Orthanc that is stopped and started again."""
-
-    def __init__(self, folder: Path) -> None:
-        self.asked = orthanc.prepared(folder)
-        self._folder = folder
-        self._process = orthanc.start(self.asked, folder)
-        self._away: list[Thread] = []
-
-    def stop_for(self, seconds: float) -> None:
-        """Stop it, and start it again after so many seconds; do not wait for that."""
-        self.wait()
-        self._away.append(Thread(target=self._stop, args=(seconds,)))
-        self._away[-1].start()
-
-    def wait(self) -> None:
-        """Wait until it is there."""
-        for thread in self._away:
-            thread.join()
-
-    def end(self) -> None:
-        """End it."""
-        self.wait()
-        self._process.kill()
-        self._process.wait()
-
-    def _stop(self, seconds: float) -> None:
-        self._process.terminate()
-        self._process.wait(60)
-        time.sleep(seconds)
-        self._process = orthanc.start(self.asked, self._folder)
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """How much the modalities have sent of `total` objects, as their notes tell."""
-
-    notes: tuple[Path, ...]
-    total: int
-
-    @property
-    def left(self) -> int:
-        """Return how many objects are still to be sent."""
-        return self.total - sum(note.status == 0 for path in self.notes for note in notes_in(path))
-
-    def waits_for(self, objects: int, seconds: float) -> bool:
-        """Wait until so many more objects are sent, but no longer than `seconds`; return whether they were."""
-        before, deadline = self.left, time.monotonic() + seconds
-        while (now := self.left) > before - objects:
-            if not now or time.monotonic() > deadline:
-                return False
-            time.sleep(0.02)
-        return True
-
-
-def _modalities(
-    folder: Path, node: Served, studies: list[MadeUp], asked: Asked, random: Random
-) -> "list[subprocess.Popen[bytes]]":
-    """Start the modalities; return their processes."""
-    found = []
-    for number, batches in enumerate(_batches(studies, asked.senders, random)):
-        seconds = asked.kills * (asked.between_kills + 2.0) / max(1, len(batches))
-        plan = Plan(
-            ae_title=f"MODALITY{number}",
-            port=node.port,
-            batches=batches,
-            between_batches=seconds * 0.7,
-            between_objects=0.1,
-            breaks_off=0.01,
-            seed=random.randrange(2**32),
-            notes=str(folder / f"modality-{number}.notes"),
-        )
-        path = folder / f"modality-{number}.json"
-        path.write_text(json.dumps(asdict(plan)))
-        command: list[Path | str] = [sys.executable, "-m", "tests.crash.modality", path]
-        with (folder / f"modality-{number}.log").open("wb") as log:
-            found.append(subprocess.Popen(command, stderr=log, cwd=CHECKOUT))
-    return found
-
-
-def _batches(studies: list[MadeUp], senders: int, random: Random) -> list[tuple[tuple[str, ...], ...]]:
-    """Return what each sender sends, association by association: of eight studies at a time, all of it shuffled."""
-    shares: list[list[tuple[str, ...]]] = [[] for _ in range(senders)]
-    for start in range(0, len(studies), AT_A_TIME):
-        some = studies[start : start + AT_A_TIME]
-        spread = _shuffled(chain(*(study.files for study in some if not study.whole)), random)
-        batches = [spread[at : at + BATCH] for at in range(0, len(spread), BATCH)]
-        batches += [_shuffled(study.files, random) for study in some if study.whole]
-        for number, batch in enumerate(random.sample(batches, len(batches))):
-            shares[number % senders].append(batch)
-    return [tuple(share) for share in shares]
-
-
-def _shuffled(paths: Iterable[Path], random: Random) -> tuple[str, ...]:
-    names = [str(path) for path in paths]
-    return tuple(random.sample(names, len(names)))
-
-
-def _disturb(node: Served, power: Power | Ext4 | None, pacs: Pacs, sent: Sent, asked: Asked) -> dict[str, int]:
+def _disturb(
+    node: Served, power: Power | Ext4 | None, pacs: Pacs, modalities: Modalities, asked: Asked
+) -> dict[str, int]:
     """Kill the node, cut its power and stop the PACS, at random moments; return how often it was what."""
     random = Random(asked.seed + 1)  # noqa: S311 - no secret
     cuts = {*random.sample(range(asked.kills), asked.cuts)}
@@ -205,7 +102,8 @@ def _disturb(node: Served, power: Power | Ext4 | None, pacs: Pacs, sent: Sent, a
         if moment < STARTING:
             time.sleep(random.uniform(0, 2.5))
         elif node.waits("node_started", START_SECONDS) and (cut or moment < STARTING + SENDING):
-            sending += sent.waits_for(random.randint(1, max(1, 2 * sent.left // left)), 4 * asked.between_kills)
+            wanted = random.randint(1, max(1, 2 * modalities.left // left))
+            sending += modalities.have_sent(wanted, 4 * asked.between_kills)
             time.sleep(random.uniform(0, 0.02))
         else:
             time.sleep(random.uniform(0, 2 * asked.between_kills))
@@ -219,18 +117,11 @@ def _disturb(node: Served, power: Power | Ext4 | None, pacs: Pacs, sent: Sent, a
     return told | ({"cuts of the power": asked.cuts, "files that a cut lost or changed": lost} if power else {})
 
 
-def _finish(
-    node: Served, modalities: "list[subprocess.Popen[bytes]]", studies: list[MadeUp], asked: Asked
-) -> Iterator[str]:
+def _finish(node: Served, modalities: Modalities, studies: list[MadeUp], asked: Asked) -> Iterator[str]:
     """Let everybody finish, and stop the node; yield who did not."""
     deadline = time.monotonic() + asked.patience
     segs = sum(len(study.wanted) for study in studies)
-    for modality in modalities:
-        try:
-            if code := modality.wait(max(0, deadline - time.monotonic())):
-                yield f"a modality ended with {code}"
-        except subprocess.TimeoutExpired:
-            yield f"a modality has not been able to send everything {asked.patience:g} s after the last kill"
+    yield from modalities.have_ended(asked.patience)
     kept = checks.Kept(data=node.data)
     while left := checks.left_of(kept, asked.deliveries, segs):
         if time.monotonic() > deadline:
@@ -264,9 +155,3 @@ def _counts(node: Served, pacs: Pacs, notes: list[Note]) -> dict[str, int]:
         "deliveries verified": kept.rows(f"{count} delivery WHERE state = 'verified'")[0]["number"],
         "sendings of SEGs": kept.rows("SELECT coalesce(sum(attempts), 0) AS number FROM delivery")[0]["number"],
     }
-
-
-def _end(processes: "list[subprocess.Popen[bytes]]") -> None:
-    for process in processes:
-        process.kill()
-        process.wait()

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -104,6 +105,8 @@ class Served:
         else:
             self.process.kill()
         self.process.wait()
+        if group:
+            self._wait_for_children()
 
     def stop(self) -> None:
         """Ask it to end, and wait until it has."""
@@ -116,6 +119,14 @@ class Served:
         """Return its latest process."""
         assert self._process is not None
         return self._process
+
+    def _wait_for_children(self) -> None:
+        """Wait until no process of its group is left: they die after it, and a zombie holds no file."""
+        deadline = time.monotonic() + 5
+        with suppress(ProcessLookupError):
+            while time.monotonic() < deadline:
+                os.killpg(self.process.pid, 0)
+                time.sleep(0.01)
 
     @property
     def _settings(self) -> Path:
