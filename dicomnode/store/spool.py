@@ -6,6 +6,7 @@ from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path, PurePosixPath
+from secrets import token_hex
 from threading import Lock
 from typing import BinaryIO, cast
 
@@ -60,13 +61,14 @@ class Spool:
         self._orphans = root / "orphans"
         self._making = Lock()
         self._made: set[Path] = set()  # and synced
+        self._token = token_hex(4)  # of this among others on the same folder
         self._numbers = count()
         self._make(self._incoming)
 
     @contextmanager
     def writing(self) -> Iterator[Part]:
         """Lend a new file to write; what was not kept of it is removed at the end."""
-        part = Part(self._incoming / f"{os.getpid()}-{next(self._numbers)}.part", self._target)
+        part = Part(self._incoming / f"{os.getpid()}-{self._token}-{next(self._numbers)}.part", self._target)
         try:
             yield part
         finally:
