@@ -216,7 +216,9 @@ class Listener:
         """Note that the connection of an association broke; pynetdicom tells it by this reason (PS3.8 9.2.3, AA-4)."""
         primitive = vars(event)["primitive"]
         if isinstance(primitive, A_P_ABORT) and primitive.provider_reason == 0:
-            self._lost.add(event.assoc)
+            with self._lock:
+                if event.assoc in self._ids:
+                    self._lost.add(event.assoc)
 
     def _ended(self, event: evt.Event, ended: AssociationEnd) -> None:
         self._close(event.assoc, AssociationEnd.LOST if event.assoc in self._lost else ended)

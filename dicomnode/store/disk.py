@@ -29,5 +29,8 @@ class Disk:
             return self._free
 
     def has(self, wanted: int) -> bool:
-        """Return whether there are `wanted` bytes free; always, where 0 are wanted."""
-        return not wanted or self.free_bytes() >= wanted
+        """Return whether there are `wanted` bytes free; always where 0 are wanted, never on a disk that is gone."""
+        try:
+            return not wanted or self.free_bytes() >= wanted
+        except OSError:
+            return False

@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from itertools import count
 from pathlib import Path, PurePosixPath
+from secrets import token_hex
 from threading import Lock
 from typing import BinaryIO, cast
 
@@ -63,6 +64,7 @@ class Spool:
         self._orphans = root / "orphans"
         self._making = Lock()
         self._made: set[Path] = set()  # and synced
+        self._token = token_hex(4)  # of this among others on the same folder
         self._numbers = count()
         self._make(self._incoming)
 
@@ -74,7 +76,8 @@ class Spool:
     @contextmanager
     def writing(self) -> Iterator[Part]:
         """Lend a new file to write; what was not kept of it is removed at the end."""
-        part = Part(self._incoming / f"{os.getpid()}-{next(self._numbers)}.part", self._target, self._aside)
+        name = f"{os.getpid()}-{self._token}-{next(self._numbers)}.part"
+        part = Part(self._incoming / name, self._target, self._aside)
         try:
             yield part
         finally:

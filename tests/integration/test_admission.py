@@ -136,6 +136,7 @@ def test_the_free_bytes_of_a_disk_are_looked_up_once_a_second(tmp_path: Path) ->
     assert disk.has(0)
     assert disk.has(first)
     assert not disk.has(first + (1 << 50))
+    assert not Disk(tmp_path / "gone").has(1)
     (tmp_path / "file").write_bytes(bytes(1 << 24))
     os.sync()
     assert disk.free_bytes() == first
