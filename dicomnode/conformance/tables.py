@@ -18,13 +18,17 @@ from dicomnode.network.facts import (
     accepted_syntaxes,
     acceptor,
     answers,
+    asked_classes,
     named,
     proposed_contexts,
     requestor,
+    retrieval_answers,
+    retrieving,
+    retrieving_contexts,
 )
 from dicomnode.network.listener import Limits
 from dicomnode.network.statuses import Status, status_of
-from dicomnode.settings import Destination, Listener, Node, Profile, Readiness
+from dicomnode.settings import Destination, Listener, Node, Profile, Pull, Readiness, Source
 from dicomnode.settings.profiles import BUILT_IN_PROFILES, FORMS
 from dicomnode.settings.table import Table
 from dicomnode.store.deliveries import RETRY_AFTER
@@ -63,6 +67,8 @@ _SETTINGS: tuple[tuple[str, type[Table], tuple[str, ...]], ...] = (
     ("readiness", Readiness, tuple(Readiness.model_fields)),
     ("destinations.NAME", Destination, ("ae_title", "host", "port", "profile")),
     ("profiles.NAME", Profile, tuple(Profile.model_fields)),
+    ("sources.NAME", Source, tuple(Source.model_fields)),
+    ("pulls.NAME", Pull, tuple(Pull.model_fields)),
 )
 _MINUTE = 60
 _FIXED = "none: it is fixed"
@@ -75,6 +81,7 @@ def services(made: tuple[Made, ...]) -> str:
     storage = {uid: named(uid).name for uid in used}
     rows = [(verification.name, verification.uid, "no", "yes")]
     rows += [(name, uid, "yes", "yes") for uid, name in storage.items()]
+    rows += [(one.name, one.uid, "yes", "no") for one in asked_classes()]
     others = len(accepted_classes()) - len(storage)
     rows.append((f"{others} other storage classes", "section 8.7", "no", "yes"))
     return table(("SOP class", "UID", "User (SCU)", "Provider (SCP)"), rows)
@@ -149,6 +156,34 @@ def peer_statuses() -> str:
         for one in answers()
     )
     return table(("Status", "The object is"), rows)
+
+
+def asked() -> str:
+    """Return the classes by which sources are asked."""
+    return table(("SOP class", "UID", "Role"), ((one.name, one.uid, "SCU") for one in asked_classes()))
+
+
+def retrieval_statuses() -> str:
+    """Return what becomes of a retrieval by the final status that a source answers."""
+    rows = (
+        (f"0x{one.first:04X}" if one.first == one.last else f"0x{one.first:04X} to 0x{one.last:04X}", one.outcome)
+        for one in retrieval_answers()
+    )
+    return table(("Final status", "What is asked for is"), rows)
+
+
+def retrieving_policies() -> str:
+    """Return how sources are associated with."""
+    found = retrieving()
+    rows = [
+        ("Maximum number of simultaneous associations", 1, _FIXED),
+        *_policies(found, _FIXED),
+        ("SOP classes of objects in an association of C-GET", retrieving_contexts(), _FIXED),
+        ("Waits for a connection", f"{found.connection_seconds:g} s", _FIXED),
+        ("Waits for the answer to an association request", f"{found.association_seconds:g} s", _FIXED),
+        ("Waits for an answer in a retrieval", f"{found.message_seconds:g} s", _FIXED),
+    ]
+    return table(("Policy", "Value", "Setting"), rows)
 
 
 def accepting() -> str:
