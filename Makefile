@@ -53,11 +53,12 @@ conformance: $(VENV)/.product ## Make docs/conformance.md anew from the code
 peers: ## As root on Debian: install the programs that tests talk to
 	@missing=; \
 	for program in Orthanc dcmsend dciodvfy dcm2niix plastimatch DicomSRValidator gcc; do PATH=$$PATH:/usr/sbin command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+	test -e /usr/share/orthanc/plugins/libOrthancDicomWeb.so || missing="$$missing orthanc-dicomweb"; \
 	if [ -z "$$missing" ]; then exit 0; fi; \
 	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
 		echo "missing:$$missing; as root, make peers installs them from Debian; tests that need them skip"; exit 0; fi; \
 	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-		orthanc dcmtk dicom3tools dcm2niix plastimatch pixelmed-apps gcc libc6-dev >/dev/null
+		orthanc orthanc-dicomweb dcmtk dicom3tools dcm2niix plastimatch pixelmed-apps gcc libc6-dev >/dev/null
 
 clean: ## Remove the environment and everything that was made
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -21,6 +21,7 @@ from dicomnode.network.facts import (
     accepted_syntaxes,
     acceptor,
     answers,
+    asked_classes,
     commitment_accepted,
     commitment_proposed,
     find_proposed,
@@ -28,9 +29,12 @@ from dicomnode.network.facts import (
     proposed_contexts,
     rejection_in_words,
     requestor,
+    retrieval_answers,
+    retrieving,
+    retrieving_contexts,
 )
 from dicomnode.network.statuses import Status, status_of
-from dicomnode.settings import Delivery, Destination, Listener, Node, Profile, Readiness
+from dicomnode.settings import Delivery, Destination, Listener, Node, Profile, Pull, Readiness, Source
 from dicomnode.settings.profiles import BUILT_IN_PROFILES, FORMS
 from dicomnode.settings.table import Table
 
@@ -94,6 +98,8 @@ _SETTINGS: tuple[tuple[str, type[Table], tuple[str, ...]], ...] = (
     ("delivery", Delivery, tuple(Delivery.model_fields)),
     ("destinations.NAME", Destination, tuple(name for name in Destination.model_fields if name != "name")),
     ("profiles.NAME", Profile, tuple(Profile.model_fields)),
+    ("sources.NAME", Source, tuple(Source.model_fields)),
+    ("pulls.NAME", Pull, tuple(Pull.model_fields)),
 )
 _MINUTE = 60
 _FIXED = "none: it is fixed"
@@ -107,7 +113,7 @@ def services(made: tuple[Made, ...]) -> str:
     rows = [(verification.name, verification.uid, "yes", "yes")]
     rows += [(name, uid, "yes", "yes") for uid, name in storage.items()]
     rows += [(*one.sop_class[::-1], "yes", "where it is set") for one in commitment_accepted()]
-    rows += [(*one.sop_class[::-1], "yes", "no") for one in find_proposed()]
+    rows += [(one.name, one.uid, "yes", "no") for one in asked_classes()]
     others = len(accepted_classes()) - len(storage)
     rows.append((f"{others} other storage classes", "section 8.7", "no", "yes"))
     return table(("SOP class", "UID", "User (SCU)", "Provider (SCP)"), rows)
@@ -210,6 +216,34 @@ def _contexts(offered: Iterable[Offered], role: str) -> str:
 def commitment_answers() -> str:
     """Return the statuses that requests for storage commitment, and reports on it, are answered with."""
     return table(("Status", "When"), ((f"0x{status:04X}", when) for status, when in _OF_COMMITMENT.items()))
+
+
+def asked() -> str:
+    """Return the classes by which sources are asked."""
+    return table(("SOP class", "UID", "Role"), ((one.name, one.uid, "SCU") for one in asked_classes()))
+
+
+def retrieval_statuses() -> str:
+    """Return what becomes of a retrieval by the final status that a source answers."""
+    rows = (
+        (f"0x{one.first:04X}" if one.first == one.last else f"0x{one.first:04X} to 0x{one.last:04X}", one.outcome)
+        for one in retrieval_answers()
+    )
+    return table(("Final status", "What is asked for is"), rows)
+
+
+def retrieving_policies() -> str:
+    """Return how sources are associated with."""
+    found = retrieving()
+    rows = [
+        ("Maximum number of simultaneous associations", 1, _FIXED),
+        *_policies(found, _FIXED),
+        ("SOP classes of objects in an association of C-GET", retrieving_contexts(), _FIXED),
+        ("Waits for a connection", f"{found.connection_seconds:g} s", _FIXED),
+        ("Waits for the answer to an association request", f"{found.association_seconds:g} s", _FIXED),
+        ("Waits for an answer in a retrieval", f"{found.message_seconds:g} s", _FIXED),
+    ]
+    return table(("Policy", "Value", "Setting"), rows)
 
 
 def accepting() -> str:

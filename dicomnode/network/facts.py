@@ -1,4 +1,4 @@
-"""What the listener accepts and the sender proposes, as plain values: what a conformance statement says of them."""
+"""What is accepted, proposed and asked for, as plain values: what a conformance statement says of it."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -13,7 +13,7 @@ from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.presentation import PresentationContext
 
 from dicomnode.errors import ClassRefused, PeerUnreachable, Refused
-from dicomnode.network import commitment
+from dicomnode.network import commitment, query, retrieve
 from dicomnode.network.admission import Limits, Rejection
 from dicomnode.network.contexts import ACCEPTED_SYNTAXES, VERIFICATION, accepted_contexts
 from dicomnode.network.listener import accepting_entity
@@ -21,6 +21,7 @@ from dicomnode.network.sender import requesting_entity
 from dicomnode.network.statuses import check_status
 
 _ALL_STATUSES = range(0x10000)  # PS3.7 C: 16 bits
+_PENDING = range(0xFF00, 0xFF02)
 
 
 class Named(NamedTuple):
@@ -140,6 +141,39 @@ def answers() -> Iterator[Answer]:
     for outcome, codes in groupby(_ALL_STATUSES, _outcome):
         known = list(codes)
         yield Answer(known[0], known[-1], outcome)
+
+
+def asked_classes() -> tuple[Named, ...]:
+    """Return the classes by which sources are asked for what they have, and for objects."""
+    return tuple(named(uid) for uid in (query.MODEL, retrieve.GET, retrieve.MOVE))
+
+
+def retrieving_contexts() -> int:
+    """Return how many classes of objects are retrieved in one association, each in a context for each syntax."""
+    some = [f"1.2.{number}" for number in range(len(ACCEPTED_SYNTAXES))]
+    return len(next(retrieve.class_groups(some)))
+
+
+def retrieving() -> Policies:
+    """Return how sources are associated with to retrieve from them."""
+    return _policies(retrieve.requesting_entity("SCU", retrieve.GET))
+
+
+def retrieval_answers() -> Iterator[Answer]:
+    """Yield what becomes of a retrieval by its final status, in ranges that cover all statuses but the pending ones."""
+    for outcome, codes in groupby((one for one in _ALL_STATUSES if one not in _PENDING), _retrieval_outcome):
+        known = list(codes)
+        yield Answer(known[0], known[-1], outcome)
+
+
+def _retrieval_outcome(status: int) -> str:
+    try:
+        retrieve.check_retrieval(status, "retrieval")
+    except PeerUnreachable:
+        return "asked for again later"
+    except Refused:
+        return "not asked of this source again"
+    return "what came is kept, and what did not is asked for again" if status else "done"
 
 
 def _outcome(status: int) -> str:

@@ -43,7 +43,7 @@ def get(peer: Peer, calling_ae: str, portions: Sequence[Portion], intake: Intake
     """
     what = f"C-GET from {peer}"
     for classes in class_groups(classes_of(portions)):
-        ae = _entity(calling_ae, GET)
+        ae = requesting_entity(calling_ae, GET)
         contexts = storage_contexts(classes)
         ae.requested_contexts = [*ae.requested_contexts, *contexts]
         offered = {UID(str(context.abstract_syntax)) for context in contexts}
@@ -57,15 +57,15 @@ def get(peer: Peer, calling_ae: str, portions: Sequence[Portion], intake: Intake
                     final = _follow(assoc.send_c_get(query, GET), what, assoc, told)
                     if _is_failure(final):
                         break
-            _check(final, what)  # the association ends as it should, whatever it brought
+            check_retrieval(final, what)  # the association ends as it should, whatever it brought
 
 
 def move(peer: Peer, calling_ae: str, portions: Sequence[Portion], told: Told) -> None:
     """Let `peer` send the objects of `portions` to where it knows that `calling_ae` listens; raises as `get` does."""
     what = f"C-MOVE from {peer} to {calling_ae}, which it must know and reach"
-    with associated(_entity(calling_ae, MOVE), peer) as assoc:
+    with associated(requesting_entity(calling_ae, MOVE), peer) as assoc:
         for query in requests_of(portions, classes_of(portions)):
-            _check(_follow(assoc.send_c_move(query, calling_ae, MOVE), what, assoc, told), what)
+            check_retrieval(_follow(assoc.send_c_move(query, calling_ae, MOVE), what, assoc, told), what)
 
 
 def class_groups(classes: Sequence[str]) -> Iterator[tuple[str, ...]]:
@@ -105,12 +105,24 @@ def requests_of(portions: Iterable[Portion], classes: Sequence[str]) -> Iterator
             yield query_of("IMAGE", above | {"SOPInstanceUID": some})
 
 
-def _entity(calling_ae: str, model: str) -> AE:
+def requesting_entity(calling_ae: str, model: str) -> AE:
+    """Return an AE that proposes `model` and waits long for answers."""
     ae = calling_entity(calling_ae)
     ae.maximum_pdu_size = _MAX_PDU
     ae.dimse_timeout = ae.network_timeout = _PATIENCE
     ae.add_requested_context(model)
     return ae
+
+
+def check_retrieval(status: int, what: str) -> None:
+    """Raise what is to be done about the final status of a retrieval, unless that is nothing (PS3.4 C.4.2.1.5)."""
+    if status == _NO_SUCH_DESTINATION:
+        detail = "it does not know where this AE title listens (status 0xA801): enter this node there"
+        raise Refused(Reason.PEER_REFUSED, what, detail)
+    if status in _NO_ROOM or status in _UNABLE or status == _CANCELLED:
+        raise PeerUnreachable(f"{what}: it did not work: status 0x{status:04X}")
+    if _is_failure(status):
+        raise Refused(Reason.PEER_REFUSED, what, f"it answered status 0x{status:04X}")
 
 
 def _must_give(assoc: Association, peer: Peer) -> None:
@@ -161,14 +173,3 @@ def _follow(responses: Iterator[tuple[Dataset, Any]], what: str, assoc: Associat
 def _is_failure(status: int) -> bool:
     """Return whether nothing more is to be asked for; a peer that gave only some of it does not fail."""
     return status != _SUCCESS and status not in _WARNINGS
-
-
-def _check(status: int, what: str) -> None:
-    """Raise what is to be done about the final status of a retrieval, unless that is nothing (PS3.4 C.4.2.1.5)."""
-    if status == _NO_SUCH_DESTINATION:
-        detail = "it does not know where this AE title listens (status 0xA801): enter this node there"
-        raise Refused(Reason.PEER_REFUSED, what, detail)
-    if status in _NO_ROOM or status in _UNABLE or status == _CANCELLED:
-        raise PeerUnreachable(f"{what}: it did not work: status 0x{status:04X}")
-    if _is_failure(status):
-        raise Refused(Reason.PEER_REFUSED, what, f"it answered status 0x{status:04X}")

@@ -1,5 +1,3 @@
-import json
-import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
@@ -13,7 +11,7 @@ from dicomnode.network.sender import send_all
 from dicomnode.store import fetches
 from tests.builders import STUDY, ct_series, rtstruct, save, square
 from tests.orthanc import Orthanc, dicomweb_plugin, running
-from tests.serving import COMMAND, Serving, serving, until
+from tests.serving import Serving, serving, until
 
 pytestmark = pytest.mark.peer
 
@@ -57,15 +55,3 @@ def test_the_images_that_an_annotation_lacks_come_from_the_pacs_and_are_segmente
         ds = dcmread(BytesIO(pacs.file(seg["ID"])))
     assert (fetch.state, fetch.found, fetch.kept) == (FetchState.DONE, len(IMAGES), len(IMAGES))
     assert {series.SeriesInstanceUID for series in ds.ReferencedSeriesSequence} == {IMAGES[0].SeriesInstanceUID}
-
-
-def test_a_running_node_fetches_what_is_pulled_and_segments_it(tmp_path: Path) -> None:
-    with site(tmp_path, retrieve="c-get") as (node, pacs):
-        upload(pacs, [*IMAGES, DRAWN], tmp_path / "study")
-        command: list[str | Path] = [COMMAND, "pull", "archive", "--query", "Modality=RTSTRUCT", "--json"]
-        command += ["--config", node.folder / "dicomnode.toml"]
-        with node.running():
-            done = subprocess.run(command, check=True, capture_output=True, timeout=60)
-            until(pacs.segs, 30)
-    told = json.loads(done.stdout)
-    assert (told["state"], told["found"], told["here"]) == ("done", 6, 6)

@@ -14,12 +14,15 @@ from typer.testing import CliRunner
 from dicomnode.domain import FetchState, Uid
 from dicomnode.errors import PeerUnreachable, SettingsError, Unavailable
 from dicomnode.network.associations import Peer
+from dicomnode.node import Node
+from dicomnode.settings import Surroundings, load
 from dicomnode.store import arrivals, fetches
 from dicomnode.store.database import Database
 from dicomnode.store.lock import locked
 from dicomnode.store.spool import Spool
 from dicomnode_cli.main import app
 from tests.builders import STUDY, ct_series, rtstruct, save, square
+from tests.fakes import FillsTheBox
 from tests.orthanc import Orthanc, running
 from tests.serving import free_port
 
@@ -126,6 +129,15 @@ def test_where_no_node_runs_the_command_fetches_in_its_place(here: Path, pacs: O
     kept = arrivals.instances_of(database, Spool(here / "data" / "spool"), Uid(STUDY))
     database.close()
     assert {one.sop_instance_uid for one in kept} == {IMAGES[2].SOPInstanceUID, DRAWN.SOPInstanceUID}
+
+
+@pytest.mark.peer
+def test_a_running_node_fetches_what_is_pulled(here: Path, pacs: Orthanc) -> None:
+    write_settings(here, pacs.peer, "c-move")
+    settings = load(here / "dicomnode.toml", Surroundings(environment={}, folder=here)).settings
+    with Node(settings, load=FillsTheBox):
+        told = Told(here, "archive", "--query", "Modality=RTSTRUCT")
+    assert (told.code, told.json["state"], told.json["found"], told.json["here"]) == (0, "done", 6, 6), told
 
 
 @NOBODY_LISTENS

@@ -339,3 +339,21 @@ def test_changing_a_key_keeps_comments_and_order() -> None:
 
 def test_a_missing_table_is_made() -> None:
     assert with_value("# top\n", ("log", "level"), "DEBUG") == '# top\n\n[log]\nlevel = "DEBUG"\n'
+
+
+SOURCE = '[[sources]]\nname = "archive"\nae_title = "PACS"\nhost = "127.0.0.1"\nport = 104\n'
+
+
+@pytest.mark.parametrize(
+    ("pull", "words"),
+    [
+        ('cron = "0 25 * * *"', r"line 9: pulls.nightly.cron: found '0 25 .*' \('25' is no hour from 0 to 23\)"),
+        (
+            'cron = "0 2 * * *"\nquery = {PatientsName = "A"}',
+            "line 10: pulls.nightly.query: .*PatientsName is no DICOM keyword",
+        ),
+    ],
+)
+def test_a_mistake_in_a_pull_names_its_line(pull: str, words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        parsed(f'{SOURCE}[[pulls]]\nname = "nightly"\nsource = "archive"\n{pull}\n')
