@@ -11,7 +11,7 @@ import requests
 from pydicom import Dataset, dcmread
 
 from dicomnode.domain import Proof, ProvenBy, SegSyntax
-from dicomnode.errors import ClassRefused, PeerRejected, PeerUnreachable, Reason, Refused
+from dicomnode.errors import ClassRefused, PeerRejected, PeerUnreachable, Reason, Refused, Unavailable
 from dicomnode.network.destinations import Parcel, Transaction, place_of
 from dicomnode.network.sender import Encode
 from dicomnode.network.statuses import check_status
@@ -65,7 +65,7 @@ class StowDestination:
                 if self._answers_queries():
                     return False  # some answer so of a study that they do not have
                 raise ClassRefused(f"query of {self.peer}", f"HTTP status {_code(error)}") from error
-        return any(Dataset.from_json(one).get("SOPInstanceUID") == place.instance for one in found)
+        return any(_uid_of(one) == place.instance for one in found)
 
     def commit(self, transaction: Transaction, parcels: Sequence[Parcel]) -> None:
         """Refuse: there is no storage commitment by DICOMweb."""
@@ -98,6 +98,10 @@ class StowDestination:
                 answer = _data_set(error)
                 if not answer.get("FailedSOPSequence"):
                     raise
+            except requests.RequestException:
+                raise
+            except (AttributeError, KeyError, SyntaxError, TypeError, ValueError):
+                answer = Dataset()  # it took the file; what it says of it is no data set
         return _status_of(answer, parcel)
 
     def _checked(self, status: int, parcel: Parcel) -> int:
@@ -107,7 +111,10 @@ class StowDestination:
 
 def _client(peer: WebPeer) -> "DICOMwebClient":
     """Return a client that does not try again by itself: when to do so stands in the tables."""
-    opened = client(peer)
+    try:
+        opened = client(peer)
+    except Unavailable as error:  # its authorization cannot be read
+        raise PeerUnreachable(f"{peer} cannot be asked: {error}") from error
     opened.set_http_retry_params(retry=False)
     return opened
 
@@ -121,6 +128,12 @@ def _status_of(answer: Dataset, parcel: Parcel) -> int:
         if item.get("ReferencedSOPInstanceUID") == parcel.named.sop_uid:
             return int(item.get("WarningReason") or 0)
     return 0
+
+
+def _uid_of(found: object) -> str | None:
+    """Return the SOP Instance UID of what a query found."""
+    values = found.get("00080018", {}).get("Value") if isinstance(found, dict) else None
+    return str(values[0]) if values else None
 
 
 def _code(error: requests.HTTPError) -> int:

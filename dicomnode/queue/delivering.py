@@ -18,7 +18,7 @@ from dicomnode.domain import (
     SopReference,
     Uid,
 )
-from dicomnode.errors import ClassRefused, PeerRejected, Refused, Unavailable
+from dicomnode.errors import ClassRefused, PeerRejected, PeerUnreachable, Refused, Unavailable
 from dicomnode.network.destinations import Destination, Parcel, Transaction
 from dicomnode.store import breakers, deliveries, proofs
 from dicomnode.store.deliveries import DeliveryKey, DeliveryRow, Failure
@@ -84,10 +84,7 @@ def prove(courier: Courier, destination: str) -> bool:
     to = courier.destinations.get(destination)
     if not rows or to is None:
         return False
-    try:
-        _prove(courier, to, rows)
-    except Unavailable as error:
-        _postpone_proof(courier, rows, error)
+    _prove_apart(courier, to, rows)
     return True
 
 
@@ -149,6 +146,23 @@ def _give_up(desk: Desk, row: DeliveryRow, error: Refused) -> None:
             return
     deliveries.bury(desk.database, row, str(error))
     log.error("an object cannot be delivered: %s", error, extra=_about(row, "delivery_dead"))
+
+
+def _prove_apart(courier: Courier, to: Destination, rows: Sequence[DeliveryRow]) -> None:
+    """Prove `rows`, together or, where a mistake comes out, one by one, so that it ends with the one to blame."""
+    try:
+        _prove(courier, to, rows)
+    except PeerUnreachable as error:
+        _postpone_proof(courier, rows, error)
+    except Unavailable:
+        raise
+    except Exception as error:
+        log.exception("a proof failed", extra={"action": "proof_failed", "destination": rows[0].destination})
+        if len(rows) == 1:
+            _fails(courier, rows[0], f"a bug: {type(error).__name__}: {error}", courier.policy.backoff.longest)
+            return
+        for row in rows:
+            _prove_apart(courier, to, [row])
 
 
 def _prove(courier: Courier, to: Destination, rows: Sequence[DeliveryRow]) -> None:
@@ -271,7 +285,7 @@ def _look(courier: Courier, to: Destination, row: DeliveryRow, *, strictly: bool
     log.warning("a delivery is not proven: %s", reason, extra=_about(row, f"delivery_{after.value}"))
 
 
-def _postpone_proof(courier: Courier, rows: Sequence[DeliveryRow], error: Unavailable) -> None:
+def _postpone_proof(courier: Courier, rows: Sequence[DeliveryRow], error: PeerUnreachable) -> None:
     """Look for the proof of `rows` later; that the destination could not be asked counts to its breaker."""
     failure = Failure(reason=str(error), wait=courier.wait(1), at_once=isinstance(error, PeerRejected))
     opened = proofs.postpone(courier.desk.database, rows, failure, courier.policy)

@@ -39,7 +39,7 @@ from dicomnode.store.desk import Desk
 from dicomnode.store.events import events
 from dicomnode.store.spool import Spool
 from tests.builders import ct_series, save
-from tests.couriers import courier_of, serve_all
+from tests.couriers import POLICY, courier_of, serve_all
 from tests.fakes import Loopback
 from tests.objects import hand_over, seg_by_highdicom
 from tests.rows import Clock
@@ -123,15 +123,15 @@ def test_what_a_report_in_a_new_association_says_failed_is_sent_again_and_dead_a
         has=kept_in(tmp_path / "pacs"), report_to=listen(heard_by(couriers)), fails=lambda uid: uid == "2.25.12"
     )
     with Loopback(tmp_path / "pacs", services=[committing(commits)]) as pacs:
-        couriers.append(courier_of(desk, pacs=to(pacs)))
-        for _ in range(5):
+        couriers.append(courier_of(desk, replace(POLICY, proof_attempts=2), pacs=to(pacs)))
+        for _ in range(2):
             serve_all(couriers[0])
             until(lambda: state_of(desk)[0] in (DeliveryState.WAITING, DeliveryState.DEAD))
             clock.advance(seconds=100)
         assert state_of(desk)[0] is DeliveryState.DEAD
-        assert len(pacs.received) == 5
+        assert len(pacs.received) == 2
     (row,) = deliveries.all_deliveries(desk.database)
-    assert row.reason == "not proven in 5 tries: it does not commit to the object: reason 0x0112"
+    assert row.reason == "not proven in 2 tries: it does not commit to the object: reason 0x0112"
 
 
 def test_a_peer_that_never_reports_is_asked_again(desk: Desk, tmp_path: Path, clock: Clock) -> None:

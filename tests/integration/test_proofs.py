@@ -110,7 +110,7 @@ def test_what_is_not_found_at_once_is_looked_for_less_and_less_often_and_then_se
     courier = courier_of(desk, pacs=pacs)
     while len(pacs.sent) < 4:
         serve_all(courier)
-        clock.advance(seconds=1)
+        clock.now = max(rows(desk)[UIDS[0]].next_at, clock.now)
     assert looks[:9] == [0, 3, 6, 12, 24, 48, 96, 192, 384]
     assert 600 <= looks[9] <= 768
     assert pacs.sent[3] == UIDS[0]
@@ -285,6 +285,29 @@ def test_a_request_that_did_not_get_through_is_made_again_and_counts_for_nothing
     serve_all(courier)
     assert len(notary.asked) == 1
     assert {row.proof_attempts for row in rows(desk).values()} == {0}
+
+
+def test_a_mistake_that_one_object_brings_out_takes_nothing_else_down(desk: Desk, clock: Clock) -> None:
+    def send(parcel: Parcel) -> int:
+        if parcel.named.sop_uid == UIDS[0]:
+            raise ZeroDivisionError("division by zero")
+        return 0
+
+    def look(parcel: Parcel) -> bool:
+        if parcel.named.sop_uid == UIDS[1]:
+            raise IndexError("out of range")
+        return True
+
+    courier = courier_of(desk, pacs=Pretends(sends=send, has=look, proof=Proof.QUERY))
+    serve_all(courier)
+    assert [rows(desk)[uid].reason for uid in UIDS[:2]] == [
+        "a bug: ZeroDivisionError: division by zero",
+        "a bug: IndexError: out of range",
+    ]
+    for _ in range(5):
+        clock.advance(hours=1)
+        serve_all(courier)
+    assert states(desk) == [DEAD, DEAD, VERIFIED]
 
 
 @pytest.mark.parametrize("moment", ["before sending", "while sending", "after sending", "while asking"])

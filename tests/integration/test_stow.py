@@ -98,6 +98,8 @@ def said(failed: int | None = None, warned: int | None = None) -> object:
     [
         (200, said(), 0x0000),
         (200, None, 0x0000),
+        (200, ["no data set"], 0x0000),
+        (200, {"00081198": {"vr": "SQ"}}, 0x0000),
         (202, said(warned=0xB006), 0xB006),
         (409, said(failed=0x0111), 0x0000),  # it is there already
         (200, said(failed=0x0111), 0x0000),
@@ -168,6 +170,7 @@ def test_who_calls_is_told_by_the_file(service: Service, parcel: Parcel, tmp_pat
         ([(200, [{"00080018": {"vr": "UI", "Value": [UID]}}])], True),
         ([(200, [{"00080018": {"vr": "UI", "Value": ["1.2.3"]}}])], False),  # it does not filter
         ([(200, [])], False),
+        ([(200, ["no data set", {"00080018": {"vr": "UI"}}])], False),
         ([(204, None)], False),
         ([(404, None), (200, [])], False),  # it has no such study
     ],
