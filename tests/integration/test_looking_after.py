@@ -2,10 +2,11 @@
 
 import pytest
 
-from dicomnode.domain import DeliveryState, JobState, Uid
+from dicomnode.domain import DeliveryState, JobState
 from dicomnode.store import deliveries, jobs, records
 from dicomnode.store.commands import Changed, cancel_jobs, replay_deliveries, retry_jobs
 from dicomnode.store.database import Database
+from dicomnode.store.deliveries import DeliveryRow
 from dicomnode.store.events import events, record_event
 from dicomnode.store.moves import IllegalMove
 from dicomnode.store.records import MatchRecord, Wish
@@ -33,6 +34,11 @@ def node(database: Database, clock: Clock) -> Database:
 def keys(node: Database, **wish: object) -> list[str]:
     found, _ = records.list_jobs(node, Wish(**wish))  # type: ignore[arg-type]
     return [one.key for one in found]
+
+
+def delivery_of(node: Database, which: tuple[str, str]) -> DeliveryRow:
+    (row,) = (one for one in deliveries.all_deliveries(node) if (one.sop_uid, one.destination) == which)
+    return row
 
 
 def test_jobs_are_listed_those_that_changed_last_first(node: Database) -> None:
@@ -144,7 +150,7 @@ def test_a_job_that_runs_is_not_queued_again_whoever_asks(node: Database) -> Non
 def test_what_is_dead_is_sent_again(node: Database) -> None:
     (changed,) = replay_deliveries(node, [("2.25.101", "pacs")], "ann")
     assert changed == Changed(name="2.25.101", destination="pacs", before="dead", refusal=None)
-    row = deliveries.delivery_row(node, (Uid("2.25.101"), "pacs"))
+    row = delivery_of(node, ("2.25.101", "pacs"))
     assert (row.state, row.attempts) == (DeliveryState.WAITING, 0)
     assert [one.who for one in events(node, "delivery_replayed")] == ["ann"]
 
@@ -153,7 +159,7 @@ def test_what_is_dead_is_sent_again(node: Database) -> None:
 def test_what_is_not_dead_is_not_sent_again(node: Database, which: tuple[str, str], state: str) -> None:
     (changed,) = replay_deliveries(node, [which], "ann")
     assert changed.refusal == f"it is {state}: only what is dead can be retried"
-    row = deliveries.delivery_row(node, (Uid(which[0]), which[1]))
+    row = delivery_of(node, which)
     assert row.state == state
     with pytest.raises(IllegalMove):
         deliveries.replay(node, row, "ann")
