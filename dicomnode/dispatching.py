@@ -69,9 +69,7 @@ def start_studies(desk: Desk, orders: Orders) -> int:
 
 
 def give_up_studies(desk: Desk, orders: Orders) -> None:
-    """Hold the studies that no source can complete, and let those expire that have waited too long."""
-    for study in studies.hold_what_nobody_has(desk.database):
-        log.warning("what a study lacks cannot be fetched", extra={"action": "study_held", "study": study})
+    """Let the studies expire that have waited too long."""
     why = f"given up after {orders.expire_hours:g} hours"
     for study in studies.expire(desk.database, desk.database.now() - timedelta(hours=orders.expire_hours), why):
         log.warning("a study has waited too long", extra={"action": "study_expired", "study": study})

@@ -16,11 +16,10 @@ from dicomnode.queue.delivering import Courier, attend
 from dicomnode.queue.engine import EXECUTOR, Engine
 from dicomnode.queue.reconciling import break_off_unwanted, deliveries_due, fetches_due, give_turns, take_back
 from dicomnode.queue.sweeps import Sweep
-from dicomnode.retention import Keep, delete_old, make_room
+from dicomnode.retention import Keep, delete_old, free_bytes, make_room
 from dicomnode.settings import Pull, Settings
 from dicomnode.store import jobs, nodes, superseding
 from dicomnode.store.desk import Desk
-from dicomnode.store.disk import Disk
 from dicomnode.store.queueing import QueueName
 from dicomnode.wiring import reporter_of
 from dicomnode.worker import Workers
@@ -50,12 +49,12 @@ def sweeps(settings: Settings, parts: Parts, model: ModelIdentity, count: Count 
 def _of_the_node(settings: Settings, parts: Parts) -> dict[str, Sweep]:
     desk, engine = parts.courier.desk, parts.engine
     keep = Keep(days=settings.storage.keep_days, clean_free_bytes=int(settings.storage.clean_free_gib * 2**30))
-    disk = Disk(settings.node.data_dir)
+    free = partial(free_bytes, settings.node.data_dir)
     return {
         "listener": Sweep(do=parts.listener.reap, every=_OFTEN),
         "heartbeat": Sweep(do=partial(nodes.beat, desk.database, EXECUTOR), every=5),
         "pruning": Sweep(do=engine.prune, every=60),
-        "disk": Sweep(do=partial(make_room, desk, keep, disk.free_bytes), every=30),
+        "disk": Sweep(do=partial(make_room, desk, keep, free), every=30),
         "retention": Sweep(do=partial(delete_old, desk, keep), every=_SELDOM),
     }
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from dicomnode.domain import ObjectKind
 from dicomnode.network.associations import Peer
@@ -67,21 +67,19 @@ def serving(
     quiet_seconds: float,
     seg: Sequence[str] = ("binary",),
     objects: Sequence[ObjectKind] = (ObjectKind.SEG,),
-    listener: Mapping[str, object] = MappingProxyType({}),
-    port: int | None = None,
+    listener: Mapping[str, Any] = MappingProxyType({}),
     more: str = "",
 ) -> Serving:
     """Write the settings file of a node that sends `objects` to `destinations`, of its SEGs the first of the forms.
 
-    `listener` holds more settings of that table, `more` is put behind all.
+    `listener` holds settings of that table, a port too where it is not to be any; `more` is put behind all.
     """
-    port = port or free_port()
+    listener = {"port": free_port(), **listener}
     lines = [
         "[node]",
         f'data_dir = "{folder / "data"}"',
         "[listener]",
         'host = "127.0.0.1"',
-        f"port = {port}",
         *(f"{name} = {json.dumps(value)}" for name, value in listener.items()),
         "[readiness]",
         f"quiet_seconds = {quiet_seconds}",
@@ -91,7 +89,7 @@ def serving(
         lines += [f'host = "{peer.host}"', f"port = {peer.port}", 'profile = "tested"']
     lines += ["[[profiles]]", 'name = "tested"', f"objects = {[str(kind) for kind in objects]}", f"seg = {[*seg]}"]
     (folder / "dicomnode.toml").write_text("\n".join([*lines, more]))
-    return Serving(folder=folder, port=port, quiet_seconds=quiet_seconds)
+    return Serving(folder=folder, port=listener["port"], quiet_seconds=quiet_seconds)
 
 
 def free_port() -> int:

@@ -7,12 +7,11 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter
 from sqlalchemy import ColumnElement, Row, and_, func, or_, select, update
 
-from dicomnode.domain import STUDY_MOVES, AssociationEnd, Content, FetchState, Sending, StudyState, Uid
+from dicomnode.domain import STUDY_MOVES, AssociationEnd, Content, Sending, StudyState, Uid
 from dicomnode.store import arrivals, tables
 from dicomnode.store.arrivals import StudyRow
 from dicomnode.store.database import Database
 from dicomnode.store.events import Event, add_event
-from dicomnode.store.fetches import FOR_ANNOTATION
 from dicomnode.store.moves import check_move
 
 _CONTENT = TypeAdapter(Content)
@@ -106,20 +105,6 @@ def content_of(facts: Mapping[str, Any]) -> Content:
     return _CONTENT.validate_python(facts)
 
 
-def hold_what_nobody_has(database: Database) -> tuple[Uid, ...]:
-    """Hold the studies that cannot start without what their last fetch did not find; return which."""
-    rows, asked = tables.study, tables.fetch
-    latest = select(asked.c.study_uid, func.max(asked.c.id).label("id")).where(asked.c.origin == FOR_ANNOTATION)
-    last = latest.group_by(asked.c.study_uid).subquery()
-    query = select(rows, asked.c.reason.label("why"))
-    query = query.join(last, last.c.study_uid == rows.c.study_uid).join(asked, asked.c.id == last.c.id)
-    query = query.where(rows.c.state == StudyState.INCOMPLETE.value, asked.c.state == FetchState.FAILED.value)
-    with database.read() as connection:
-        found = [row for row in connection.execute(query) if _lacks_all(row.evidence or {})]
-    reasons = {row.study_uid: f"{row.reason}; to fetch it failed: {row.why}" for row in found}
-    return _give_up(database, found, StudyState.HELD, reasons)
-
-
 def expire(database: Database, before: datetime, why: str) -> tuple[Uid, ...]:
     """Give up the studies that have been incomplete or held since `before`; return which."""
     rows = tables.study
@@ -128,12 +113,6 @@ def expire(database: Database, before: datetime, why: str) -> tuple[Uid, ...]:
     with database.read() as connection:
         found = connection.execute(select(rows).where(rows.c.state.in_(waiting), since <= before)).all()
     return _give_up(database, found, StudyState.EXPIRED, {row.study_uid: f"{why}: {row.reason}" for row in found})
-
-
-def _lacks_all(evidence: Mapping[str, Any]) -> bool:
-    """Return whether nothing can be made of a study without what its annotations name and is not here."""
-    content = evidence.get("content", {})
-    return not content.get("pairs") and bool(content.get("absent") or content.get("objects"))
 
 
 def _give_up(

@@ -92,7 +92,7 @@ def ended(desk: Desk) -> tuple[DeliveryState, ProvenBy | None]:
 def test_the_seg_of_a_study_is_verified_by_storage_commitment(tmp_path: Path) -> None:
     port = free_port()
     with running(tmp_path / "orthanc", Peer(ae_title="DICOMNODE", host="127.0.0.1", port=port)) as orthanc:
-        node = serving(tmp_path, orthanc.peer, quiet_seconds=0.5, port=port)
+        node = serving(tmp_path, orthanc.peer, quiet_seconds=0.5, listener={"port": port})
         with node.running(), node.database() as database:
             images = ct_series(planes=4, shape=(64, 80))
             drawn = rtstruct(images, {"liver": [square(20, 16, 40, 32, 2.5)]})

@@ -13,7 +13,7 @@ from dicomnode.counting import ask_counts
 from dicomnode.dispatching import give_up_studies
 from dicomnode.domain import AssociationEnd, FetchState, StudyState, Uid
 from dicomnode.errors import PeerUnreachable
-from dicomnode.store import arrivals, fetches, studies, tables
+from dicomnode.store import arrivals, fetches, studies
 from dicomnode.store.events import events
 from dicomnode.store.fetches import FOR_ANNOTATION
 from tests.builders import STUDY, ct_series, rtstruct, square
@@ -268,19 +268,19 @@ def test_what_an_annotation_names_is_asked_for_once(box: Inbox) -> None:
     assert fetch.wanted.series == (SERIES,)
     assert set(fetch.wanted.instances) == {ds.SOPInstanceUID for ds in IMAGES[4:]}
     assert fetch.expires_at is not None
-    assert "they are asked for" in str(box.study().reason)
+    assert "what is missing is asked for: until " in str(box.study().reason)
 
 
 def test_a_study_whose_images_no_source_has_is_held_and_expires(box: Inbox) -> None:
     box.send(DRAWN)
     assert box.sweep(after=20) == 0
     give_up_studies(box.desk, box.orders)
-    assert box.study().state is StudyState.INCOMPLETE
-    with box.desk.database.write() as connection:
-        connection.execute(tables.fetch.update().values(state=FetchState.FAILED.value, reason="no source has them"))
-    give_up_studies(box.desk, box.orders)
     assert box.study().state is StudyState.HELD
-    assert str(box.study().reason).endswith("they are asked for; to fetch it failed: no source has them")
+    fetch = fetches.claim(box.desk.database, fetches.due(box.desk.database)[0])
+    assert fetch is not None
+    fetches.fail(box.desk.database, fetch, "no source has them")
+    assert box.study().state is StudyState.HELD
+    assert str(box.study().reason).endswith("asked for: it could not be fetched: no source has them")
     box.clock.advance(hours=72)
     give_up_studies(box.desk, box.orders)
     assert box.study().state is StudyState.EXPIRED

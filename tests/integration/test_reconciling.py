@@ -79,7 +79,7 @@ def test_a_job_that_is_ready_and_that_the_engine_does_not_know_is_enqueued(desk:
 def test_the_deliveries_of_a_job_are_enqueued_with_its_end(desk: Desk, engine: Engine) -> None:
     ready_job(desk.database)
     assert runs.complete(desk, claimed(desk.database), (artifact(),), {})
-    assert engine.active(DELIVERIES) == {"1.2.6.1/pacs"}
+    assert engine.active(DELIVERIES) == {"pacs/1.2.6.1"}
     assert give_turns(desk, engine, DELIVERIES, deliveries_due) == 0
 
 
