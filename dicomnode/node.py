@@ -20,9 +20,10 @@ from dicomnode.network import commitment
 from dicomnode.network.associations import Peer
 from dicomnode.network.listener import Hooks, Limits, Listener
 from dicomnode.queue.committing import Reporter, report_next, take
-from dicomnode.queue.delivering import Courier, hear
+from dicomnode.queue.courier import Courier
 from dicomnode.queue.delivering import serve as serve_destination
 from dicomnode.queue.engine import Engine
+from dicomnode.queue.proving import hear
 from dicomnode.queue.steps import do_next_job
 from dicomnode.queue.sweeps import Sweep, Sweeps
 from dicomnode.receiving import receive

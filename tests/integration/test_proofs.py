@@ -18,7 +18,9 @@ from dicomnode.domain import (
 )
 from dicomnode.errors import ClassRefused, PeerUnreachable, Reason, Refused
 from dicomnode.network.destinations import Parcel, Transaction
-from dicomnode.queue.delivering import Courier, hear, serve
+from dicomnode.queue.courier import Courier
+from dicomnode.queue.delivering import serve
+from dicomnode.queue.proving import hear
 from dicomnode.store import deliveries, jobs
 from dicomnode.store.database import Database
 from dicomnode.store.deliveries import DeliveryRow
