@@ -16,7 +16,8 @@ from dicomnode import __version__, sweeping
 from dicomnode.counting import Count
 from dicomnode.domain import ModelIdentity
 from dicomnode.fetching import do_fetch
-from dicomnode.queue.delivering import Courier, fail_delivery, send_one
+from dicomnode.queue.courier import Courier
+from dicomnode.queue.delivering import fail_delivery, send_one
 from dicomnode.queue.engine import EXECUTOR, Engine, Work
 from dicomnode.queue.steps import do_job
 from dicomnode.queue.sweeps import Sweeps

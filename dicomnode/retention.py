@@ -19,14 +19,10 @@ SETTLE = timedelta(minutes=10)  # what is younger may be about to get a row agai
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Keep:
-    """How long what is done with is kept: 0 `days` is for ever, and 0 `clean_free_bytes` whatever room there is.
-
-    `unproven` are the destinations that no proof is asked of.
-    """
+    """How long what is done with is kept: 0 `days` is for ever, and 0 `clean_free_bytes` whatever room there is."""
 
     days: float
     clean_free_bytes: int
-    unproven: frozenset[str] = frozenset()
 
 
 def delete_old(desk: Desk, keep: Keep) -> int:
@@ -34,7 +30,7 @@ def delete_old(desk: Desk, keep: Keep) -> int:
     if not keep.days:
         return 0
     before = desk.database.now() - max(timedelta(days=keep.days), SETTLE)
-    studies = sum(1 for _ in _delete_each(desk, before, keep, "age"))
+    studies = sum(1 for _ in _delete_each(desk, before, "age"))
     strays = keeping.forget_strays(desk.database, before)
     _discard(desk, strays)
     with _disk_errors():
@@ -50,7 +46,7 @@ def make_room(desk: Desk, keep: Keep, free: Callable[[], int]) -> int:
     if free() >= keep.clean_free_bytes:
         return 0
     studies = 0
-    for _ in _delete_each(desk, desk.database.now() - SETTLE, keep, "disk"):
+    for _ in _delete_each(desk, desk.database.now() - SETTLE, "disk"):
         studies += 1
         if free() >= keep.clean_free_bytes:
             break
@@ -67,10 +63,10 @@ def free_bytes(folder: Path) -> int:
     return found.f_bavail * found.f_frsize
 
 
-def _delete_each(desk: Desk, before: datetime, keep: Keep, why: str) -> Iterator[keeping.Deleted]:
+def _delete_each(desk: Desk, before: datetime, why: str) -> Iterator[keeping.Deleted]:
     """Delete the studies that are finished since `before`, the oldest first, and yield each once it is gone."""
-    for study in keeping.finished(desk.database, before, keep.unproven):
-        deleted = keeping.forget(desk.database, study, before, keep.unproven, why)
+    for study in keeping.finished(desk.database, before):
+        deleted = keeping.forget(desk.database, study, before, why)
         if deleted is None:
             continue
         _discard(desk, deleted.keys)

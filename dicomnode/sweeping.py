@@ -12,7 +12,8 @@ from dicomnode.fetching import ask_pull, wanted_of
 from dicomnode.listeners import Listeners
 from dicomnode.network.listener import Listener
 from dicomnode.queue.committing import report_next
-from dicomnode.queue.delivering import Courier, attend
+from dicomnode.queue.courier import Courier
+from dicomnode.queue.delivering import attend
 from dicomnode.queue.engine import EXECUTOR, Engine
 from dicomnode.queue.reconciling import break_off_unwanted, deliveries_due, fetches_due, give_turns, take_back
 from dicomnode.queue.sweeps import Sweep

@@ -15,7 +15,8 @@ from dicomnode.network.admission import Limits, Ways
 from dicomnode.network.associations import Peer
 from dicomnode.network.listener import Listener, Service
 from dicomnode.queue.committing import Reporter, take
-from dicomnode.queue.delivering import Courier, hear
+from dicomnode.queue.courier import Courier
+from dicomnode.queue.proving import hear
 from dicomnode.receiving import receive
 from dicomnode.settings import Settings, reach
 from dicomnode.sources import sources_of

@@ -7,7 +7,8 @@ from datetime import timedelta
 from dicomnode.domain import Backoff, DeliveryPolicy, Proof, ProvenBy, Uid
 from dicomnode.errors import ClassRefused
 from dicomnode.network.destinations import Destination, Parcel, Transaction
-from dicomnode.queue.delivering import Courier, attend, send_one
+from dicomnode.queue.courier import Courier
+from dicomnode.queue.delivering import attend, send_one
 from dicomnode.store import deliveries
 from dicomnode.store.database import Database
 from dicomnode.store.delivery_rows import DeliveryRow, Failure

@@ -6,7 +6,7 @@ from string import Template
 from dicomnode import __version__
 from dicomnode.conformance import created, tables
 from dicomnode.conformance.created import Made, make_objects
-from dicomnode.queue.delivering import AT_ONCE
+from dicomnode.queue.proving import AT_ONCE
 
 
 def statement() -> str:

@@ -9,7 +9,7 @@ from dicomnode.domain import CommitmentReport, CommitmentState
 from dicomnode.errors import Refused, Unavailable
 from dicomnode.network.associations import Peer
 from dicomnode.network.commitment import Request
-from dicomnode.queue.delivering import Courier
+from dicomnode.queue.courier import Courier
 from dicomnode.store import commitments
 from dicomnode.store.commitments import CommitmentRow
 

@@ -1,46 +1,17 @@
-"""Send objects, have it proven that they are kept, and probe destinations that were left alone."""
+"""Send objects, and probe destinations that were left alone."""
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
-from uuid import uuid4
 
-from dicomnode.domain import (
-    Chance,
-    CommitmentReport,
-    DeliveryPolicy,
-    DeliveryState,
-    ObjectKind,
-    Proof,
-    ProvenBy,
-    SopReference,
-    Uid,
-)
-from dicomnode.errors import ClassRefused, PeerRejected, PeerUnreachable, Refused, Unavailable
-from dicomnode.network.destinations import Destination, Parcel, Transaction
-from dicomnode.store import breakers, deliveries, proofs
+from dicomnode.domain import DeliveryState, ObjectKind
+from dicomnode.errors import ClassRefused, PeerRejected, Refused, Unavailable
+from dicomnode.queue.courier import Courier, about, tell_opened
+from dicomnode.queue.proving import prove
+from dicomnode.store import breakers, deliveries
 from dicomnode.store.deliveries import DeliveryKey, DeliveryRow, Failure
 from dicomnode.store.desk import Desk
 
 log = logging.getLogger(__name__)
-
-AT_ONCE = 100  # how many objects a destination is asked for in one go
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Courier:
-    """What is needed to deliver: rows and files, each destination by its name, and when what is tried again."""
-
-    desk: Desk
-    destinations: Mapping[str, Destination]
-    policy: DeliveryPolicy
-    chance: Chance
-
-    def wait(self, failures: int) -> timedelta:
-        """Return how long to wait after so many failures in a row."""
-        return self.policy.backoff.after(failures, self.chance)
 
 
 def attend(courier: Courier, destination: str) -> bool:
@@ -62,30 +33,20 @@ def send_one(courier: Courier, key: str) -> None:
     if to is None or row is None:
         return
     try:
-        status = to.send(_parcel(courier, row))
+        status = to.send(courier.parcel(row))
     except Unavailable as error:
         _postpone(courier, row, error)
     except Refused as error:
         _give_up(courier.desk, row, error)
     else:
         deliveries.delivered(courier.desk.database, row, status)
-        told = _about(row, "delivered") | {"status": f"0x{status:04X}"}
+        told = about(row, "delivered") | {"status": f"0x{status:04X}"}
         log.log(logging.WARNING if status else logging.INFO, "an object is delivered", extra=told)
 
 
 def fail_delivery(courier: Courier, key: str, reason: str) -> None:
     """Record that a bug keeps an object from being sent; `key` is that of its delivery as text."""
     deliveries.fail(courier.desk.database, DeliveryKey.parse(key), reason)
-
-
-def prove(courier: Courier, destination: str) -> bool:
-    """Look for what proves that a destination keeps what it took; return whether there was something to prove."""
-    rows = proofs.due(courier.desk.database, {destination}, limit=AT_ONCE)
-    to = courier.destinations.get(destination)
-    if not rows or to is None:
-        return False
-    _prove_apart(courier, to, rows)
-    return True
 
 
 def probe(courier: Courier, destination: str) -> None:
@@ -98,7 +59,7 @@ def probe(courier: Courier, destination: str) -> None:
         courier.destinations[destination].probe()
     except (Unavailable, Refused) as error:
         for row in breakers.probe_failed(database, destination, str(error), policy):
-            log.error("an object is given up: %s", error, extra=_about(row, "delivery_dead"))  # noqa: TRY400
+            log.error("an object is given up: %s", error, extra=about(row, "delivery_dead"))  # noqa: TRY400
         log.info("a destination is still not there: %s", error, extra=told | {"action": "probe_failed"})
     else:
         waiting = breakers.probe_succeeded(database, destination, policy)
@@ -106,34 +67,17 @@ def probe(courier: Courier, destination: str) -> None:
         log.warning("a destination is there again: what waits is sent", extra=told)
 
 
-def hear(courier: Courier, report: CommitmentReport) -> bool:
-    """Record what a destination commits to; return whether it was asked for in this transaction."""
-    settled = proofs.reported(courier.desk.database, report, courier.policy, courier.wait)
-    if settled is None:
-        return False
-    told: dict[str, Any] = {"action": "commitment_reported", "verified": settled.verified}
-    told |= {"again": settled.again, "dead": settled.dead}
-    failed = settled.again or settled.dead
-    log.log(logging.WARNING if failed else logging.INFO, "a destination reported what it commits to", extra=told)
-    return True
-
-
 def _postpone(courier: Courier, row: DeliveryRow, error: Unavailable) -> None:
     """Let the object be sent later; that the destination does not know this node will not mend itself by trying."""
     failure = Failure(reason=str(error), wait=courier.wait(row.attempts), at_once=isinstance(error, PeerRejected))
     after = deliveries.put_back(courier.desk.database, row, failure, courier.policy)
     if after.state is DeliveryState.DEAD:
-        log.error("an object is given up: %s", error, extra=_about(row, "delivery_dead"))
+        log.error("an object is given up: %s", error, extra=about(row, "delivery_dead"))
     else:
-        told = _about(row, "delivery_postponed") | {"seconds": round(failure.wait.total_seconds(), 1)}
+        told = about(row, "delivery_postponed") | {"seconds": round(failure.wait.total_seconds(), 1)}
         log.warning("an object will be sent later: %s", error, extra=told)
     if after.opened:
-        _tell_opened(row.destination)
-
-
-def _tell_opened(destination: str) -> None:
-    told = {"action": "destination_open", "destination": destination}
-    log.error("a destination is left alone until a probe succeeds", extra=told)
+        tell_opened(row.destination)
 
 
 def _give_up(desk: Desk, row: DeliveryRow, error: Refused) -> None:
@@ -141,167 +85,8 @@ def _give_up(desk: Desk, row: DeliveryRow, error: Refused) -> None:
     if isinstance(error, ClassRefused) and row.kind is ObjectKind.SEG:
         profile = desk.destinations[row.destination]
         if after := deliveries.fall_back(desk.database, row, profile, str(error)):
-            told = _about(row, "delivery_fell_back") | {"before": f"{row.alternative}", "after": after.value}
+            told = about(row, "delivery_fell_back") | {"before": f"{row.alternative}", "after": after.value}
             log.warning("another type of SEG is sent instead: %s", error, extra=told)
             return
     deliveries.bury(desk.database, row, str(error))
-    log.error("an object cannot be delivered: %s", error, extra=_about(row, "delivery_dead"))
-
-
-def _prove_apart(courier: Courier, to: Destination, rows: Sequence[DeliveryRow]) -> None:
-    """Prove `rows`, together or, where a mistake comes out, one by one, so that it ends with the one to blame."""
-    try:
-        _prove(courier, to, rows)
-    except PeerUnreachable as error:
-        _postpone_proof(courier, rows, error)
-    except Unavailable:
-        raise
-    except Exception as error:
-        log.exception("a proof failed", extra={"action": "proof_failed", "destination": rows[0].destination})
-        if len(rows) == 1:
-            _fails(courier, rows[0], f"a bug: {type(error).__name__}: {error}", courier.policy.backoff.longest)
-            return
-        for row in rows:
-            _prove_apart(courier, to, [row])
-
-
-def _prove(courier: Courier, to: Destination, rows: Sequence[DeliveryRow]) -> None:
-    match to.proof:
-        case Proof.NONE:
-            _take_the_answer(courier, rows)
-        case Proof.QUERY:
-            for row in rows:
-                _look(courier, to, row)
-        case Proof.COMMITMENT:
-            _ask(courier, to, _still_to_be_asked(courier, rows))
-        case Proof.AUTO:
-            _prove_somehow(courier, to, rows)
-
-
-def _prove_somehow(courier: Courier, to: Destination, rows: Sequence[DeliveryRow]) -> None:
-    """Prove by commitment; else by a query; else let the answer to the sending be enough."""
-    if not to.commits:
-        _look_or_take_the_answer(courier, to, rows)
-        return
-    overdue = [row for row in rows if row.asked]
-    left = [row for row in rows if not row.asked] + [row for row in overdue if not _finds(courier, to, row)]
-    _ask(courier, to, _still_to_be_asked(courier, left), otherwise=True)
-
-
-def _look_or_take_the_answer(courier: Courier, to: Destination, rows: Sequence[DeliveryRow]) -> None:
-    try:
-        for row in rows:
-            _look(courier, to, row, strictly=False)
-    except Refused as error:
-        log.info("a destination proves nothing: %s", error, extra={"action": "no_proof"})
-        _take_the_answer(courier, rows)
-
-
-def _take_the_answer(courier: Courier, rows: Sequence[DeliveryRow]) -> None:
-    """Let what is delivered be so without more proof."""
-    for row in rows:
-        proofs.proven(courier.desk.database, row, ProvenBy.ANSWER)
-
-
-def _still_to_be_asked(courier: Courier, rows: Sequence[DeliveryRow]) -> list[DeliveryRow]:
-    """Return what is to be asked for, of `rows`: what was, and got no report in time, counts as a try that failed."""
-    left = []
-    for row in rows:
-        if row.asked and _fails(courier, row, "no report on the storage commitment came in time", timedelta()):
-            continue
-        left.append(row)
-    return left
-
-
-def _ask(courier: Courier, to: Destination, rows: Sequence[DeliveryRow], *, otherwise: bool = False) -> None:
-    """Ask for storage commitment of `rows` in one transaction; `otherwise` they are proven by what else there is."""
-    if not rows:
-        return
-    database, uid = courier.desk.database, Uid(f"2.25.{uuid4().int}")
-    proofs.asked(database, rows, uid, database.now() + courier.policy.proof)
-    transaction = Transaction(
-        uid=uid,
-        reported=lambda report: hear(courier, report),
-        is_open=lambda: proofs.is_open(database, uid),
-    )
-    try:
-        to.commit(transaction, [_parcel(courier, row) for row in rows])
-    except Unavailable:
-        proofs.not_asked(database, rows, uid)
-        raise
-    except Refused as error:
-        proofs.not_asked(database, rows, uid)
-        if otherwise:
-            _look_or_take_the_answer(courier, to, rows)
-            return
-        for row in rows:
-            _fails(courier, row, str(error), courier.wait(row.proof_attempts + 1))
-
-
-def _fails(courier: Courier, row: DeliveryRow, reason: str, wait: timedelta) -> bool:
-    """Count a try to prove that failed; return whether it was the last."""
-    if proofs.unanswered(courier.desk.database, row, reason, courier.policy, wait) is DeliveryState.DELIVERED:
-        return False
-    log.error("an object was never proven: %s", reason, extra=_about(row, "delivery_dead"))
-    return True
-
-
-def _finds(courier: Courier, to: Destination, row: DeliveryRow) -> bool:
-    """Return whether the destination has the object, which is then proven; one that cannot say has not."""
-    try:
-        found = to.keeps(_parcel(courier, row))
-    except Refused:
-        return False
-    if found:
-        proofs.proven(courier.desk.database, row, to.keeps_by)
-        log.info("a delivery is verified", extra=_about(row, "delivery_verified"))
-    return found
-
-
-def _look(courier: Courier, to: Destination, row: DeliveryRow, *, strictly: bool = True) -> None:
-    """Look for the object at its destination; what is not there in time is sent again.
-
-    Raises Refused where the destination cannot say, unless `strictly` that counts as a try that failed.
-    """
-    database, now = courier.desk.database, courier.desk.database.now()
-    try:
-        if to.keeps(_parcel(courier, row)):
-            proofs.proven(database, row, to.keeps_by)
-            log.info("a delivery is verified", extra=_about(row, "delivery_verified"))
-            return
-    except Refused as error:
-        if not strictly:
-            raise
-        _fails(courier, row, str(error), courier.wait(row.proof_attempts + 1))
-        return
-    passed = now - (row.delivered_at or now)
-    if passed < courier.policy.proof:
-        backoff = courier.policy.backoff
-        wait = min(max(passed, backoff.first), backoff.longest)
-        proofs.look_again(database, row, now + wait, "it is not found there yet")
-        return
-    reason = f"it was not found there within {courier.policy.proof.total_seconds():g} s"
-    after = proofs.missed(database, row, reason, courier.policy, courier.wait)
-    log.warning("a delivery is not proven: %s", reason, extra=_about(row, f"delivery_{after.value}"))
-
-
-def _postpone_proof(courier: Courier, rows: Sequence[DeliveryRow], error: PeerUnreachable) -> None:
-    """Look for the proof of `rows` later; that the destination could not be asked counts to its breaker."""
-    failure = Failure(reason=str(error), wait=courier.wait(1), at_once=isinstance(error, PeerRejected))
-    opened = proofs.postpone(courier.desk.database, rows, failure, courier.policy)
-    told = {"action": "proof_postponed", "destination": rows[0].destination}
-    log.warning("a delivery will be proven later: %s", error, extra=told)
-    if opened:
-        _tell_opened(rows[0].destination)
-
-
-def _parcel(courier: Courier, row: DeliveryRow) -> Parcel:
-    return Parcel(
-        path=courier.desk.spool.path(row.key),
-        named=SopReference(row.sop_class_uid, row.sop_uid),
-        syntaxes=courier.desk.destinations[row.destination].syntaxes(row),
-    )
-
-
-def _about(row: DeliveryRow, action: str) -> dict[str, Any]:
-    return {"action": action, "object": row.sop_uid, "destination": row.destination, "attempts": row.attempts}
+    log.error("an object cannot be delivered: %s", error, extra=about(row, "delivery_dead"))

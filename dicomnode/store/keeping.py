@@ -1,12 +1,11 @@
 """Find the studies with which nothing is left to do, and forget them."""
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, exists, not_, or_, select
 
-from dicomnode.domain import DeliveryState, JobState, StudyState, Uid
+from dicomnode.domain import DeliveryState, JobState, ProvenBy, StudyState, Uid
 from dicomnode.store import tables
 from dicomnode.store.database import Database
 from dicomnode.store.events import Event, add_event
@@ -23,19 +22,19 @@ class Deleted:
     keys: tuple[str, ...]
 
 
-def finished(database: Database, before: datetime, unproven: Collection[str]) -> tuple[Uid, ...]:
+def finished(database: Database, before: datetime) -> tuple[Uid, ...]:
     """Return the studies with which nothing is left to do, and nothing was done since `before`, the oldest first.
 
     That is: it was segmented or is given up; all of its jobs ended; each object is verified, replaced by another, or
-    delivered where no proof is asked for (`unproven`); no job that is still to be run needs its images.
+    delivered where its answer is proof enough; no job that is still to be run needs its images.
     """
     rows = tables.study.c
-    wanted = select(rows.study_uid).where(_is_finished(before, unproven)).order_by(rows.last_instance_at)
+    wanted = select(rows.study_uid).where(_is_finished(before)).order_by(rows.last_instance_at)
     with database.read() as connection:
         return tuple(Uid(uid) for uid in connection.scalars(wanted))
 
 
-def forget(database: Database, study_uid: Uid, before: datetime, unproven: Collection[str], why: str) -> Deleted | None:
+def forget(database: Database, study_uid: Uid, before: datetime, why: str) -> Deleted | None:
     """Delete every row of the study but those of the audit; return what it was, None if it is not finished any more.
 
     Its files are to be deleted after this: a crash between leaves files that no row knows, which the next start lays
@@ -43,7 +42,7 @@ def forget(database: Database, study_uid: Uid, before: datetime, unproven: Colle
     """
     study = tables.study.c.study_uid == study_uid
     with database.write() as connection:
-        if connection.scalar(select(tables.study.c.study_uid).where(study, _is_finished(before, unproven))) is None:
+        if connection.scalar(select(tables.study.c.study_uid).where(study, _is_finished(before))) is None:
             return None
         deleted = _delete(connection, study_uid)
         connection.execute(delete(tables.study).where(study))
@@ -67,7 +66,7 @@ def forget_strays(database: Database, before: datetime, limit: int = 1000) -> tu
         return keys
 
 
-def _is_finished(before: datetime, unproven: Collection[str]) -> ColumnElement[bool]:
+def _is_finished(before: datetime) -> ColumnElement[bool]:
     rows, jobs, sent = tables.study.c, tables.job.alias(), tables.delivery.c
     states = [StudyState.DISPATCHED.value, StudyState.EXPIRED.value]
     to_run = jobs.c.state.in_([JobState.READY.value, JobState.RUNNING.value])
@@ -75,18 +74,18 @@ def _is_finished(before: datetime, unproven: Collection[str]) -> ColumnElement[b
     needed = exists().where(to_run, or_(jobs.c.study_uid == rows.study_uid, images_of == rows.study_uid))
     made_since = exists().where(jobs.c.study_uid == rows.study_uid, jobs.c.changed_at >= before)
     sent_since = or_(sent.delivered_at >= before, sent.verified_at >= before)
-    open_or_new = or_(_is_open(unproven), sent_since)
+    open_or_new = or_(_is_open(), sent_since)
     to_send = exists().where(jobs.c.study_uid == rows.study_uid, sent.job_key == jobs.c.job_key, open_or_new)
     old = and_(rows.last_instance_at < before, not_(made_since))
     return and_(rows.state.in_(states), old, not_(needed), not_(to_send))
 
 
-def _is_open(unproven: Collection[str]) -> ColumnElement[bool]:
+def _is_open() -> ColumnElement[bool]:
     """Return whether something is still to be done for a delivery, or somebody has to decide."""
     rows = tables.delivery.c
     settled = [DeliveryState.VERIFIED.value, DeliveryState.REPLACED.value]
-    unasked = and_(rows.state == DeliveryState.DELIVERED.value, rows.destination.in_(list(unproven)))
-    return not_(or_(rows.state.in_(settled), unasked))
+    answered = and_(rows.state == DeliveryState.DELIVERED.value, rows.proof == ProvenBy.ANSWER.value)
+    return not_(or_(rows.state.in_(settled), answered))
 
 
 def _delete(connection: Connection, study_uid: Uid) -> Deleted:

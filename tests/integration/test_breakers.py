@@ -8,7 +8,7 @@ import pytest
 from dicomnode.domain import SEG_ONLY, BreakerState, DeliveryState, Uid
 from dicomnode.errors import PeerRejected, PeerUnreachable, Reason, Refused
 from dicomnode.network.destinations import Parcel
-from dicomnode.queue.delivering import Courier
+from dicomnode.queue.courier import Courier
 from dicomnode.store import breakers, deliveries, tables
 from dicomnode.store.database import Database
 from dicomnode.store.desk import Desk

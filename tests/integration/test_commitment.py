@@ -31,7 +31,8 @@ from dicomnode.network.listener import Listener
 from dicomnode.network.loopback_services import Commits, committing, finding, kept_in
 from dicomnode.network.sender import send_all
 from dicomnode.queue.committing import Reporter, report_next, take
-from dicomnode.queue.delivering import Courier, hear
+from dicomnode.queue.courier import Courier
+from dicomnode.queue.proving import hear
 from dicomnode.receiving import receive
 from dicomnode.store import arrivals, commitments, deliveries
 from dicomnode.store.database import Database

@@ -18,7 +18,8 @@ from dicomnode.domain import (
 )
 from dicomnode.errors import ClassRefused, PeerUnreachable, Reason, Refused
 from dicomnode.network.destinations import Parcel, Transaction
-from dicomnode.queue.delivering import Courier, hear
+from dicomnode.queue.courier import Courier
+from dicomnode.queue.proving import hear
 from dicomnode.store import deliveries
 from dicomnode.store.database import Database
 from dicomnode.store.deliveries import DeliveryRow

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from dicomnode.domain import JobState, StudyState
+from dicomnode.domain import JobState, ProvenBy, StudyState
 from dicomnode.errors import Unavailable
 from dicomnode.retention import Keep, delete_old, make_room
-from dicomnode.store import arrivals, deliveries, jobs, runs
+from dicomnode.store import arrivals, deliveries, jobs, proofs, runs
 from dicomnode.store.database import Database
 from dicomnode.store.desk import Desk
 from dicomnode.store.events import events
@@ -28,7 +28,7 @@ from tests.rows import (
     receive,
 )
 
-KEEP = Keep(days=30, clean_free_bytes=1000, unproven=frozenset({"pacs"}))
+KEEP = Keep(days=30, clean_free_bytes=1000)
 
 
 @pytest.fixture
@@ -44,14 +44,16 @@ def put(desk: Desk, *keys: str) -> None:
         os.utime(desk.spool.path(key), (at, at))
 
 
-def done(desk: Desk) -> None:
-    """Let a study be segmented and its object delivered."""
+def done(desk: Desk, by: ProvenBy | None = ProvenBy.QUERY) -> None:
+    """Let a study be segmented and its object delivered, and proven if `by` something."""
     ready_job(desk.database)
     assert runs.complete(desk, claimed(desk.database), (artifact(),), {})
     put(desk, *arrivals.known_keys(desk.database))
     row = claim_delivery(desk.database)
     assert row is not None
     deliveries.delivered(desk.database, row, 0)
+    if by is not None:
+        proofs.proven(desk.database, deliveries.delivery_row(desk.database, row.which), by)
 
 
 def is_there(desk: Desk) -> bool:
@@ -94,10 +96,16 @@ def test_with_zero_days_everything_is_kept_for_ever(desk: Desk, clock: Clock) ->
 
 
 def test_what_no_proof_came_for_is_kept(desk: Desk, clock: Clock) -> None:
-    done(desk)
+    done(desk, by=None)
     clock.advance(days=31)
-    assert delete_old(desk, replace(KEEP, unproven=frozenset())) == 0
+    assert delete_old(desk, KEEP) == 0
     assert is_there(desk)
+
+
+def test_what_an_answer_proves_is_done_with(desk: Desk, clock: Clock) -> None:
+    done(desk, by=ProvenBy.ANSWER)
+    clock.advance(days=31)
+    assert delete_old(desk, KEEP) == 1
 
 
 def test_what_could_not_be_delivered_is_kept_for_somebody_to_decide(desk: Desk, clock: Clock) -> None:
