@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
@@ -111,7 +112,8 @@ def pull_to_node(settings: Settings, name: str, wanted: Wanted, show: Show, *, w
     """
     source = source_called(settings, name)
     with _opened(settings) as desk:
-        number = fetches.ask(desk.database, wanted, origin=COMMAND, source=name)
+        expires_at = desk.database.now() + timedelta(hours=settings.readiness.expire_hours)
+        number = fetches.ask(desk.database, wanted, origin=COMMAND, source=name, expires_at=expires_at)
         if wait:
             try:
                 with locked(settings.node.data_dir):

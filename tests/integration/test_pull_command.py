@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -146,8 +147,11 @@ def test_a_source_that_is_away_is_left_to_the_next_node(here: Path) -> None:
     assert (told.code, told.json["state"]) == (1, "waiting")
     assert "archive: GONE at 127.0.0.1 port 1 did not answer" in told.words
     database = database_of(here)
-    assert [row.state for row in fetches.fetches_of(database)] == [FetchState.WAITING]
+    (row,) = fetches.fetches_of(database)
     database.close()
+    assert row.state is FetchState.WAITING
+    assert row.expires_at is not None
+    assert row.expires_at - row.next_at > timedelta(hours=71)
 
 
 @NOBODY_LISTENS
