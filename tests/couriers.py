@@ -5,10 +5,10 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from dicomnode.domain import Backoff, DeliveryPolicy, Proof, ProvenBy, Uid
-from dicomnode.errors import ClassRefused
+from dicomnode.errors import ClassRefused, DicomNodeError
 from dicomnode.network.destinations import Destination, Parcel, Transaction
 from dicomnode.queue.courier import Courier
-from dicomnode.queue.delivering import attend, send_one
+from dicomnode.queue.delivering import attend, fail_delivery, send_one
 from dicomnode.store import deliveries
 from dicomnode.store.database import Database
 from dicomnode.store.delivery_rows import DeliveryRow, Failure
@@ -67,7 +67,12 @@ def courier_of(desk: Desk, policy: DeliveryPolicy = POLICY, **destinations: Dest
 def serve(courier: Courier, destination: str) -> bool:
     """Do the next thing there is to do for a destination: probe it, send, or prove; return whether there was one."""
     for row in deliveries.due(courier.desk.database, {destination}, limit=1):
-        send_one(courier, str(row.which))
+        try:
+            send_one(courier, str(row.which))
+        except DicomNodeError:
+            raise
+        except Exception as error:  # noqa: BLE001 - as the engine does
+            fail_delivery(courier, str(row.which), f"a bug: {type(error).__name__}: {error}")
         return True
     return attend(courier, destination)
 

@@ -8,5 +8,6 @@ from pynetdicom import _config
 # What is accepted does not depend on Python's warning filters, and nothing a peer sends is written to the log.
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 _config.LOG_HANDLER_LEVEL = "none"
-# A peer that cannot be reached is told by the sender, in words that name it.
-logging.getLogger("pynetdicom.transport").setLevel(logging.CRITICAL)
+# A peer that cannot be reached, or takes no context, is told by who asked it, in words that name it.
+for _name in ("pynetdicom.transport", "pynetdicom.acse"):
+    logging.getLogger(_name).setLevel(logging.CRITICAL)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, exists, not_, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, not_, or_, select
 
 from dicomnode.domain import DeliveryState, JobState, ProvenBy, StudyState, Uid
 from dicomnode.store import tables
@@ -84,7 +84,7 @@ def _is_open() -> ColumnElement[bool]:
     """Return whether something is still to be done for a delivery, or somebody has to decide."""
     rows = tables.delivery.c
     settled = [DeliveryState.VERIFIED.value, DeliveryState.REPLACED.value]
-    answered = and_(rows.state == DeliveryState.DELIVERED.value, rows.proof == ProvenBy.ANSWER.value)
+    answered = and_(rows.state == DeliveryState.DELIVERED.value, func.coalesce(rows.proof, "") == ProvenBy.ANSWER.value)
     return not_(or_(rows.state.in_(settled), answered))
 
 

@@ -81,7 +81,7 @@ def test_images_that_came_before_are_found_in_their_study(desk: Desk, tmp_path: 
 def test_an_annotation_that_came_before_waits_for_the_images_of_another_study(desk: Desk, tmp_path: Path) -> None:
     arrive(desk, [drawing()], tmp_path / "drawing")
     assert start_studies(desk, ORDERS) == 0
-    assert state_of(desk, PLANNING) is StudyState.INCOMPLETE
+    assert state_of(desk, PLANNING) is StudyState.HELD
     arrive(desk, IMAGES, tmp_path / "images")
     start_studies(desk, ORDERS)
     start_studies(desk, ORDERS)
@@ -97,7 +97,7 @@ def test_an_annotation_that_names_other_images_goes_on_waiting(desk: Desk, tmp_p
     arrive(desk, [foreign], tmp_path / "drawing")
     arrive(desk, IMAGES, tmp_path / "images")
     assert start_studies(desk, ORDERS) + start_studies(desk, ORDERS) == 0
-    assert state_of(desk, PLANNING) is StudyState.INCOMPLETE
+    assert state_of(desk, PLANNING) is StudyState.HELD
 
 
 def of_other_images() -> tuple[list[Dataset], Dataset]:
