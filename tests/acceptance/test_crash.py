@@ -143,6 +143,7 @@ def store(paths: list[Path], node: Served, *, kill_at: int = 0) -> list[int | No
             node.kill(group=True)
 
     ae = AE("SENDER")
+    ae.dimse_timeout = 5  # after it was killed, nobody answers
     ae.requested_contexts = [build_context(CTImageStorage, SYNTAX), build_context(RTStructureSetStorage, SYNTAX)]
     assoc = ae.associate("127.0.0.1", node.port, ae_title="DICOMNODE", evt_handlers=[(evt.EVT_DATA_SENT, count)])
     transport = assoc.dul.socket
