@@ -23,7 +23,7 @@ from dicomnode.network.fast import FastWay
 from dicomnode.network.part10 import IMPLEMENTATION_VERSION_NAME
 from dicomnode.network.server import SPARE_CONNECTIONS, Server
 from dicomnode.network.statuses import Status
-from dicomnode.network.storing import Intake, Receive, Sent
+from dicomnode.network.storing import Intake, Receive, Sent, always
 
 if TYPE_CHECKING:
     from pynetdicom.dimse_primitives import C_STORE
@@ -32,10 +32,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _STORAGE_SERVICE = UID("1.2.840.10008.4.2")
-
-
-def _always() -> bool:
-    return True
 
 
 def _nothing(_caller: Caller, _rejection: Rejection) -> None:
@@ -54,7 +50,7 @@ class Hooks:
     closed: Callable[[int, AssociationEnd], None]
     receive: Receive
     rejected: Callable[[Caller, Rejection], None] = _nothing
-    room: Callable[[], bool] = _always
+    room: Callable[[], bool] = always
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

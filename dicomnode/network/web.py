@@ -14,9 +14,9 @@ from pydicom.datadict import keyword_for_tag, tag_for_keyword
 
 from dicomnode.errors import PeerUnreachable, Reason, Refused, SettingsError, Unavailable
 from dicomnode.network.part10 import request_of
-from dicomnode.network.portions import Intake, Portion, Told, recorded
+from dicomnode.network.portions import Portion, Recipient, Told, recorded
 from dicomnode.network.query import Match
-from dicomnode.network.storing import answer
+from dicomnode.network.storing import Intake
 
 _SECONDS = 60.0  # for a connection, and between two pieces of an answer
 _LATER = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
@@ -62,17 +62,17 @@ def search(
     return tuple(_match(one, keys) for one in found[:limit])
 
 
-def retrieve(peer: WebPeer, name: str, portions: Sequence[Portion], intake: Intake, told: Told) -> None:
-    """Get the objects of `portions` from `peer`, called `name`, and give them to `intake`; raises as `search` does.
+def retrieve(peer: WebPeer, name: str, portions: Sequence[Portion], recipient: Recipient, told: Told) -> None:
+    """Get the objects of `portions` from `peer`, called `name`, and give them to `recipient`; raises as `search` does.
 
     The data set of each is kept byte for byte as the service gave it; the file meta information is made anew, as it is
     of what is received by C-STORE.
     """
-    with translated(peer), closing_client(peer, _SECONDS) as opened, recorded(intake, name) as number:
+    with translated(peer), closing_client(peer, _SECONDS) as opened, recorded(recipient, name) as number:
         for path in paths_of(portions):
             with closing(opened.files(path)) as files:
                 for content in files:
-                    _keep(content, name, number, intake)
+                    _keep(content, name, number, recipient.intake)
                     told()
 
 
@@ -178,7 +178,7 @@ def _keep(content: bytes, name: str, number: int, intake: Intake) -> None:
         request, data_set = request_of(content, name, number)
     except Refused:
         return
-    answer(request, [data_set], intake.receive)
+    intake.keep(request, [data_set])
 
 
 def _raise_status(peer: WebPeer, status: int) -> None:
