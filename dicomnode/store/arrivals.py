@@ -28,7 +28,7 @@ _CAME = (
     .values(last_instance_at=bindparam("now"), reason=None)
 )
 _OPEN = select(tables.association.c.peer_ae, tables.association.c.peer_host).where(
-    tables.association.c.closed_at.is_(None)
+    tables.association.c.closed_at.is_(None), tables.association.c.process.is_not(None)
 )
 
 
@@ -53,7 +53,7 @@ class Came:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Most:
-    """How many associations may be open at once, and of one AE title at one address: 0 is no limit."""
+    """How many associations may be open at once that others opened, and of one AE title at one address: 0 is no limit."""
 
     in_all: int = 0
     of_a_peer: int = 0
