@@ -169,7 +169,7 @@ class Listener:
 
     def _connected(self, event: evt.Event) -> None:
         """Put what reads an association's bytes in its place, before its threads start."""
-        bound(event.assoc, self._limits.max_pdu_bytes)
+        bound(event.assoc, self._limits.max_pdu_bytes, self._limits.max_object_bytes)
         if self._fast:
             self._fast.install(event.assoc)
 

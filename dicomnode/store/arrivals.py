@@ -53,7 +53,10 @@ class Came:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Most:
-    """How many associations may be open at once that others opened, and of one AE title at one address: 0 is no limit."""
+    """How many associations with the listener may be open at once, and of one AE title at one address.
+
+    0 is no limit.
+    """
 
     in_all: int = 0
     of_a_peer: int = 0
