@@ -83,6 +83,7 @@ def do_fetch(desk: Desk, number: int, errand: Errand) -> None:
     row = fetches.claim(desk.database, number)
     if row is None:
         return
+    arrivals.close_retrievals(desk.database)
     asked = [one for one in errand.sources if (one.name == row.source if row.source else one.fetch)]
     if row.has_expired(desk.database.now()):
         _fail(desk, row, f"it is given up after {row.attempts - 1} tries; {row.reason or 'nothing was tried'}")

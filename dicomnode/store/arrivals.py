@@ -118,6 +118,18 @@ def close_orphans(database: Database, process: int | None = None) -> int:
         return connection.execute(update(tables.association).where(which).values(died)).rowcount
 
 
+def close_retrievals(database: Database) -> None:
+    """Record as lost the associations by which this node retrieved, whose end could not be recorded when it came.
+
+    No process listened for them. It is called where none is under way: they are made one after the other.
+    """
+    rows = tables.association
+    left = and_(rows.c.closed_at.is_(None), rows.c.process.is_(None))
+    with database.write() as connection:
+        lost = {"closed_at": database.now(), "ended": AssociationEnd.LOST.value}
+        connection.execute(update(rows).where(left).values(lost))
+
+
 def record(database: Database, instance: Instance, arrival: Arrival, *, strict: bool = False) -> Recorded:
     """Record that `instance` arrived; once this returns, success may be answered.
 

@@ -16,7 +16,7 @@ from dicomnode.inference.classical import IDENTITY
 from dicomnode.network.storing import Intake
 from dicomnode.receiving import receive
 from dicomnode.store import arrivals, fetches
-from dicomnode.store.arrivals import StudyRow
+from dicomnode.store.arrivals import Came, StudyRow
 from dicomnode.store.database import Database
 from dicomnode.store.desk import Desk
 from dicomnode.store.events import events
@@ -241,6 +241,16 @@ def test_a_node_that_stops_breaks_a_fetch_off_and_the_next_one_goes_on(node: Nod
     do_fetch(node.desk, number, errand)
     assert node.fetch(number).reason == "archive: the node is stopping"
     assert 0 < len(node.images()) < len(IMAGES)
+
+
+def test_a_retrieval_whose_end_could_not_be_recorded_does_not_stay_open(node: Node) -> None:
+    arrivals.open_association(node.database, "archive")
+    listens = arrivals.open_association(node.database, "SENDER", Came(process=1))
+    do_fetch(node.desk, node.ask(), node.errand(Archive(objects=IMAGES)))
+    with node.database.read() as connection:
+        found = connection.exec_driver_sql("SELECT id, ended FROM association ORDER BY id").all()
+    assert [row[1] for row in found] == ["lost", None, "released"]
+    assert found[1][0] == listens
 
 
 def test_while_there_is_no_room_nothing_is_fetched_and_then_the_rest_comes(node: Node) -> None:
