@@ -11,9 +11,9 @@ from dicomnode.domain import Uid, Wanted
 from dicomnode.errors import Refused, Unavailable
 from dicomnode.network.listing import Listing, counts, listing, matching, with_dates
 from dicomnode.network.part10 import StoreRequest
-from dicomnode.network.portions import Intake, Portion
+from dicomnode.network.portions import Portion, Recipient
 from dicomnode.network.sources import Source
-from dicomnode.network.storing import Chunk, Receive
+from dicomnode.network.storing import Chunk, Intake
 from dicomnode.store import arrivals, fetches
 from dicomnode.store.database import Database
 from dicomnode.store.desk import Desk
@@ -32,8 +32,15 @@ class Errand:
     """Whom to ask, who keeps what comes, and who knows that it has to be broken off."""
 
     sources: Sequence[Source]
-    receive: Receive
+    intake: Intake
     stopped: Callable[[], bool] = lambda: False
+
+    def must_go_on(self) -> None:
+        """Raise Unavailable where nothing more is to come now."""
+        if self.stopped():
+            raise Unavailable("the node is stopping")
+        if not self.intake.room():
+            raise Unavailable("there is no room here: less of the disk is free than storage.stop_free_gib says")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,6 +83,7 @@ def do_fetch(desk: Desk, number: int, errand: Errand) -> None:
     row = fetches.claim(desk.database, number)
     if row is None:
         return
+    arrivals.close_retrievals(desk.database)
     asked = [one for one in errand.sources if (one.name == row.source if row.source else one.fetch)]
     if row.has_expired(desk.database.now()):
         _fail(desk, row, f"it is given up after {row.attempts - 1} tries; {row.reason or 'nothing was tried'}")
@@ -124,7 +132,7 @@ def _ask(desk: Desk, row: FetchRow, source: Source, errand: Errand) -> _Answer:
     refused: set[Uid] = set()
     try:
         found = listing(source.search, row.wanted, row.study_uid)
-        _retrieve(desk, source, found, _Progress(desk.database, row.id, found.objects, errand.stopped), errand, refused)
+        _retrieve(desk, source, found, _Progress(desk.database, row.id, found.objects, errand), errand, refused)
     except Unavailable as error:
         return _Answer(complete=False, words=f"{source.name}: {error}", again=True)
     except Refused as error:
@@ -148,7 +156,8 @@ def _retrieve(desk: Desk, source: Source, found: Listing, told: "_Progress", err
     portions = missing(desk.database, found)
     try:
         if portions:
-            source.retrieve(portions, _intake(desk, errand, refused), told.now_and_then)
+            errand.must_go_on()
+            source.retrieve(portions, _recipient(desk, errand, refused), told.now_and_then)
     except Unavailable:
         if not refused or any(set(portion.objects) - refused for portion in missing(desk.database, found)):
             raise
@@ -201,27 +210,27 @@ def _about(row: FetchRow, action: str) -> dict[str, object]:
     return about | ({"study": row.study_uid} if row.study_uid else {})
 
 
-def _intake(desk: Desk, errand: Errand, refused: set[Uid]) -> Intake:
+def _recipient(desk: Desk, errand: Errand, refused: set[Uid]) -> Recipient:
     def receive(request: StoreRequest, data_set: Iterable[Chunk]) -> None:
         try:
-            errand.receive(request, data_set)
+            errand.intake.receive(request, data_set)
         except Refused:
             refused.add(request.sop_instance_uid)
             raise
 
-    return Intake(
+    return Recipient(
         opened=partial(arrivals.open_association, desk.database),
         closed=partial(arrivals.close_association, desk.database),
-        receive=receive,
+        intake=replace(errand.intake, receive=receive),
     )
 
 
 class _Progress:
     """Records how much of what a source has is here."""
 
-    def __init__(self, database: Database, number: int, objects: Collection[Uid], stopped: Callable[[], bool]) -> None:
+    def __init__(self, database: Database, number: int, objects: Collection[Uid], errand: Errand) -> None:
         self._database, self._number, self._objects = database, number, objects
-        self._stopped = stopped
+        self._errand = errand
         self._last = time.monotonic()
 
     def now(self) -> None:
@@ -232,7 +241,6 @@ class _Progress:
 
     def now_and_then(self) -> None:
         """Record it, if it was not just recorded; raise Unavailable where the fetch has to be broken off."""
-        if self._stopped():
-            raise Unavailable("the node is stopping")
+        self._errand.must_go_on()
         if time.monotonic() - self._last >= _TOLD_EVERY:
             self.now()

@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from os import _exit
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event, Lock, Thread
 from types import FrameType
 
 from dicomnode import logs
@@ -68,6 +68,8 @@ class Listeners:
         self._collar, self._leash = self._context.Pipe(duplex=False)
         self._children: list[SpawnProcess] = []
         self._wanted = processes
+        self._stopping = False
+        self._lock = Lock()  # against a process that is put in the place of one that was told to end
 
     @property
     def port(self) -> int:
@@ -85,18 +87,17 @@ class Listeners:
 
     def reap(self) -> None:
         """Put another process in the place of each that died, and record how its associations ended."""
-        for number, child in enumerate(self._children):
-            if child.is_alive():
-                continue
-            lost = self._put_right(child)
-            told = {"action": "listener_died", "exitcode": child.exitcode, "associations": lost}
-            log.error("a process that listened died; another takes its place", extra=told)
-            self._children[number] = self._child(10.0)
+        with self._lock:
+            for number, child in enumerate(self._children):
+                if not self._stopping and not child.is_alive():
+                    self._children[number] = self._replace(child)
 
     def stop(self, patience: float) -> None:
         """Stop accepting; let the open associations end for `patience` seconds, then abort them."""
-        if self._leash.closed:
-            return
+        with self._lock:
+            if self._stopping:
+                return
+            self._stopping = True
         for child in self._children:
             child.terminate()
         for child in self._children:
@@ -108,6 +109,12 @@ class Listeners:
         self._leash.close()
         self._collar.close()
         self._socket.close()
+
+    def _replace(self, child: SpawnProcess) -> SpawnProcess:
+        lost = self._put_right(child)
+        told = {"action": "listener_died", "exitcode": child.exitcode, "associations": lost}
+        log.error("a process that listened died; another takes its place", extra=told)
+        return self._child(10.0)
 
     def _put_right(self, child: SpawnProcess) -> int:
         """Record how the associations of a process that ended did, if it has not; return how many those are."""

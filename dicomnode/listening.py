@@ -10,6 +10,7 @@ from functools import partial
 from dicomnode.errors import Unavailable
 from dicomnode.network.admission import Caller, Limits, Rejection
 from dicomnode.network.listener import Hooks, Listener, Service
+from dicomnode.network.storing import Intake
 from dicomnode.receiving import receive
 from dicomnode.store import arrivals
 from dicomnode.store.arrivals import Came, Most
@@ -41,14 +42,24 @@ def listener(
     return Listener(how.ae_title, address, hooks(how, desk, disk), limits=how.limits, services=services)
 
 
+def intake(how: Listening, desk: Desk, disk: Disk) -> Intake:
+    """Return what keeps in `desk` what comes, sent or fetched."""
+    return Intake(
+        receive=partial(receive, desk, strict=how.strict),
+        room=partial(disk.has, how.free_bytes),
+        max_bytes=how.limits.max_object_bytes,
+    )
+
+
 def hooks(how: Listening, desk: Desk, disk: Disk) -> Hooks:
     """Return what keeps and records in `desk` what comes."""
+    takes = intake(how, desk, disk)
     return Hooks(
         opened=partial(_open, how, desk),
         closed=partial(arrivals.close_association, desk.database),
-        receive=partial(receive, desk, strict=how.strict),
+        receive=takes.receive,
         rejected=partial(_reject, desk),
-        room=partial(disk.has, how.free_bytes),
+        room=takes.room,
     )
 
 

@@ -4,7 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -17,10 +17,9 @@ from dicomnode.network.facts import named
 from dicomnode.network.listener import Hooks, Listener
 from dicomnode.network.listing import listing
 from dicomnode.network.part10 import StoreRequest, header_of
-from dicomnode.network.portions import Intake, Portion
+from dicomnode.network.portions import Portion, Recipient
 from dicomnode.network.sources import Source
-from dicomnode.network.storing import Chunk
-from dicomnode.receiving import receive
+from dicomnode.network.storing import Chunk, Intake
 from dicomnode.settings import Settings
 from dicomnode.settings.load import did_you_mean
 from dicomnode.sources import sources_of
@@ -29,6 +28,7 @@ from dicomnode.store.database import Database
 from dicomnode.store.desk import Desk
 from dicomnode.store.lock import Taken, locked
 from dicomnode.store.spool import Spool
+from dicomnode.wiring import intake_of
 
 COMMAND = "command"  # the origin of what somebody pulls
 
@@ -89,9 +89,9 @@ def pull_to_folder(settings: Settings, name: str, wanted: Wanted, folder: Path, 
         show("retrieving", sum(path.exists() for path in paths.values()), len(paths))
 
     missing = [_without(portion, paths) for portion in found.portions]
-    intake = Intake(opened=_no_number, closed=_no_end, receive=partial(_save, paths))
-    with _listening(settings, source, intake):
-        source.retrieve([portion for portion in missing if portion.objects], intake, told)
+    recipient = Recipient(opened=_no_number, closed=_no_end, intake=Intake(receive=partial(_save, paths)))
+    with _listening(settings, source, recipient):
+        source.retrieve([portion for portion in missing if portion.objects], recipient, told)
     here = sum(path.exists() for path in paths.values())
     lacking = [f"it did not give {len(paths) - here} of {len(paths)} objects"] if here < len(paths) else []
     lacking += [f"it does not have {', '.join(found.unknown)}"] if found.unknown else []
@@ -131,13 +131,13 @@ def pull_to_node(settings: Settings, name: str, wanted: Wanted, show: Show, *, w
 def _do(settings: Settings, desk: Desk, number: int, source: Source) -> None:
     """Do the fetch as the node would."""
     fetches.recover(desk.database)
-    intake = Intake(
+    recipient = Recipient(
         opened=partial(arrivals.open_association, desk.database),
         closed=partial(arrivals.close_association, desk.database),
-        receive=partial(receive, desk),
+        intake=intake_of(settings, desk),
     )
-    with _listening(settings, source, intake):
-        do_fetch(desk, number, Errand(sources=(source,), receive=intake.receive))
+    with _listening(settings, source, recipient):
+        do_fetch(desk, number, Errand(sources=(source,), intake=recipient.intake))
 
 
 def _wait_for(database: Database, number: int, show: Show) -> None:
@@ -168,17 +168,20 @@ def _opened(settings: Settings) -> Iterator[Desk]:
 
 
 @contextmanager
-def _listening(settings: Settings, source: Source, intake: Intake) -> Iterator[None]:
+def _listening(settings: Settings, source: Source, recipient: Recipient) -> Iterator[None]:
     """Listen as the node does while this lasts, if `source` sends to where the node listens."""
     if not source.pushes:
         yield
         return
 
     def opened(caller: Caller) -> int:
-        return intake.opened(caller.calling_ae)
+        return recipient.opened(caller.calling_ae)
 
-    hooks = Hooks(opened=opened, closed=intake.closed, receive=intake.receive)
-    limits = Limits(idle_seconds=settings.listener.idle_seconds, max_pdu_bytes=settings.listener.max_pdu_bytes)
+    takes, asked = recipient.intake, settings.listener
+    hooks = Hooks(opened=opened, closed=recipient.closed, receive=takes.receive, room=takes.room)
+    limits = Limits(idle_seconds=asked.idle_seconds, max_pdu_bytes=asked.max_pdu_bytes)
+    if takes.max_bytes is not None:
+        limits = replace(limits, max_object_bytes=takes.max_bytes)
     address = (settings.listener.host, settings.listener.port)
     listener = Listener(settings.node.ae_title, address, hooks, limits=limits)
     listener.start()

@@ -14,10 +14,10 @@ from dicomnode.network import commitment
 from dicomnode.network.admission import Limits, Ways
 from dicomnode.network.associations import Peer
 from dicomnode.network.listener import Listener, Service
+from dicomnode.network.storing import Intake
 from dicomnode.queue.committing import Reporter, take
 from dicomnode.queue.courier import Courier
 from dicomnode.queue.proving import hear
-from dicomnode.receiving import receive
 from dicomnode.settings import Settings, reach
 from dicomnode.sources import sources_of
 from dicomnode.store.arrivals import Most
@@ -48,7 +48,12 @@ def reporter_of(settings: Settings) -> Reporter:
 
 def errand_of(settings: Settings, desk: Desk, stopped: Callable[[], bool]) -> Errand:
     """Return what fetches from the sources of `settings`."""
-    return Errand(sources=sources_of(settings), receive=partial(receive, desk), stopped=stopped)
+    return Errand(sources=sources_of(settings), intake=intake_of(settings, desk), stopped=stopped)
+
+
+def intake_of(settings: Settings, desk: Desk) -> Intake:
+    """Return what keeps in `desk` what is fetched: as what is sent, within the limits of `settings`."""
+    return listening.intake(_listening(settings), desk, Disk(settings.node.data_dir))
 
 
 def count_of(settings: Settings) -> Count | None:

@@ -9,9 +9,8 @@ from pydicom import Dataset
 
 from dicomnode.errors import DicomNodeError, Reason, Refused
 from dicomnode.network.part10 import request_of
-from dicomnode.network.portions import Intake, Portion, Told, recorded
+from dicomnode.network.portions import Portion, Recipient, Told, recorded
 from dicomnode.network.query import Match
-from dicomnode.network.storing import answer
 
 _UNIQUE = {"STUDY": "StudyInstanceUID", "SERIES": "SeriesInstanceUID", "IMAGE": "SOPInstanceUID"}
 
@@ -54,15 +53,15 @@ class Archive:
         found = {self._value(ds, _UNIQUE[level]): ds for ds in self.objects if self._matches(ds, keys)}
         return tuple({key: self._value(ds, key) for key in keys} for ds in found.values())[:limit]
 
-    def retrieve(self, portions: Sequence[Portion], intake: Intake, told: Told) -> None:
+    def retrieve(self, portions: Sequence[Portion], recipient: Recipient, told: Told) -> None:
         """Give the objects of `portions`."""
         self.asked.append("retrieve")
         wanted = {uid for portion in portions for uid in portion.objects} - self.withheld
-        with recorded(intake, self.name) as number:
+        with recorded(recipient, self.name) as number:
             for given, ds in enumerate((ds for ds in self.objects if ds.SOPInstanceUID in wanted), start=1):
                 self.given(given)
                 request, data_set = request_of(_file(ds), self.name, number)
-                answer(request, [data_set], intake.receive)
+                recipient.intake.keep(request, [data_set])
                 told()
 
     def _matches(self, ds: Dataset, keys: Mapping[str, str]) -> bool:

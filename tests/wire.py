@@ -19,6 +19,7 @@ from dicomnode.domain import IMPLEMENTATION_CLASS_UID
 
 ACCEPTED, REJECTED, DATA, RELEASED, ABORTED = 2, 3, 4, 6, 7
 COMMAND, LAST = 1, 2
+A_RELEASE_RQ = struct.pack(">BxL4x", 5, 4)
 
 
 class Wire:
@@ -74,7 +75,7 @@ class Wire:
 
     def release(self) -> None:
         """Release the association."""
-        self.socket.sendall(struct.pack(">BxL4x", 5, 4))
+        self.socket.sendall(A_RELEASE_RQ)
         assert self.pdu()[:1] == bytes([RELEASED])
 
     def abort(self) -> None:

@@ -281,7 +281,7 @@ def requesting() -> str:
     """Return how the sender associates."""
     found = requestor()
     rows = [
-        ("Maximum number of simultaneous associations", "1 for each destination", _FIXED),
+        ("Maximum number of simultaneous associations", "2 for each destination", _FIXED),
         *_policies(found, _FIXED),
         ("Waits for a connection", f"{found.connection_seconds:g} s", _FIXED),
         ("Waits for the answer to an association request", f"{found.association_seconds:g} s", _FIXED),

@@ -23,7 +23,7 @@ from pynetdicom.association import Association
 from dicomnode.errors import PeerUnreachable, Reason, Refused
 from dicomnode.network.associations import Peer, associated, calling_entity
 from dicomnode.network.contexts import VERIFICATION
-from dicomnode.network.web import WebPeer, client
+from dicomnode.network.web import HttpStatusError, WebPeer, asking
 
 _SECONDS = 5.0
 _SERVICES: Mapping[str, str] = {  # what this node asks of others -> its SOP class
@@ -40,7 +40,7 @@ _SERVICES: Mapping[str, str] = {  # what this node asks of others -> its SOP cla
     "C-MOVE": "1.2.840.10008.5.1.4.1.2.2.2",  # Study Root
 }
 _NO_QUERIES = (HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED)
-_MENDED_BY = {  # an HTTP status -> what may help
+_MENDED_BY: Mapping[int, str] = {  # an HTTP status -> what may help
     HTTPStatus.UNAUTHORIZED: "it does not know who calls; look at authorization_file",
     HTTPStatus.FORBIDDEN: "it does not let this node in; look at authorization_file",
     HTTPStatus.NOT_FOUND: "nothing there answers queries; correct url, unless it only takes objects",
@@ -102,18 +102,16 @@ def ask(peer: WebPeer) -> float:
     Raises PeerUnreachable where it does not answer and Refused where it does not want to, with what may help.
     """
     before = time.monotonic()
-    asked = client(peer)
-    asked.set_http_retry_params(retry=False)
     try:
-        asked.search_for_studies(limit=1)
-    except OSError as error:  # what the HTTP client raises is one
-        status = getattr(getattr(error, "response", None), "status_code", None)
-        if status is None:
-            raise PeerUnreachable(f"{peer} did not answer: {type(error).__name__}") from error
-        if status in _MENDED_BY:
-            raise Refused(Reason.PEER_REFUSED, str(peer), f"HTTP status {status}: {_MENDED_BY[status]}") from error
-        if status not in _NO_QUERIES:
-            raise PeerUnreachable(f"{peer} answered HTTP status {status}") from error
+        with asking(peer) as opened:
+            opened.search_for_studies(limit=1)
+    except ValueError as error:
+        raise PeerUnreachable(f"{peer} gives an answer that is not understood: {type(error).__name__}") from error
+    except HttpStatusError as error:
+        if mend := _MENDED_BY.get(error.status):
+            raise Refused(Reason.PEER_REFUSED, str(peer), f"{error}: {mend}") from error
+        if error.status not in _NO_QUERIES:
+            raise PeerUnreachable(f"{peer} answered {error}") from error
     return time.monotonic() - before
 
 

@@ -23,7 +23,7 @@ from dicomnode.network.fast import FastWay
 from dicomnode.network.part10 import IMPLEMENTATION_VERSION_NAME
 from dicomnode.network.server import SPARE_CONNECTIONS, Server
 from dicomnode.network.statuses import Status
-from dicomnode.network.storing import Intake, Receive, Sent
+from dicomnode.network.storing import Intake, Receive, Sent, always
 
 if TYPE_CHECKING:
     from pynetdicom.dimse_primitives import C_STORE
@@ -32,10 +32,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _STORAGE_SERVICE = UID("1.2.840.10008.4.2")
-
-
-def _always() -> bool:
-    return True
 
 
 def _nothing(_caller: Caller, _rejection: Rejection) -> None:
@@ -54,7 +50,7 @@ class Hooks:
     closed: Callable[[int, AssociationEnd], None]
     receive: Receive
     rejected: Callable[[Caller, Rejection], None] = _nothing
-    room: Callable[[], bool] = _always
+    room: Callable[[], bool] = always
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,7 +94,7 @@ class Listener:
         self._hooks = hooks
         self._limits = limits or Limits()
         self._ids: dict[Association, int] = {}
-        self._lost: set[Association] = set()
+        self._ends: dict[Association, AssociationEnd] = {}  # as far as known, of those whose end is not reported yet
         self._lock = Lock()
         accepted = [*(contexts or accepted_contexts()), *(one for service in services for one in service.contexts)]
         others = [VERIFICATION, *(UID(str(one.abstract_syntax)) for service in services for one in service.contexts)]
@@ -126,7 +122,7 @@ class Listener:
         self._thread.start()
 
     def reap(self) -> None:
-        """Report the associations that ended without a word."""
+        """Report the associations that ended without a word, and again those whose end could not be reported."""
         for assoc in list(self._ids):
             if not assoc.is_alive():
                 self._close(assoc, AssociationEnd.LOST)
@@ -173,7 +169,7 @@ class Listener:
 
     def _connected(self, event: evt.Event) -> None:
         """Put what reads an association's bytes in its place, before its threads start."""
-        bound(event.assoc, self._limits.max_pdu_bytes)
+        bound(event.assoc, self._limits.max_pdu_bytes, self._limits.max_object_bytes)
         if self._fast:
             self._fast.install(event.assoc)
 
@@ -218,18 +214,18 @@ class Listener:
         if isinstance(primitive, A_P_ABORT) and primitive.provider_reason == 0:
             with self._lock:
                 if event.assoc in self._ids:
-                    self._lost.add(event.assoc)
+                    self._ends.setdefault(event.assoc, AssociationEnd.LOST)
 
     def _ended(self, event: evt.Event, ended: AssociationEnd) -> None:
-        self._close(event.assoc, AssociationEnd.LOST if event.assoc in self._lost else ended)
+        self._close(event.assoc, ended)
 
     def _close(self, assoc: Association, ended: AssociationEnd) -> None:
-        """Report the end of `assoc`; if that fails it is reported again by `reap`."""
+        """Report the end of `assoc`, the first that was seen of it; if that fails `reap` reports it again."""
         with self._lock:
             if assoc in self._ids:
-                self._hooks.closed(self._ids[assoc], ended)
+                self._hooks.closed(self._ids[assoc], self._ends.setdefault(assoc, ended))
                 del self._ids[assoc]
-            self._lost.discard(assoc)
+                del self._ends[assoc]
 
     def _store(self, event: evt.Event) -> int:
         command = cast("C_STORE", event.request)

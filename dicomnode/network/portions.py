@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from dicomnode.domain import AssociationEnd, Uid
-from dicomnode.network.storing import Receive
+from dicomnode.network.storing import Intake
 
 Told = Callable[[], None]  # is called now and then while objects come
 
@@ -24,28 +24,28 @@ class Portion:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Intake:
+class Recipient:
     """Who takes what is retrieved.
 
     `opened` gives the number of the association with the peer of an AE title or name, `closed` hears how it ended, and
-    `receive` keeps one object durably.
+    `intake` keeps the objects.
     """
 
     opened: Callable[[str], int]
     closed: Callable[[int, AssociationEnd], None]
-    receive: Receive
+    intake: Intake
 
 
 @contextmanager
-def recorded(intake: Intake, peer_ae: str) -> Iterator[int]:
+def recorded(recipient: Recipient, peer_ae: str) -> Iterator[int]:
     """Lend the number of an association that is recorded as open, and as lost if the retrieval breaks off."""
-    number = intake.opened(peer_ae)
+    number = recipient.opened(peer_ae)
     ended = AssociationEnd.LOST
     try:
         yield number
         ended = AssociationEnd.RELEASED
     finally:
-        intake.closed(number, ended)
+        recipient.closed(number, ended)
 
 
 def classes_of(portions: Sequence[Portion]) -> tuple[str, ...]:

@@ -9,15 +9,12 @@ from pynetdicom import AE, StoragePresentationContexts, build_context, build_rol
 from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext
 
-from dicomnode.domain import Uid, parse_uid
 from dicomnode.errors import ClassRefused, PeerUnreachable, Reason, Refused, Unavailable
 from dicomnode.network.associations import Peer, associated, calling_entity
 from dicomnode.network.contexts import ACCEPTED_SYNTAXES
-from dicomnode.network.part10 import StoreRequest
-from dicomnode.network.portions import Intake, Portion, Told, classes_of, recorded
+from dicomnode.network.portions import Portion, Recipient, Told, classes_of, recorded
 from dicomnode.network.query import query_of
-from dicomnode.network.statuses import Status, status_of
-from dicomnode.network.storing import answer
+from dicomnode.network.storing import Intake, Sent
 
 if TYPE_CHECKING:
     from pynetdicom.dimse_primitives import C_STORE
@@ -35,8 +32,8 @@ _NO_ROOM, _WARNINGS = range(0xA700, 0xA800), range(0xB000, 0xC000)
 _UNABLE = range(0xC000, 0xD000)  # for whatever reason: Orthanc says so, too, where it cannot reach a destination now
 
 
-def get(peer: Peer, calling_ae: str, portions: Sequence[Portion], intake: Intake, told: Told) -> None:
-    """Let `peer` send the objects of `portions` in associations that this node opens, and give them to `intake`.
+def get(peer: Peer, calling_ae: str, portions: Sequence[Portion], recipient: Recipient, told: Told) -> None:
+    """Let `peer` send the objects of `portions` in associations that this node opens, and give them to `recipient`.
 
     What did not come is for the caller to see: a peer may give some and not others. Raises PeerUnreachable where
     another try may help, and Refused where none will.
@@ -50,8 +47,8 @@ def get(peer: Peer, calling_ae: str, portions: Sequence[Portion], intake: Intake
         roles = [build_role(name, scp_role=True) for name in sorted(offered)]
         with associated(ae, peer, roles=roles) as assoc:
             _must_give(assoc, peer)
-            with recorded(intake, peer.ae_title) as number:
-                assoc.bind(evt.EVT_C_STORE, _store, [intake, peer.ae_title, number])
+            with recorded(recipient, peer.ae_title) as number:
+                assoc.bind(evt.EVT_C_STORE, _store, [recipient.intake, peer.ae_title, number])
                 final = _SUCCESS
                 for query in requests_of(portions, classes):
                     final = _follow(assoc.send_c_get(query, GET), what, assoc, told)
@@ -136,19 +133,14 @@ def _must_give(assoc: Association, peer: Peer) -> None:
 
 def _store(event: evt.Event, intake: Intake, peer_ae: str, number: int) -> int:
     command, context = cast("C_STORE", event.request), event.context
-    try:
-        request = StoreRequest(
-            sop_class_uid=parse_uid(command.AffectedSOPClassUID, "C-STORE, AffectedSOPClassUID"),
-            sop_instance_uid=parse_uid(command.AffectedSOPInstanceUID, "C-STORE, AffectedSOPInstanceUID"),
-            transfer_syntax_uid=Uid(context.transfer_syntax),
-            peer_ae=peer_ae,
-            association_id=number,
-        )
-    except Refused as error:
-        return status_of(error)
-    if request.sop_class_uid != str(context.abstract_syntax):
-        return Status.MISMATCH
-    return answer(request, [event.encoded_dataset(include_meta=False)], intake.receive)
+    sent = Sent(
+        sop_class_uid=str(command.AffectedSOPClassUID),
+        sop_instance_uid=str(command.AffectedSOPInstanceUID),
+        abstract_syntax=str(context.abstract_syntax),
+        transfer_syntax=str(context.transfer_syntax),
+        peer_ae=peer_ae,
+    )
+    return intake.take(sent, number, iter([event.encoded_dataset(include_meta=False)]))
 
 
 def _follow(responses: Iterator[tuple[Dataset, Any]], what: str, assoc: Association, told: Told) -> int:

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from dicomnode.network import query, retrieve, web
 from dicomnode.network.associations import Peer
-from dicomnode.network.portions import Intake, Portion, Told
+from dicomnode.network.portions import Portion, Recipient, Told
 from dicomnode.network.query import Match
 from dicomnode.network.web import WebPeer
 
@@ -38,7 +38,7 @@ class Source(Protocol):
         """Return what matches `keys` at `level` (STUDY, SERIES or IMAGE); each answer may take so many seconds."""
         ...
 
-    def retrieve(self, portions: Sequence[Portion], intake: Intake, told: Told) -> None:
+    def retrieve(self, portions: Sequence[Portion], recipient: Recipient, told: Told) -> None:
         """Let the objects of `portions` come, as far as it gives them."""
         ...
 
@@ -60,12 +60,12 @@ class DicomSource:
         """Return what matches, by C-FIND."""
         return query.find(self.peer, self.calling_ae, level, keys, limit=limit, seconds=seconds)
 
-    def retrieve(self, portions: Sequence[Portion], intake: Intake, told: Told) -> None:
+    def retrieve(self, portions: Sequence[Portion], recipient: Recipient, told: Told) -> None:
         """Let the objects come in this association, or in those that the source opens."""
         if self.pushes:
             retrieve.move(self.peer, self.calling_ae, portions, told)
         else:
-            retrieve.get(self.peer, self.calling_ae, portions, intake, told)
+            retrieve.get(self.peer, self.calling_ae, portions, recipient, told)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,6 +84,6 @@ class WebSource:
         """Return what matches, by QIDO-RS."""
         return web.search(self.peer, level, keys, limit=limit, seconds=seconds)
 
-    def retrieve(self, portions: Sequence[Portion], intake: Intake, told: Told) -> None:
+    def retrieve(self, portions: Sequence[Portion], recipient: Recipient, told: Told) -> None:
         """Get the objects by WADO-RS."""
-        web.retrieve(self.peer, self.name, portions, intake, told)
+        web.retrieve(self.peer, self.name, portions, recipient, told)

@@ -60,13 +60,18 @@ def refused(error: Refused, peer_ae: str) -> Status:
     return status_of(error)
 
 
+def always() -> bool:
+    """Return that there is room."""
+    return True
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Intake:
     """What happens to the objects that come: `receive` keeps one, while there is `room` and it is not too large."""
 
     receive: Receive
-    room: Callable[[], bool]
-    max_bytes: int  # of a data set
+    room: Callable[[], bool] = always
+    max_bytes: int | None = None  # of a data set
 
     def take(self, sent: Sent, association_id: int, data_set: Iterator[Chunk]) -> Status:
         """Let what is `sent` be kept; return the status to answer, with all of `data_set` read."""
@@ -75,22 +80,26 @@ class Intake:
             pass
         return status
 
-    def _take(self, sent: Sent, association_id: int, data_set: Iterator[Chunk]) -> Status:
+    def keep(self, request: StoreRequest, data_set: Iterable[Chunk]) -> Status:
+        """Let what is asked for by `request` be kept; return the status to answer."""
         if not self.room():
-            log.warning("no room for an object", extra={"action": "store_no_room", "peer": sent.peer_ae})
+            log.warning("no room for an object", extra={"action": "store_no_room", "peer": request.peer_ae})
             return Status.OUT_OF_RESOURCES
+        return answer(request, self._limited(request, data_set), self.receive)
+
+    def _take(self, sent: Sent, association_id: int, data_set: Iterator[Chunk]) -> Status:
         try:
             request = sent.parsed(association_id)
         except Refused as error:
             return refused(error, sent.peer_ae)
-        return answer(request, self._limited(request, data_set), self.receive)
+        return self.keep(request, data_set)
 
-    def _limited(self, request: StoreRequest, data_set: Iterator[Chunk]) -> Iterator[Chunk]:
+    def _limited(self, request: StoreRequest, data_set: Iterable[Chunk]) -> Iterator[Chunk]:
         """Yield `data_set`; refuse with LIMIT as soon as it is too large."""
         size = 0
         for chunk in data_set:
             size += len(chunk)
-            if size > self.max_bytes:
+            if self.max_bytes is not None and size > self.max_bytes:
                 detail = f"its data set has more than {self.max_bytes} bytes"
                 raise Refused(Reason.LIMIT, f"object {request.sop_instance_uid}", detail)
             yield chunk

@@ -5,9 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from io import BytesIO
-from typing import TYPE_CHECKING
 
-import requests
 from pydicom import Dataset, dcmread
 
 from dicomnode.domain import Proof, ProvenBy, SegSyntax
@@ -15,10 +13,7 @@ from dicomnode.errors import ClassRefused, PeerRejected, PeerUnreachable, Reason
 from dicomnode.network.destinations import Parcel, Transaction, place_of
 from dicomnode.network.sender import Encode
 from dicomnode.network.statuses import check_status
-from dicomnode.network.web import WebPeer, client
-
-if TYPE_CHECKING:
-    from dicomweb_client.api import DICOMwebClient
+from dicomnode.network.web import HttpStatusError, WebPeer, asking
 
 _IS_THERE = 0x0111  # duplicate SOP Instance (PS3.7 C.5.6): with our UIDs it is the same object
 _SYNTAX_NOT_SUPPORTED = 0xC122  # PS3.18 table 10.5.3-2
@@ -28,7 +23,6 @@ _NOT_US: tuple[int, ...] = (
     HTTPStatus.NOT_FOUND,
     HTTPStatus.METHOD_NOT_ALLOWED,
 )
-_LATER: tuple[int, ...] = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
 _NO_SUCH_SERVICE: tuple[int, ...] = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED)
 
 
@@ -56,15 +50,15 @@ class StowDestination:
         place = place_of(parcel.path)
         with _translated(self.peer):
             try:
-                found = _client(self.peer).search_for_instances(
-                    place.study, place.series, search_filters={"SOPInstanceUID": place.instance}
-                )
-            except requests.HTTPError as error:
-                if _code(error) not in _NO_SUCH_SERVICE:
+                with asking(self.peer) as opened:
+                    wanted = {"SOPInstanceUID": place.instance}
+                    found = opened.search_for_instances(place.study, place.series, search_filters=wanted)
+            except HttpStatusError as error:
+                if error.status not in _NO_SUCH_SERVICE:
                     raise
                 if self._answers_queries():
                     return False  # some answer so of a study that they do not have
-                raise ClassRefused(f"query of {self.peer}", f"HTTP status {_code(error)}") from error
+                raise ClassRefused(f"query of {self.peer}", str(error)) from error
         return any(_uid_of(one) == place.instance for one in found)
 
     def commit(self, transaction: Transaction, parcels: Sequence[Parcel]) -> None:
@@ -75,15 +69,17 @@ class StowDestination:
         """Ask for one study; any answer that is not one of trouble will do."""
         with _translated(self.peer):
             try:
-                _client(self.peer).search_for_studies(limit=1)
-            except requests.HTTPError as error:
-                if _code(error) not in _NO_SUCH_SERVICE:
+                with asking(self.peer) as opened:
+                    opened.search_for_studies(limit=1)
+            except HttpStatusError as error:
+                if error.status not in _NO_SUCH_SERVICE:
                     raise
 
     def _answers_queries(self) -> bool:
         try:
-            _client(self.peer).search_for_studies(limit=1)
-        except requests.HTTPError:
+            with asking(self.peer) as opened:
+                opened.search_for_studies(limit=1)
+        except HttpStatusError:
             return False
         return True
 
@@ -91,15 +87,14 @@ class StowDestination:
         """Send one file; return what the service says of it, as a status of C-STORE (PS3.18 10.5.3)."""
         with _translated(self.peer):
             try:
-                answer = _client(self.peer).store_instances([dcmread(BytesIO(content))])
-            except requests.HTTPError as error:
-                if _code(error) != HTTPStatus.CONFLICT:
+                with asking(self.peer) as opened:
+                    answer = opened.store_instances([dcmread(BytesIO(content))])
+            except HttpStatusError as error:
+                if error.status != HTTPStatus.CONFLICT:
                     raise
-                answer = _data_set(error)
+                answer = _data_set(error.said)
                 if not answer.get("FailedSOPSequence"):
                     raise
-            except requests.RequestException:
-                raise
             except (AttributeError, KeyError, SyntaxError, TypeError, ValueError):
                 answer = Dataset()  # it took the file; what it says of it is no data set
         return _status_of(answer, parcel)
@@ -107,16 +102,6 @@ class StowDestination:
     def _checked(self, status: int, parcel: Parcel) -> int:
         check_status(status, str(self.peer), f"object {parcel.named.sop_uid}")
         return status
-
-
-def _client(peer: WebPeer) -> "DICOMwebClient":
-    """Return a client that does not try again by itself: when to do so stands in the tables."""
-    try:
-        opened = client(peer)
-    except Unavailable as error:  # its authorization cannot be read
-        raise PeerUnreachable(f"{peer} cannot be asked: {error}") from error
-    opened.set_http_retry_params(retry=False)
-    return opened
 
 
 def _status_of(answer: Dataset, parcel: Parcel) -> int:
@@ -136,34 +121,28 @@ def _uid_of(found: object) -> str | None:
     return str(values[0]) if values else None
 
 
-def _code(error: requests.HTTPError) -> int:
-    return 0 if error.response is None else error.response.status_code
-
-
-def _data_set(error: requests.HTTPError) -> Dataset:
+def _data_set(said: object) -> Dataset:
     """Return what the body of a failure says, nothing where it is no DICOM JSON."""
     try:
-        return Dataset.from_json(error.response.json()) if error.response is not None else Dataset()
-    except (requests.JSONDecodeError, AttributeError, KeyError, TypeError, ValueError):
+        return Dataset.from_json(said) if isinstance(said, dict) else Dataset()
+    except (AttributeError, KeyError, TypeError, ValueError):
         return Dataset()
 
 
 @contextmanager
 def _translated(peer: WebPeer) -> Iterator[None]:
-    """Turn what the HTTP client raises into what to do about it."""
+    """Turn what `asking` raises into what to do about it: a service that does not take us, somebody has to mend."""
     try:
         yield
-    except requests.HTTPError as error:
-        _raise_status(peer, error)
-    except requests.RequestException as error:
-        raise PeerUnreachable(f"{peer} did not answer: {type(error).__name__}") from error
-
-
-def _raise_status(peer: WebPeer, error: requests.HTTPError) -> None:
-    code = _code(error)
-    told = f"HTTP status {code}"
-    if code in _NOT_US:
-        raise PeerRejected(f"{peer} does not take what this node sends: {told}") from error
-    if code in _LATER or code >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        raise PeerUnreachable(f"{peer} cannot answer now: {told}") from error
-    raise Refused(Reason.PEER_REFUSED, str(peer), told) from error
+    except PeerUnreachable:
+        raise
+    except Unavailable as error:  # its authorization cannot be read
+        raise PeerUnreachable(f"{peer} cannot be asked: {error}") from error
+    except ValueError as error:
+        raise PeerUnreachable(f"{peer} gives an answer that is not understood: {type(error).__name__}") from error
+    except HttpStatusError as error:
+        if error.status in _NOT_US:
+            raise PeerRejected(f"{peer} does not take what this node sends: {error}") from error
+        if error.is_for_now:
+            raise PeerUnreachable(f"{peer} cannot answer now: {error}") from error
+        raise Refused(Reason.PEER_REFUSED, str(peer), str(error)) from error

@@ -14,9 +14,9 @@ from pydicom.datadict import keyword_for_tag, tag_for_keyword
 
 from dicomnode.errors import PeerUnreachable, Reason, Refused, SettingsError, Unavailable
 from dicomnode.network.part10 import request_of
-from dicomnode.network.portions import Intake, Portion, Told, recorded
+from dicomnode.network.portions import Portion, Recipient, Told, recorded
 from dicomnode.network.query import Match
-from dicomnode.network.storing import answer
+from dicomnode.network.storing import Intake
 
 _SECONDS = 60.0  # for a connection, and between two pieces of an answer
 _LATER = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
@@ -35,9 +35,18 @@ class WebPeer:
         return self.url
 
 
-def client(peer: WebPeer, *, seconds: float = _SECONDS) -> DICOMwebClient:
-    """Return a client of `peer`, which does not try again by itself; the file with its authorization is read anew."""
-    return _client(peer, seconds)
+class HttpStatusError(Exception):
+    """A service answered with a status that is not one of success, and perhaps with JSON."""
+
+    def __init__(self, status: int, said: object = None) -> None:
+        super().__init__(f"HTTP status {status}")
+        self.status = status
+        self.said = said
+
+    @property
+    def is_for_now(self) -> bool:
+        """Return whether another try may help."""
+        return self.status >= HTTPStatus.INTERNAL_SERVER_ERROR or self.status in _LATER
 
 
 def search(
@@ -52,7 +61,7 @@ def search(
     if unknown:
         raise SettingsError("query", f"{unknown[0]!r} is no DICOM keyword")
     found: list[dict[str, Any]] = []
-    with translated(peer), closing_client(peer, seconds or _SECONDS) as opened:
+    with _translated(peer), asking(peer, seconds or _SECONDS) as opened:
         while limit is None or len(found) < limit:
             rest = None if limit is None else limit - len(found)
             some = _search(opened, level, filters, {"fields": [*keys], "offset": len(found), "limit": rest})
@@ -62,17 +71,17 @@ def search(
     return tuple(_match(one, keys) for one in found[:limit])
 
 
-def retrieve(peer: WebPeer, name: str, portions: Sequence[Portion], intake: Intake, told: Told) -> None:
-    """Get the objects of `portions` from `peer`, called `name`, and give them to `intake`; raises as `search` does.
+def retrieve(peer: WebPeer, name: str, portions: Sequence[Portion], recipient: Recipient, told: Told) -> None:
+    """Get the objects of `portions` from `peer`, called `name`, and give them to `recipient`; raises as `search` does.
 
     The data set of each is kept byte for byte as the service gave it; the file meta information is made anew, as it is
     of what is received by C-STORE.
     """
-    with translated(peer), closing_client(peer, _SECONDS) as opened, recorded(intake, name) as number:
+    with _translated(peer), asking(peer) as opened, recorded(recipient, name) as number:
         for path in paths_of(portions):
             with closing(opened.files(path)) as files:
                 for content in files:
-                    _keep(content, name, number, intake)
+                    _keep(content, name, number, recipient.intake)
                     told()
 
 
@@ -87,26 +96,34 @@ def paths_of(portions: Sequence[Portion]) -> Iterator[str]:
 
 
 @contextmanager
-def translated(peer: WebPeer) -> Iterator[None]:
+def asking(peer: WebPeer, seconds: float = _SECONDS) -> Iterator["_Client"]:
+    """Lend a client of `peer`, which does not try again by itself; the file with its authorization is read anew.
+
+    Raises HttpStatusError where `peer` answers with a failure, PeerUnreachable where it does not answer, Unavailable
+    where that file cannot be read, and ValueError where its answer is not understood.
+    """
+    with _client(peer, seconds) as opened:
+        try:
+            yield opened
+        except requests.HTTPError as error:
+            raise _status_error(error) from error
+        except requests.JSONDecodeError:
+            raise  # a ValueError as well
+        except requests.RequestException as error:
+            raise PeerUnreachable(f"{peer} did not answer, or broke off: {type(error).__name__}") from error
+
+
+@contextmanager
+def _translated(peer: WebPeer) -> Iterator[None]:
     """Turn what the libraries raise into what to do about it; a ValueError is an answer that is not understood."""
     try:
         yield
-    except requests.HTTPError as error:
-        _raise_status(peer, error.response.status_code if error.response is not None else 0)
+    except HttpStatusError as error:
+        _raise_status(peer, error)
     except ValueError as error:
         raise Refused(
             Reason.PEER_REFUSED, str(peer), f"its answer is not understood: {type(error).__name__}"
         ) from error
-    except requests.RequestException as error:
-        raise PeerUnreachable(f"{peer} did not answer, or broke off: {type(error).__name__}") from error
-
-
-@contextmanager
-def closing_client(peer: WebPeer, seconds: float) -> Iterator["_Client"]:
-    """Lend a client of `peer` whose connections are closed at the end."""
-    opened = _client(peer, seconds)
-    with closing(opened._session):  # noqa: SLF001 - it has no other way to be closed
-        yield opened
 
 
 class _Client(DICOMwebClient):
@@ -135,13 +152,24 @@ class _Client(DICOMwebClient):
         return super()._http_get(f"{url}?{query}" if query else url, None, headers, stream)
 
 
-def _client(peer: WebPeer, seconds: float) -> _Client:
-    session = requests.Session()
-    if peer.authorization_file is not None:
-        session.headers["Authorization"] = _first_line(peer.authorization_file)
-    made = _Client(peer.url.rstrip("/"), session=session, timeout=seconds, permissive_uid=True)
-    made.set_http_retry_params(retry=False)  # who asks tries again, and says so meanwhile
-    return made
+@contextmanager
+def _client(peer: WebPeer, seconds: float) -> Iterator[_Client]:
+    """Lend a client whose connections are closed at the end."""
+    with closing(requests.Session()) as session:
+        if peer.authorization_file is not None:
+            session.headers["Authorization"] = _first_line(peer.authorization_file)
+        made = _Client(peer.url.rstrip("/"), session=session, timeout=seconds, permissive_uid=True)
+        made.set_http_retry_params(retry=False)  # who asks tries again, and says so meanwhile
+        yield made
+
+
+def _status_error(error: requests.HTTPError) -> HttpStatusError:
+    if error.response is None:
+        return HttpStatusError(0)
+    try:
+        return HttpStatusError(error.response.status_code, error.response.json())
+    except requests.JSONDecodeError:
+        return HttpStatusError(error.response.status_code)
 
 
 def _first_line(path: Path) -> str:
@@ -178,16 +206,15 @@ def _keep(content: bytes, name: str, number: int, intake: Intake) -> None:
         request, data_set = request_of(content, name, number)
     except Refused:
         return
-    answer(request, [data_set], intake.receive)
+    intake.keep(request, [data_set])
 
 
-def _raise_status(peer: WebPeer, status: int) -> None:
-    said = f"HTTP status {status}"
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _LATER:
-        raise PeerUnreachable(f"{peer} cannot answer now: {said}")
+def _raise_status(peer: WebPeer, error: HttpStatusError) -> None:
+    if error.is_for_now:
+        raise PeerUnreachable(f"{peer} cannot answer now: {error}") from error
     words: dict[int, str] = {
         HTTPStatus.UNAUTHORIZED: ": it does not know who calls; see authorization_file",
         HTTPStatus.FORBIDDEN: ": it does not let this node do it",
         HTTPStatus.NOT_FOUND: ": it is not there",
     }
-    raise Refused(Reason.PEER_REFUSED, str(peer), said + words.get(status, ""))
+    raise Refused(Reason.PEER_REFUSED, str(peer), f"{error}{words.get(error.status, '')}") from error

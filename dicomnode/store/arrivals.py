@@ -28,7 +28,7 @@ _CAME = (
     .values(last_instance_at=bindparam("now"), reason=None)
 )
 _OPEN = select(tables.association.c.peer_ae, tables.association.c.peer_host).where(
-    tables.association.c.closed_at.is_(None)
+    tables.association.c.closed_at.is_(None), tables.association.c.process.is_not(None)
 )
 
 
@@ -53,7 +53,10 @@ class Came:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Most:
-    """How many associations may be open at once, and of one AE title at one address: 0 is no limit."""
+    """How many associations with the listener may be open at once, and of one AE title at one address.
+
+    0 is no limit.
+    """
 
     in_all: int = 0
     of_a_peer: int = 0
@@ -113,6 +116,18 @@ def close_orphans(database: Database, process: int | None = None) -> int:
     which = open_ if process is None else and_(open_, tables.association.c.process == process)
     with database.write() as connection:
         return connection.execute(update(tables.association).where(which).values(died)).rowcount
+
+
+def close_retrievals(database: Database) -> None:
+    """Record as lost the associations by which this node retrieved, whose end could not be recorded when it came.
+
+    No process listened for them. It is called where none is under way: they are made one after the other.
+    """
+    rows = tables.association
+    left = and_(rows.c.closed_at.is_(None), rows.c.process.is_(None))
+    with database.write() as connection:
+        lost = {"closed_at": database.now(), "ended": AssociationEnd.LOST.value}
+        connection.execute(update(rows).where(left).values(lost))
 
 
 def record(database: Database, instance: Instance, arrival: Arrival, *, strict: bool = False) -> Recorded:

@@ -14,6 +14,7 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from dicomnode.network.admission import Limits, Ways
 from dicomnode.network.listener import Listener
+from dicomnode.store import arrivals
 from dicomnode.store.arrivals import Most
 from dicomnode.store.disk import Disk
 from dicomnode.store.events import events
@@ -107,6 +108,15 @@ def test_one_peer_does_not_take_the_place_of_others(runs: Callable[..., Run]) ->
 def _is_let_in_as(listener: Listener, calling: str) -> bool:
     with Wire(listener.port) as wire:
         return wire.associate(calling=calling)[0] == ACCEPTED
+
+
+def test_what_the_node_fetches_takes_the_place_of_no_caller(runs: Callable[..., Run]) -> None:
+    run = runs(most=Most(in_all=1))
+    arrivals.open_association(run.desk.database, "ARCHIVE")  # as a retrieval does
+    with Wire(run.listener.port) as wire, Wire(run.listener.port) as another:
+        assert wire.associate()[0] == ACCEPTED
+        assert another.associate()[0] == REJECTED
+        wire.release()
 
 
 def test_while_the_disk_is_full_objects_are_put_off_and_the_association_stays_usable(

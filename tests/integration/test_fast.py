@@ -1,14 +1,17 @@
 """What both ways in do alike on the wire, that the fast one is taken, and what of pynetdicom it leans on."""
 
 import inspect
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from pydicom.uid import CTImageStorage
-from pynetdicom import AE, association, dul, evt, transport
+from pynetdicom import AE, association, dimse_messages, dul, evt, transport
+from pynetdicom.association import Association
 from pynetdicom.dimse_messages import C_STORE_RSP
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.pdu import P_DATA_TF
@@ -21,6 +24,9 @@ from dicomnode.store.events import events
 from tests.builders import STUDY, ct_series
 from tests.senders import Notes, Run, associate, data_set_of, store, until
 from tests.wire import ABORTED, ACCEPTED, COMMAND, LAST, Wire, fragments, p_data, pdv, store_command, store_request
+
+if TYPE_CHECKING:
+    from io import BytesIO
 
 UID = f"{STUDY}.2.1"
 
@@ -202,6 +208,38 @@ def test_an_object_that_is_too_large_is_refused_and_the_association_goes_on(
         wire.release()
 
 
+def test_of_an_object_that_is_too_large_no_more_is_held_than_may_be(ways: Ways, runs: Callable[..., Run]) -> None:
+    run = runs(limits=Limits(max_object_bytes=100_000, ways=ways))
+    command = store_command(UID)
+    with Wire(run.listener.port) as wire:
+        wire.associate()
+        (accepted,) = (one for one in threading.enumerate() if isinstance(one, Association) and one.is_acceptor)
+        wire.send(pdv(command[:20], COMMAND))  # so that pynetdicom takes it on either way
+        wire.send(pdv(command[20:], COMMAND | LAST))
+        for _ in range(20):
+            wire.send(pdv(bytes(50_000), 0))
+        until(lambda: held(accepted) > 100_000)
+        assert held(accepted) == 100_001
+        wire.send(pdv(bytes(8), LAST))
+        assert wire.status() == 0xC002
+
+
+def held(assoc: Association) -> int:
+    """Return how many bytes of a data set pynetdicom holds."""
+    message = assoc.dimse.message
+    return len(cast("BytesIO", message.data_set).getvalue()) if message else 0
+
+
+def test_a_command_without_an_end_ends_the_association(run: Run) -> None:
+    with Wire(run.listener.port) as wire:
+        wire.associate()
+        with suppress(OSError):  # it was closed
+            for _ in range(100):
+                wire.send(pdv(bytes(16_000), COMMAND))
+            assert wire.pdu()[:1] in {b"", bytes([ABORTED])}
+        until(lambda: all(not isinstance(one, Association) for one in threading.enumerate()))
+
+
 def test_a_uid_that_is_a_path_is_answered_with_an_error_and_nothing_is_written(
     run: Run, data_set: bytes, tmp_path: Path
 ) -> None:
@@ -275,6 +313,9 @@ def test_the_seam_is_where_it_was_in_pynetdicom() -> None:
     assert running.index("self._process_recv_primitive()") < running.index("self._is_transport_event()")
     assert "self._idle_timer = Timer(60)" in inspect.getsource(dul.DULServiceProvider.__init__)
     assert list(inspect.signature(transport.AssociationSocket.recv).parameters) == ["self", "nr_bytes"]
+    collecting = inspect.getsource(dimse_messages.DIMSEMessage.decode_msg)
+    assert "self.encoded_command_set.write(data[1:])" in collecting
+    assert "cast(BytesIO, self.data_set).write(data[1:])" in collecting
 
 
 def test_the_connection_is_told_of_before_its_threads_start() -> None:

@@ -1,5 +1,6 @@
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ from dicomnode.domain import FetchState, JobOptions, StudyState, Uid, Wanted
 from dicomnode.errors import PeerUnreachable, Reason, Refused, Unavailable
 from dicomnode.fetching import Errand, ask_pull, count, do_fetch, do_next_fetch
 from dicomnode.inference.classical import IDENTITY
+from dicomnode.network.storing import Intake
 from dicomnode.receiving import receive
 from dicomnode.store import arrivals, fetches
-from dicomnode.store.arrivals import StudyRow
+from dicomnode.store.arrivals import Came, StudyRow
 from dicomnode.store.database import Database
 from dicomnode.store.desk import Desk
 from dicomnode.store.events import events
@@ -40,8 +42,8 @@ class Node:
         self.database = database
         self.clock = clock
 
-    def errand(self, *sources: Archive) -> Errand:
-        return Errand(sources=sources, receive=partial(receive, self.desk))
+    def errand(self, *sources: Archive, **how: Any) -> Errand:  # noqa: ANN401 - fields of `Intake`
+        return Errand(sources=sources, intake=Intake(receive=partial(receive, self.desk), **how))
 
     def bring(self, *objects: Dataset) -> None:
         """Let `objects` be sent in an association that is released."""
@@ -235,12 +237,43 @@ def test_a_retrieval_that_breaks_off_keeps_what_came_and_leaves_a_lost_associati
 
 def test_a_node_that_stops_breaks_a_fetch_off_and_the_next_one_goes_on(node: Node) -> None:
     number = node.ask()
-    errand = Errand(
-        sources=[Archive(objects=IMAGES)], receive=partial(receive, node.desk), stopped=lambda: bool(node.images())
-    )
+    errand = replace(node.errand(Archive(objects=IMAGES)), stopped=lambda: bool(node.images()))
     do_fetch(node.desk, number, errand)
     assert node.fetch(number).reason == "archive: the node is stopping"
     assert 0 < len(node.images()) < len(IMAGES)
+
+
+def test_a_retrieval_whose_end_could_not_be_recorded_does_not_stay_open(node: Node) -> None:
+    arrivals.open_association(node.database, "archive")
+    listens = arrivals.open_association(node.database, "SENDER", Came(process=1))
+    do_fetch(node.desk, node.ask(), node.errand(Archive(objects=IMAGES)))
+    with node.database.read() as connection:
+        found = connection.exec_driver_sql("SELECT id, ended FROM association ORDER BY id").all()
+    assert [row[1] for row in found] == ["lost", None, "released"]
+    assert found[1][0] == listens
+
+
+def test_while_there_is_no_room_nothing_is_fetched_and_then_the_rest_comes(node: Node) -> None:
+    number, archive = node.ask(), Archive(objects=IMAGES)
+    do_fetch(node.desk, number, node.errand(archive, room=lambda: False))
+    assert node.fetch(number).state is FetchState.WAITING
+    assert "archive: there is no room here" in (node.fetch(number).reason or "")
+    assert "retrieve" not in archive.asked
+    node.clock.advance(minutes=1)
+    do_fetch(node.desk, number, node.errand(archive, room=lambda: len(node.images()) < 2))
+    assert node.fetch(number).state is FetchState.WAITING
+    assert node.images() == uids(IMAGES[:2])
+    node.clock.advance(minutes=5)
+    do_fetch(node.desk, number, node.errand(archive))
+    assert node.fetch(number).state is FetchState.DONE
+
+
+def test_what_is_larger_than_the_listener_takes_is_not_fetched_either(node: Node) -> None:
+    number = node.ask()
+    do_fetch(node.desk, number, node.errand(Archive(objects=IMAGES), max_bytes=100))
+    row = node.fetch(number)
+    assert (row.state, row.kept) == (FetchState.FAILED, 0)
+    assert row.reason == f"archive: {len(IMAGES)} of {len(IMAGES)} objects were refused here"
 
 
 def test_a_fetch_that_a_dead_node_was_doing_is_done_again(node: Node) -> None:

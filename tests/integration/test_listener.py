@@ -1,6 +1,7 @@
 import socket
 from collections.abc import Callable
-from threading import Thread
+from dataclasses import replace
+from threading import Event, Thread
 from threading import enumerate as enumerate_threads
 
 import pytest
@@ -11,7 +12,8 @@ from dicomnode.domain import IMPLEMENTATION_CLASS_UID, AssociationEnd
 from dicomnode.errors import Unavailable
 from dicomnode.network.listener import Listener
 from tests.builders import ct_series
-from tests.senders import Notes, associate, until
+from tests.senders import Notes, Run, associate, data_set_of, until
+from tests.wire import A_RELEASE_RQ, Wire
 
 
 def test_an_echo_is_answered(start: Callable[..., Listener]) -> None:
@@ -54,6 +56,43 @@ def test_an_association_that_ended_without_a_word_is_told_as_lost(start: Callabl
     listener.reap()
     assert notes.closed == [AssociationEnd.LOST]
     assoc.abort()
+
+
+def test_an_end_that_could_not_be_recorded_is_recorded_later_as_what_it_was(start: Callable[..., Listener]) -> None:
+    notes, tried = Notes(), Event()
+
+    def close(number: int, ended: AssociationEnd) -> None:
+        if not tried.is_set():
+            tried.set()
+            raise Unavailable("the disk is full")
+        notes.close(number, ended)
+
+    listener = start(replace(notes.hooks(), closed=close))
+    associate(listener).release()
+    assert tried.wait(5)
+
+    def reaped() -> list[AssociationEnd]:
+        listener.reap()
+        return notes.closed
+
+    until(reaped)
+    assert notes.closed == [AssociationEnd.RELEASED]
+
+
+def test_a_peer_that_releases_and_hangs_up_at_once_has_released(run: Run) -> None:
+    (ds,) = ct_series(planes=1)
+    wire = Wire(run.listener.port)
+    wire.associate()
+    assert wire.store(str(ds.SOPInstanceUID), data_set_of(ds)) == 0
+    wire.socket.sendall(A_RELEASE_RQ)
+    wire.socket.close()
+    until(lambda: ends(run) != [None])
+    assert ends(run) == [AssociationEnd.RELEASED.value]
+
+
+def ends(run: Run) -> list[str | None]:
+    with run.desk.database.read() as connection:
+        return list(connection.exec_driver_sql("SELECT ended FROM association").scalars())
 
 
 def test_a_peer_that_goes_silent_is_aborted(start: Callable[..., Listener]) -> None:

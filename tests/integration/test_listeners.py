@@ -7,14 +7,27 @@ from pathlib import Path
 
 import pytest
 
+from dicomnode.domain import SEG_ONLY, CommitmentReport, DeliveryState, ProvenBy, SegType, SopReference, Uid
 from dicomnode.listeners import Listeners, Place
 from dicomnode.listening import Listening
+from dicomnode.network import commitment
+from dicomnode.network.associations import Peer
+from dicomnode.settings import Destination, Settings
+from dicomnode.settings import Listener as ListenerTable
+from dicomnode.settings import Node as NodeTable
+from dicomnode.store import commitments, deliveries, proofs
 from dicomnode.store.arrivals import Most
 from dicomnode.store.database import Database
+from dicomnode.store.desk import Desk
 from dicomnode.store.spool import Spool
+from dicomnode.wiring import listener_of
 from tests.builders import STUDY, ct_series
+from tests.objects import hand_over, seg_by_highdicom
 from tests.senders import data_set_of, until
+from tests.serving import free_port
 from tests.wire import ACCEPTED, REJECTED, Wire, fragments, store_request
+
+SEG = SopReference(Uid("1.2.840.10008.5.1.4.1.1.66.4"), Uid("2.25.12"))
 
 
 @pytest.fixture
@@ -74,6 +87,8 @@ def test_processes_share_the_work_and_the_limit_and_end_as_they_should(
     listeners.stop(patience=1)
     with pytest.raises(ConnectionRefusedError):
         Wire(listeners.port)
+    ended = listeners.processes
+    assert reaped(listeners) == ended  # nothing takes the place of what was told to end
 
 
 def _a_process_that_dies_is_replaced(listeners: Listeners, database: Database, incoming: Path) -> None:
@@ -94,3 +109,38 @@ def _a_process_that_dies_is_replaced(listeners: Listeners, database: Database, i
         assert wire.associate()[0] == ACCEPTED
         assert wire.store(*object_(9)) == 0
         wire.release()
+
+
+def test_storage_commitment_is_heard_and_given_in_processes_of_their_own(tmp_path: Path, database: Database) -> None:
+    settings = Settings(
+        node=NodeTable(data_dir=tmp_path),
+        listener=ListenerTable(host="127.0.0.1", port=0, processes=2, storage_commitment=True),
+        destinations=(Destination(name="pacs", ae_title="PACS", host="127.0.0.1", port=free_port()),),
+    )
+    desk = Desk(database=database, spool=Spool(tmp_path / "spool"), destinations={"pacs": SEG_ONLY})
+    hand_over(desk, seg_by_highdicom(SegType.BINARY, 12))
+    asked = asked_to_commit(database)
+    listeners = listener_of(settings, desk)
+    listeners.start()
+    peer = Peer(ae_title="DICOMNODE", host="127.0.0.1", port=listeners.port)
+    try:
+        commitment.report(peer, "PACS", CommitmentReport(transaction_uid=asked, committed=(SEG,), failed={}))
+        request = commitment.Request(transaction_uid=Uid("2.25.78"), objects=(SEG,))
+        nobody = commitment.Hooks(reported=lambda _report: False)
+        commitment.ask(peer, "PACS", request, nobody, is_open=lambda: False)
+    finally:
+        listeners.stop(patience=1)
+    (row,) = deliveries.all_deliveries(database)
+    assert (row.state, row.proof) == (DeliveryState.VERIFIED, ProvenBy.COMMITMENT)
+    assert [one.transaction_uid for one in commitments.due(database)] == ["2.25.78"]
+
+
+def asked_to_commit(database: Database) -> Uid:
+    """Let the one delivery be taken by its destination, which is asked to commit to it; return the transaction."""
+    (due,) = deliveries.due(database)
+    uid = Uid("2.25.77")
+    row = deliveries.claim(database, due.which)
+    assert row is not None
+    deliveries.delivered(database, row, 0)
+    proofs.asked(database, proofs.due(database), uid, database.now())
+    return uid

@@ -17,10 +17,10 @@ from dicomnode.network.associations import Peer
 from dicomnode.network.listener import Hooks, Listener
 from dicomnode.network.listing import counts, listing
 from dicomnode.network.part10 import StoreRequest
-from dicomnode.network.portions import Intake, Portion
+from dicomnode.network.portions import Portion, Recipient
 from dicomnode.network.query import find
 from dicomnode.network.sources import DicomSource, Source, WebSource
-from dicomnode.network.storing import Chunk
+from dicomnode.network.storing import Chunk, Intake
 from dicomnode.network.web import WebPeer
 from tests.builders import STUDY, ct_series, rtstruct, save, square
 from tests.conftest import require_program
@@ -44,8 +44,10 @@ class Kept:
     ended: list[AssociationEnd] = field(default_factory=list)
     refuse: Exception | None = None
 
-    def intake(self) -> Intake:
-        return Intake(opened=self.open, closed=lambda _, ended: self.ended.append(ended), receive=self.receive)
+    def recipient(self) -> Recipient:
+        return Recipient(
+            opened=self.open, closed=lambda _, ended: self.ended.append(ended), intake=Intake(receive=self.receive)
+        )
 
     def open(self, peer_ae: str) -> int:
         self.opened.append(peer_ae)
@@ -107,9 +109,9 @@ def retrieved(asked: Source, wanted: Wanted, own: Peer) -> Kept:
     portions = listing(asked.search, wanted).portions
     if asked.pushes:
         with listening(own, kept):
-            asked.retrieve(portions, kept.intake(), lambda: None)
+            asked.retrieve(portions, kept.recipient(), lambda: None)
     else:
-        asked.retrieve(portions, kept.intake(), lambda: None)
+        asked.retrieve(portions, kept.recipient(), lambda: None)
     return kept
 
 
@@ -153,7 +155,7 @@ def test_a_move_to_an_ae_that_the_archive_does_not_know_says_so(pacs: Orthanc) -
     stranger = DicomSource(name="archive", peer=pacs.peer, calling_ae="STRANGER", pushes=True)
     portions = listing(stranger.search, Wanted(studies=(UID,))).portions
     with pytest.raises(Unavailable, match=r"C-MOVE from ORTHANC .* to STRANGER, which it must know and reach"):
-        stranger.retrieve(portions, Kept().intake(), lambda: None)
+        stranger.retrieve(portions, Kept().recipient(), lambda: None)
 
 
 @peer_test
@@ -163,7 +165,7 @@ def test_what_cannot_be_kept_or_is_refused_here_is_no_success_for_the_archive(pa
     for error in (OSError(28, "No space left"), Refused(Reason.UNREADABLE, "it", "is damaged")):
         kept = Kept(refuse=error)
         with pytest.raises(PeerUnreachable, match="it did not work: status 0xA702"):
-            asked.retrieve(portions, kept.intake(), lambda: None)
+            asked.retrieve(portions, kept.recipient(), lambda: None)
         assert (kept.objects, kept.ended) == ({}, [AssociationEnd.RELEASED])
 
 
@@ -175,7 +177,7 @@ def test_a_retrieval_that_is_broken_off_here_ends_its_association(pacs: Orthanc)
         raise Unavailable("the node is stopping")
 
     with pytest.raises(Unavailable, match="stopping"):
-        asked.retrieve(listing(asked.search, Wanted(studies=(UID,))).portions, kept.intake(), stop)
+        asked.retrieve(listing(asked.search, Wanted(studies=(UID,))).portions, kept.recipient(), stop)
     assert kept.ended == [AssociationEnd.LOST]
 
 
@@ -184,7 +186,7 @@ def test_a_peer_that_takes_no_retrieval_is_refused_by_name(tmp_path: Path) -> No
     with Loopback(tmp_path / "pacs") as pacs:
         asked = DicomSource(name="archive", peer=pacs.peer, calling_ae="DICOMNODE")
         with pytest.raises(ClassRefused, match=r"LOOPBACK at 127.0.0.1 port [0-9]+: PEER_REFUSED: it takes no C-GET"):
-            asked.retrieve([portion], Kept().intake(), lambda: None)
+            asked.retrieve([portion], Kept().recipient(), lambda: None)
         with pytest.raises(ClassRefused, match="it takes no Study Root"):
             find(pacs.peer, "DICOMNODE", "STUDY", {"StudyInstanceUID": ""})
 
@@ -236,8 +238,8 @@ def test_another_archive_gives_a_study_and_some_of_a_series(tmp_path: Path, own:
             found = listing(asked.search, Wanted(instances=some), near=UID)
             kept = Kept()
             with listening(own, kept):
-                asked.retrieve(found.portions, kept.intake(), lambda: None)
+                asked.retrieve(found.portions, kept.recipient(), lambda: None)
             assert kept.objects.keys() == found.objects == set(some)
         stranger = DicomSource(name="qr", peer=peer, calling_ae="STRANGER", pushes=True)
         with pytest.raises(Refused, match="does not know where this AE title listens"):
-            stranger.retrieve(found.portions, Kept().intake(), lambda: None)
+            stranger.retrieve(found.portions, Kept().recipient(), lambda: None)

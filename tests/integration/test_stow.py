@@ -49,7 +49,7 @@ def service() -> Iterator[Service]:
             service.paths.append(self.path)
             service.headers.append(dict(self.headers))
             code, answer = service.next()
-            body = b"" if answer is None else json.dumps(answer).encode()
+            body = answer if isinstance(answer, bytes) else b"" if answer is None else json.dumps(answer).encode()
             self.send_response(code)
             self.send_header("Content-Type", "application/dicom+json")
             self.send_header("Content-Length", str(len(body)))
@@ -99,6 +99,7 @@ def said(failed: int | None = None, warned: int | None = None) -> object:
         (200, said(), 0x0000),
         (200, None, 0x0000),
         (200, ["no data set"], 0x0000),
+        (200, b"<no JSON", 0x0000),
         (200, {"00081198": {"vr": "SQ"}}, 0x0000),
         (202, said(warned=0xB006), 0xB006),
         (409, said(failed=0x0111), 0x0000),  # it is there already
@@ -149,7 +150,7 @@ def test_a_syntax_that_is_not_taken_is_replaced_by_the_native_one(service: Servi
 def test_nobody_there_is_tried_again(parcel: Parcel) -> None:
     nobody = to(f"http://127.0.0.1:{free_port()}/web")
     for ask in (lambda: nobody.send(parcel), lambda: nobody.keeps(parcel), nobody.probe):
-        with pytest.raises(PeerUnreachable, match="did not answer: ConnectionError"):
+        with pytest.raises(PeerUnreachable, match="did not answer, or broke off: ConnectionError"):
             ask()
 
 

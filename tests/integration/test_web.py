@@ -16,8 +16,8 @@ from pydicom.uid import CTImageStorage, JPEG2000Lossless
 from dicomnode.domain import AssociationEnd, Uid
 from dicomnode.errors import DicomNodeError, PeerUnreachable, Refused, SettingsError, Unavailable
 from dicomnode.network.part10 import StoreRequest, header_of
-from dicomnode.network.portions import Intake, Portion
-from dicomnode.network.storing import Chunk
+from dicomnode.network.portions import Portion, Recipient
+from dicomnode.network.storing import Chunk, Intake
 from dicomnode.network.web import WebPeer, retrieve, search
 
 CT = str(CTImageStorage)
@@ -77,8 +77,10 @@ class Kept:
     objects: dict[Uid, tuple[StoreRequest, bytes]] = field(default_factory=dict)
     ended: list[AssociationEnd] = field(default_factory=list)
 
-    def intake(self) -> Intake:
-        return Intake(opened=lambda _: 7, closed=lambda _, ended: self.ended.append(ended), receive=self.receive)
+    def recipient(self) -> Recipient:
+        return Recipient(
+            opened=lambda _: 7, closed=lambda _, ended: self.ended.append(ended), intake=Intake(receive=self.receive)
+        )
 
     def receive(self, request: StoreRequest, data_set: Iterable[Chunk]) -> None:
         self.objects[request.sop_instance_uid] = (request, b"".join(data_set))
@@ -88,7 +90,7 @@ def retrieved(peer: WebPeer, *uids: str, whole: bool = True) -> Kept:
     kept = Kept()
     objects = {Uid(uid): CT for uid in uids or ("1.3",)}
     portion = Portion(study_uid=Uid("1.1"), series_uid=Uid("1.2"), objects=objects, whole=whole)
-    retrieve(peer, "archive", [portion], kept.intake(), lambda: None)
+    retrieve(peer, "archive", [portion], kept.recipient(), lambda: None)
     return kept
 
 
@@ -220,7 +222,7 @@ def test_an_answer_that_is_cut_off_is_unavailable_and_its_association_lost(peer:
     kept = Kept()
     portion = Portion(study_uid=Uid("1.1"), series_uid=Uid("1.2"), objects={Uid("1.3"): CT}, whole=True)
     with pytest.raises(PeerUnreachable, match="broke off"):
-        retrieve(peer, "archive", [portion], kept.intake(), lambda: None)
+        retrieve(peer, "archive", [portion], kept.recipient(), lambda: None)
     assert kept.ended == [AssociationEnd.LOST]
 
 
