@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import requests
 from pydicom import Dataset, dcmread
+from pydicom.errors import InvalidDicomError
 
 from dicomnode.domain import Proof, ProvenBy, SegSyntax
 from dicomnode.errors import ClassRefused, PeerRejected, PeerUnreachable, Reason, Refused, Unavailable
@@ -89,9 +90,16 @@ class StowDestination:
 
     def _store(self, content: bytes, parcel: Parcel) -> int:
         """Send one file; return what the service says of it, as a status of C-STORE (PS3.18 10.5.3)."""
+        encoded = False
+
+        def one() -> Iterator[Dataset]:
+            nonlocal encoded
+            yield dcmread(BytesIO(content))
+            encoded = True  # it is, once the client asks for the next
+
         with _translated(self.peer):
             try:
-                answer = _client(self.peer).store_instances([dcmread(BytesIO(content))])
+                answer = _client(self.peer).store_instances(one())
             except requests.HTTPError as error:
                 if _code(error) != HTTPStatus.CONFLICT:
                     raise
@@ -100,7 +108,10 @@ class StowDestination:
                     raise
             except requests.RequestException:
                 raise
-            except (AttributeError, KeyError, SyntaxError, TypeError, ValueError):
+            except (AttributeError, EOFError, InvalidDicomError, KeyError, SyntaxError, TypeError, ValueError) as error:
+                if not encoded:
+                    detail = f"it cannot be encoded: {type(error).__name__}"
+                    raise Refused(Reason.UNREADABLE, f"object {parcel.named.sop_uid}", detail) from error
                 answer = Dataset()  # it took the file; what it says of it is no data set
         return _status_of(answer, parcel)
 
