@@ -29,11 +29,12 @@ _TOLD_EVERY = 1.0  # seconds
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Errand:
-    """Whom to ask, who keeps what comes, and who knows that it has to be broken off."""
+    """Whom to ask, who keeps what comes, and who knows that it has to be broken off or that there is no room."""
 
     sources: Sequence[Source]
     receive: Receive
     stopped: Callable[[], bool] = lambda: False
+    room: Callable[[], bool] = lambda: True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -124,7 +125,7 @@ def _ask(desk: Desk, row: FetchRow, source: Source, errand: Errand) -> _Answer:
     refused: set[Uid] = set()
     try:
         found = listing(source.search, row.wanted, row.study_uid)
-        _retrieve(desk, source, found, _Progress(desk.database, row.id, found.objects, errand.stopped), errand, refused)
+        _retrieve(desk, source, found, _Progress(desk.database, row.id, found.objects, errand), errand, refused)
     except Unavailable as error:
         return _Answer(complete=False, words=f"{source.name}: {error}", again=True)
     except Refused as error:
@@ -148,6 +149,7 @@ def _retrieve(desk: Desk, source: Source, found: Listing, told: "_Progress", err
     portions = missing(desk.database, found)
     try:
         if portions:
+            told.now_and_then()
             source.retrieve(portions, _intake(desk, errand, refused), told.now_and_then)
     except Unavailable:
         if not refused or any(set(portion.objects) - refused for portion in missing(desk.database, found)):
@@ -219,9 +221,9 @@ def _intake(desk: Desk, errand: Errand, refused: set[Uid]) -> Intake:
 class _Progress:
     """Records how much of what a source has is here."""
 
-    def __init__(self, database: Database, number: int, objects: Collection[Uid], stopped: Callable[[], bool]) -> None:
+    def __init__(self, database: Database, number: int, objects: Collection[Uid], errand: Errand) -> None:
         self._database, self._number, self._objects = database, number, objects
-        self._stopped = stopped
+        self._errand = errand
         self._last = time.monotonic()
 
     def now(self) -> None:
@@ -232,7 +234,9 @@ class _Progress:
 
     def now_and_then(self) -> None:
         """Record it, if it was not just recorded; raise Unavailable where the fetch has to be broken off."""
-        if self._stopped():
+        if self._errand.stopped():
             raise Unavailable("the node is stopping")
+        if not self._errand.room():
+            raise Unavailable("the disk of this node has no room for more")
         if time.monotonic() - self._last >= _TOLD_EVERY:
             self.now()

@@ -4,14 +4,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
 from dicomnode.domain import AssociationEnd, FetchState, Uid, Wanted
 from dicomnode.errors import Reason, Refused, SettingsError, Unavailable
-from dicomnode.fetching import Errand, do_fetch
+from dicomnode.fetching import do_fetch
 from dicomnode.network.admission import Caller, Limits
 from dicomnode.network.facts import named
 from dicomnode.network.listener import Hooks, Listener
@@ -29,6 +29,7 @@ from dicomnode.store.database import Database
 from dicomnode.store.desk import Desk
 from dicomnode.store.lock import Taken, locked
 from dicomnode.store.spool import Spool
+from dicomnode.wiring import errand_of
 
 COMMAND = "command"  # the origin of what somebody pulls
 
@@ -137,7 +138,7 @@ def _do(settings: Settings, desk: Desk, number: int, source: Source) -> None:
         receive=partial(receive, desk),
     )
     with _listening(settings, source, intake):
-        do_fetch(desk, number, Errand(sources=(source,), receive=intake.receive))
+        do_fetch(desk, number, replace(errand_of(settings, desk, lambda: False), sources=(source,)))
 
 
 def _wait_for(database: Database, number: int, show: Show) -> None:

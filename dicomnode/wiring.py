@@ -48,7 +48,8 @@ def reporter_of(settings: Settings) -> Reporter:
 
 def errand_of(settings: Settings, desk: Desk, stopped: Callable[[], bool]) -> Errand:
     """Return what fetches from the sources of `settings`."""
-    return Errand(sources=sources_of(settings), receive=partial(receive, desk), stopped=stopped)
+    room = partial(Disk(settings.node.data_dir).has, int(settings.storage.stop_free_gib * _GIB))
+    return Errand(sources=sources_of(settings), receive=partial(receive, desk), stopped=stopped, room=room)
 
 
 def count_of(settings: Settings) -> Count | None:

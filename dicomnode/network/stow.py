@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import requests
 from pydicom import Dataset, dcmread
@@ -99,7 +99,7 @@ class StowDestination:
 
         with _translated(self.peer):
             try:
-                answer = _client(self.peer).store_instances(one())
+                answer = _client(self.peer).store_instances(cast("Sequence[Dataset]", one()))  # it only walks along it
             except requests.HTTPError as error:
                 if _code(error) != HTTPStatus.CONFLICT:
                     raise

@@ -1,5 +1,6 @@
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -241,6 +242,21 @@ def test_a_node_that_stops_breaks_a_fetch_off_and_the_next_one_goes_on(node: Nod
     do_fetch(node.desk, number, errand)
     assert node.fetch(number).reason == "archive: the node is stopping"
     assert 0 < len(node.images()) < len(IMAGES)
+
+
+def test_while_the_disk_has_no_room_nothing_is_retrieved(node: Node) -> None:
+    number, archive, objects = node.ask(), Archive(objects=IMAGES), [2]
+    errand = replace(node.errand(archive), room=lambda: len(node.images()) < objects[0])
+    do_fetch(node.desk, number, errand)
+    assert node.fetch(number).reason == "archive: the disk of this node has no room for more"
+    assert len(node.images()) == 2
+    node.clock.advance(minutes=1)
+    do_fetch(node.desk, number, errand)
+    assert archive.asked.count("retrieve") == 1
+    node.clock.advance(minutes=1)
+    objects[0] = len(IMAGES) + 1
+    do_fetch(node.desk, number, errand)
+    assert node.fetch(number).state is FetchState.DONE
 
 
 def test_a_fetch_that_a_dead_node_was_doing_is_done_again(node: Node) -> None:
