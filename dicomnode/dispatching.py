@@ -205,17 +205,20 @@ def _reasons(exclusions: Iterable[Exclusion]) -> str:
 def _settle(desk: Desk, orders: Orders, study: StudyRow, found: _Found, why: tuple[str, Mapping[str, Any]]) -> None:
     """Record what `study` lacks, and let what its annotations name be fetched; the log gets no words of an object."""
     reason, evidence = why
-    state = StudyState.INCOMPLETE
+    state, words = StudyState.INCOMPLETE, reason
     if not found.plan.pairs:
-        lack = readiness.shortfall(found.images, len(found.plan.annotations), found.plan.exclusions)
-        state, reason = lack.state, lack.reason
+        here = (found.images, len(found.plan.annotations))
+        lack = readiness.shortfall(*here, found.plan.exclusions)
+        state, reason, words = lack.state, lack.reason, readiness.shortfall(*here, ()).reason
     if orders.asks and (found.absent.images or found.absent.objects):
         state = state if found.plan.pairs else StudyState.HELD
         asked = _ask_for(desk, orders, study, found.absent)
         reason, evidence = f"{reason}{fetches.ASKED_FOR}{asked}", {**evidence, "asked": asked}
     if arrivals.settle(desk.database, study, state, reason, evidence):
-        told = {"action": f"study_{state.value}", "study": study.study_uid, "reasons": _reasons(found.plan.exclusions)}
-        log.warning("a study went quiet and cannot start", extra=told)
+        told = {"action": f"study_{state.value}", "study": study.study_uid}
+        if reasons := _reasons(found.plan.exclusions):
+            told["reasons"] = reasons
+        log.warning("a study cannot start: %s", words, extra=told)
 
 
 def _ask_for(desk: Desk, orders: Orders, study: StudyRow, absent: Named) -> str:

@@ -11,7 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from dicomnode.domain import DeliveryState
+from dicomnode.domain import BreakerState, DeliveryState
 from dicomnode.errors import Unavailable
 from dicomnode.settings import Destination, DestinationKind, Settings
 from dicomnode.store.database import Database
@@ -22,7 +22,6 @@ from dicomnode.store.summary import Summary, summary
 SILENT_AFTER = timedelta(seconds=60)  # a process that runs is seen much more often
 _GIB = 2**30
 _QUOTED = re.compile(r"""(['"]).*?\1(?=[\s:;,.)]|$)""")  # as messages quote the name of a region
-_CLOSED = "closed"  # the state of the circuit breaker of a destination that is sent to
 
 
 class Trouble(StrEnum):
@@ -83,7 +82,7 @@ class Outlet:
     @property
     def down(self) -> bool:
         """Return whether it is left alone for now, as it failed too often."""
-        return self.queue.breaker is not None and self.queue.breaker.state != _CLOSED
+        return self.queue.breaker is not None and self.queue.breaker.state is not BreakerState.CLOSED
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

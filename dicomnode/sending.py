@@ -3,18 +3,21 @@
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dicomnode.dicom.files import files_in
+from dicomnode.dicom.results.syntaxes import in_syntax
 from dicomnode.domain import Exclusion
 from dicomnode.errors import Refused, SettingsError, Unavailable
 from dicomnode.network import echo
 from dicomnode.network.associations import Peer
-from dicomnode.network.batch import Outgoing, Sent, outgoing, send_each
+from dicomnode.network.batch import Outgoing, Sent, deliver_each, outgoing, send_each
+from dicomnode.network.folder import FolderDestination
+from dicomnode.network.stow import StowDestination
 from dicomnode.network.web import WebPeer
-from dicomnode.settings import Destination, DestinationKind, Settings, Source, SourceKind
+from dicomnode.settings import Destination, DestinationKind, Settings, Source, SourceKind, reach
 from dicomnode.settings.load import did_you_mean
 
 _ADDRESS = re.compile(r"(?P<ae>[^\\@]{1,16})@(?:\[(?P<v6>[^\]]+)\]|(?P<host>[A-Za-z0-9._-]+)):(?P<port>\d{1,5})")
@@ -70,26 +73,34 @@ def ask(target: Target, settings: Settings) -> echo.Answer | WebAnswer | FolderA
 
 def send_paths(paths: Iterable[Path], target: Target, settings: Settings, told: Callable[[int, int], None]) -> Sending:
     """Send the DICOM files in `paths`, folders in any nesting; `told` how many of how many are sent, as they are."""
-    if not isinstance(target, Peer):
-        raise SettingsError(str(target), "only DICOM destinations are sent to by this command")
     files, skipped = _outgoing(paths)
     sent: list[Sent] = []
-    with echo.explained(target):
-        for one in send_each(files, target, settings.node.ae_title):
-            sent.append(one)
-            told(len(sent), len(files))
+    for one in _send_each(files, target, settings):
+        sent.append(one)
+        told(len(sent), len(files))
     return Sending(sent=tuple(sent), skipped=skipped)
 
 
 def _target(remote: Destination | Source) -> Target:
     match remote.kind:
         case DestinationKind.DICOM | SourceKind.DICOM:
-            return Peer(ae_title=remote.ae_title or "", host=remote.host or "", port=remote.port or 0)
+            return reach.peer_of(remote)
         case DestinationKind.STOW | SourceKind.DICOMWEB:
-            return WebPeer(url=remote.url or "", authorization_file=remote.authorization_file)
+            return reach.web_peer_of(remote)
         case DestinationKind.FOLDER:
             assert isinstance(remote, Destination)  # noqa: S101 - sources have no such kind
             return remote.path or Path()
+
+
+def _send_each(files: Sequence[Outgoing], target: Target, settings: Settings) -> Iterator[Sent]:
+    match target:
+        case Peer():
+            with echo.explained(target):
+                yield from send_each(files, target, settings.node.ae_title)
+        case WebPeer():
+            yield from deliver_each(files, StowDestination(peer=target, encode=in_syntax))
+        case Path():
+            yield from deliver_each(files, FolderDestination(path=target, encode=in_syntax))
 
 
 def _ask_folder(folder: Path) -> FolderAnswer:

@@ -98,8 +98,8 @@ def retry(
 
 
 def _of(database: Database, ending: str, destination: str | None) -> tuple[DeliveryRecord, ...]:
-    """Return the deliveries of the one object whose UID ends with `ending`."""
-    found = records.objects_like(database, ending)
+    """Return the deliveries of the one object whose UID ends with `ending`, also as the lists shorten it."""
+    found = records.objects_like(database, ending.removeprefix("..."))
     if len(found) != 1:
         problem = (
             f"the UIDs of several objects end with {ending!r}" if found else f"no object's UID ends with {ending!r}"

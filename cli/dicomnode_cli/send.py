@@ -23,7 +23,7 @@ def send(
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Send the DICOM files in PATH... to DEST by C-STORE, in one association, as they are.
+    """Send the DICOM files in PATH... to DEST, a DICOM peer, a DICOMweb service or a folder, as they are.
 
     Files that are no DICOM are named and skipped. Nothing is kept or tried again. Exit codes: 0 all were taken; 1 one
     was not; 3 there was none to send.

@@ -125,8 +125,8 @@ def _node_lines(seen: Overview) -> Iterator[Text]:
         model = f", model {facts['model']}" if facts.get("model") else ""
         runs = f"runs for {ago(row.started_at, seen.at)}" if process.problem is None else process.problem
         who = f"{facts.get('ae_title') or row.role}{port}: "
-        version = f", dicomnode {facts.get('version', '?')}{model}, process {facts.get('pid', '?')}"
-        yield Text.assemble(who, (runs, "" if process.problem is None else _BAD), version)
+        rest = f"{model}, dicomnode {facts.get('version', '?')}, process {facts.get('pid', '?')}"
+        yield Text.assemble(who, (runs, "" if process.problem is None else _BAD), rest)
     open_: dict[str, int] = {}
     for one in seen.summary.associations:
         open_[one.peer_ae] = open_.get(one.peer_ae, 0) + 1

@@ -9,6 +9,8 @@ from typing import Any
 from pydicom.uid import UID
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
+from pynetdicom.pdu import A_ASSOCIATE_RJ
+from pynetdicom.pdu_primitives import A_ASSOCIATE
 
 from dicomnode.domain import IMPLEMENTATION_CLASS_UID
 from dicomnode.errors import ClassRefused, PeerRejected, PeerUnreachable, Reason, Refused
@@ -56,24 +58,33 @@ def associated(ae: AE, peer: Peer, *, handlers: Sequence[Any] = (), roles: Seque
     try may help, PeerRejected where it will not before somebody mends a setting there or here, and ClassRefused where
     the peer takes none of the contexts.
     """
+    answers: list[Any] = []
+    noting = (evt.EVT_PDU_RECV, _note, [answers])
     with _translated(peer):
         assoc = ae.associate(
             peer.host,
             peer.port,
             ae_title=peer.ae_title,
             ext_neg=list(roles) or None,
-            evt_handlers=[(evt.EVT_CONN_OPEN, _send_at_once), *handlers],
+            evt_handlers=[(evt.EVT_CONN_OPEN, _send_at_once), noting, *handlers],
         )
-        _check(assoc, peer)
+        assoc.unbind(evt.EVT_PDU_RECV, _note)
+        _check(assoc, peer, answers)
         try:
             yield assoc
         finally:
             assoc.release()
 
 
-def _check(assoc: Association, peer: Peer) -> None:
-    if assoc.is_rejected:
-        _raise_rejection(assoc, peer)
+def _note(event: evt.Event, answers: list[Any]) -> None:
+    """Note what the peer answers: pynetdicom takes a rejection for no connection if it comes and goes very quickly."""
+    answers.append(event.pdu)
+
+
+def _check(assoc: Association, peer: Peer, answers: Sequence[Any]) -> None:
+    for answer in answers:
+        if isinstance(answer, A_ASSOCIATE_RJ):
+            _raise_rejection(answer.to_primitive(), assoc.requestor.ae_title, peer)
     if assoc.rejected_contexts and not assoc.accepted_contexts:
         refused = {str(context.abstract_syntax.name) for context in assoc.rejected_contexts if context.abstract_syntax}
         raise ClassRefused(f"association with {peer}", f"it takes no {', '.join(sorted(refused))}")
@@ -88,12 +99,11 @@ def _send_at_once(event: evt.Event) -> None:
         transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
-def _raise_rejection(assoc: Association, peer: Peer) -> None:
-    rejection = assoc.acceptor.primitive
-    why = f"{rejection.source_str}: {rejection.reason_str}" if rejection else "for no reason given"
-    if rejection and (mend := _MENDED_BY.get((rejection.result_source, rejection.diagnostic))):
-        why += f": {mend.format(calling=assoc.requestor.ae_title, called=peer.ae_title)}"
-    if rejection and rejection.result == _REJECTED_PERMANENT:
+def _raise_rejection(rejection: A_ASSOCIATE, calling_ae: str, peer: Peer) -> None:
+    why = f"{rejection.source_str}: {rejection.reason_str}"
+    if mend := _MENDED_BY.get((rejection.result_source, rejection.diagnostic)):
+        why += f": {mend.format(calling=calling_ae, called=peer.ae_title)}"
+    if rejection.result == _REJECTED_PERMANENT:
         raise PeerRejected(f"{peer} rejected the association for good: {why}")
     raise PeerUnreachable(f"{peer} rejected the association: {why}")
 

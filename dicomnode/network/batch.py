@@ -1,4 +1,4 @@
-"""Send many files to a peer, and say of each what became of it."""
+"""Send many files to a peer or another destination, and say of each what became of it."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,8 +10,10 @@ from pydicom.filereader import read_file_meta_info
 from pydicom.uid import UID, MediaStorageDirectoryStorage
 from pynetdicom.association import Association
 
+from dicomnode.domain import SopReference, parse_uid
 from dicomnode.errors import ClassRefused, DicomNodeError, Reason, Refused, Unavailable
 from dicomnode.network.associations import Peer, associated
+from dicomnode.network.destinations import Destination, Parcel
 from dicomnode.network.sender import requesting_entity, store
 
 _PAIRS = 42  # of class and syntax: three contexts each, of the 128 that an association may have (PS3.8 9.3.2)
@@ -70,6 +72,24 @@ def send_each(files: Sequence[Outgoing], peer: Peer, calling_ae: str) -> Iterato
             yield from (Sent(file=one, status=None, error=str(error)) for one in batch)
 
 
+def deliver_each(files: Sequence[Outgoing], to: Destination) -> Iterator[Sent]:
+    """Send `files` in order one by one to a destination of any kind; yield what became of each.
+
+    A file that is not taken does not keep the others from being sent, but where the destination is not there any more
+    they are not tried. Raises Unavailable where it is not there for the first.
+    """
+    for number, file in enumerate(files):
+        try:
+            yield _delivered(file, to)
+        except Unavailable as error:
+            if not _is_there(to):
+                if number == 0:
+                    raise
+                yield from (Sent(file=one, status=None, error=str(error)) for one in files[number:])
+                return
+            yield Sent(file=file, status=None, error=str(error))
+
+
 def _batches(files: Sequence[Outgoing]) -> Iterator[list[Outgoing]]:
     batch: list[Outgoing] = []
     pairs: set[tuple[str, str]] = set()
@@ -94,3 +114,25 @@ def _send(file: Outgoing, assoc: Association, peer: Peer) -> Sent:
     except (AttributeError, InvalidDicomError, OSError, ValueError) as error:
         return Sent(file=file, status=None, error=f"it cannot be read or encoded: {type(error).__name__}")
     return Sent(file=file, status=status, error=None)
+
+
+def _delivered(file: Outgoing, to: Destination) -> Sent:
+    """Send a file as it is; raise Unavailable where another try may help."""
+    try:
+        named = SopReference(parse_uid(file.sop_class, "SOP class"), parse_uid(file.sop_uid, "object"))
+        status = to.send(Parcel(path=file.path, named=named))
+    except Refused as error:
+        return Sent(file=file, status=None, error=str(error))
+    except (InvalidDicomError, OSError) as error:
+        return Sent(file=file, status=None, error=f"it cannot be read: {type(error).__name__}")
+    return Sent(file=file, status=status, error=None)
+
+
+def _is_there(to: Destination) -> bool:
+    try:
+        to.probe()
+    except Unavailable:
+        return False
+    except Refused:  # of a query, which it need not answer
+        return True
+    return True

@@ -180,6 +180,7 @@ class Listener:
         caller, judged = self._admission.judge(asked, assoc.requestor.address)
         if isinstance(judged, Rejection):
             told = {"action": "association_rejected", "peer": caller.calling_ae, "reason": judged.reason}
+            told |= {"called": caller.called_ae, "host": caller.host}
             log.warning("rejected an association", extra=told)
             self._hooks.rejected(caller, judged)
             assoc.acse.send_reject(judged.result, judged.source, judged.diagnostic)

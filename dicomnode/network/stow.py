@@ -5,8 +5,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from io import BytesIO
+from typing import cast
 
 from pydicom import Dataset, dcmread
+from pydicom.errors import InvalidDicomError
 
 from dicomnode.domain import Proof, ProvenBy, SegSyntax
 from dicomnode.errors import ClassRefused, PeerRejected, PeerUnreachable, Reason, Refused, Unavailable
@@ -85,17 +87,27 @@ class StowDestination:
 
     def _store(self, content: bytes, parcel: Parcel) -> int:
         """Send one file; return what the service says of it, as a status of C-STORE (PS3.18 10.5.3)."""
+        encoded = False
+
+        def one() -> Iterator[Dataset]:
+            nonlocal encoded
+            yield dcmread(BytesIO(content))
+            encoded = True  # it is, once the client asks for the next
+
         with _translated(self.peer):
             try:
                 with asking(self.peer) as opened:
-                    answer = opened.store_instances([dcmread(BytesIO(content))])
+                    answer = opened.store_instances(cast("Sequence[Dataset]", one()))  # it only walks along it
             except HttpStatusError as error:
                 if error.status != HTTPStatus.CONFLICT:
                     raise
                 answer = _data_set(error.said)
                 if not answer.get("FailedSOPSequence"):
                     raise
-            except (AttributeError, KeyError, SyntaxError, TypeError, ValueError):
+            except (AttributeError, EOFError, InvalidDicomError, KeyError, SyntaxError, TypeError, ValueError) as error:
+                if not encoded:
+                    detail = f"it cannot be encoded: {type(error).__name__}"
+                    raise Refused(Reason.UNREADABLE, f"object {parcel.named.sop_uid}", detail) from error
                 answer = Dataset()  # it took the file; what it says of it is no data set
         return _status_of(answer, parcel)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, and_, func, select
 
-from dicomnode.domain import DeliveryState
+from dicomnode.domain import BreakerState, DeliveryState
 from dicomnode.store import tables
 
 _UNSENT = (DeliveryState.WAITING, DeliveryState.SENDING)
@@ -17,7 +17,7 @@ _UNSENT = (DeliveryState.WAITING, DeliveryState.SENDING)
 class Breaker:
     """Whether a destination is sent to, as its row says; it has one once something was sent there."""
 
-    state: str
+    state: BreakerState
     since: datetime
     failures: int
     next_probe_at: datetime | None
@@ -82,7 +82,7 @@ def _counts_of_destinations(connection: Connection) -> dict[str, dict[DeliverySt
 
 def _breaker(row: Any) -> Breaker:  # noqa: ANN401 - a row
     return Breaker(
-        state=row.state,
+        state=BreakerState(row.state),
         since=row.since,
         failures=row.failures,
         next_probe_at=row.next_probe_at,

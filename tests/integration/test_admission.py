@@ -47,7 +47,9 @@ def why(run: Run) -> list[tuple[str, object]]:
     return [(event.who, event.details["reason"]) for event in events(run.desk.database, "association_rejected")]
 
 
-def test_who_calls_another_is_rejected_for_good_and_that_is_recorded(runs: Callable[..., Run], ways: Ways) -> None:
+def test_who_calls_another_is_rejected_for_good_and_that_is_recorded(
+    runs: Callable[..., Run], ways: Ways, caplog: pytest.LogCaptureFixture
+) -> None:
     run = runs(limits=Limits(check_called_ae=True, ways=ways))
     with Wire(run.listener.port) as wire:
         assert rejection(wire.associate(called="ANOTHER")) == CALLED
@@ -56,6 +58,8 @@ def test_who_calls_another_is_rejected_for_good_and_that_is_recorded(runs: Calla
     (event,) = events(run.desk.database, "association_rejected")
     assert event.who == "SENDER"
     assert event.details == {"reason": "called_ae_title", "called_ae": "ANOTHER", "peer_host": "127.0.0.1"}
+    (line,) = (one.__dict__ for one in caplog.records if one.__dict__.get("action") == "association_rejected")
+    assert (line["peer"], line["called"], line["host"]) == ("SENDER", "ANOTHER", "127.0.0.1")
 
 
 def test_who_may_not_call_is_rejected_for_good(runs: Callable[..., Run], ways: Ways) -> None:

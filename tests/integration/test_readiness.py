@@ -271,9 +271,10 @@ def test_what_an_annotation_names_is_asked_for_once(box: Inbox) -> None:
     assert "what is missing is asked for: until " in str(box.study().reason)
 
 
-def test_a_study_whose_images_no_source_has_is_held_and_expires(box: Inbox) -> None:
+def test_a_study_whose_images_no_source_has_is_held_and_expires(box: Inbox, caplog: pytest.LogCaptureFixture) -> None:
     box.send(DRAWN)
     assert box.sweep(after=20) == 0
+    assert "a study cannot start: 1 annotations and no images" in caplog.text
     give_up_studies(box.desk, box.orders)
     assert box.study().state is StudyState.HELD
     fetch = fetches.claim(box.desk.database, fetches.due(box.desk.database)[0])

@@ -3,6 +3,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 
 import pytest
 from pydicom import dcmread
@@ -19,7 +20,7 @@ from pynetdicom import AE, build_context, evt
 from dicomnode.dicom.results.syntaxes import in_syntax
 from dicomnode.domain import AssociationEnd, SegSyntax, SegType
 from dicomnode.errors import ClassRefused, PeerRejected, PeerUnreachable, Reason, Refused, Unavailable
-from dicomnode.network.associations import Peer
+from dicomnode.network.associations import Peer, associated, calling_entity
 from dicomnode.network.part10 import StoreRequest
 from dicomnode.network.sender import send, send_all
 from dicomnode.network.statuses import check_status
@@ -277,3 +278,18 @@ def _patiently(file: Path, peer: Peer) -> int:
         except PeerUnreachable:
             time.sleep(0.1)
     return send(file, peer, "NODE")
+
+
+def test_a_rejection_that_comes_very_quickly_is_one() -> None:
+    ae, closed = AE("ANOTHER"), Event()
+    ae.require_called_aet = True
+    ae.add_supported_context("1.2.840.10008.1.1")
+    asking = calling_entity("NODE")
+    asking.add_requested_context("1.2.840.10008.1.1")
+    server = ae.start_server(("127.0.0.1", 0), block=False)
+    assert server is not None
+    peer = Peer(ae_title="PACS", host="127.0.0.1", port=server.server_address[1])
+    handlers = [(evt.EVT_REQUESTED, lambda _: closed.wait(10)), (evt.EVT_CONN_CLOSE, lambda _: closed.set())]
+    with pytest.raises(PeerRejected, match="it is not called PACS"), associated(asking, peer, handlers=handlers):
+        pass
+    server.shutdown()

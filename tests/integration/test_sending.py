@@ -1,6 +1,7 @@
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -10,11 +11,13 @@ from pydicom import dcmread
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, MediaStorageDirectoryStorage
 from pynetdicom import AE, build_context
 
+from dicomnode.dicom.results.syntaxes import in_syntax
 from dicomnode.errors import PeerUnreachable, Reason, Refused, SettingsError, Unavailable
 from dicomnode.network import echo
 from dicomnode.network.associations import Peer
-from dicomnode.network.batch import Outgoing, outgoing, send_each
+from dicomnode.network.batch import Outgoing, deliver_each, outgoing, send_each
 from dicomnode.network.contexts import VERIFICATION
+from dicomnode.network.folder import FolderDestination
 from dicomnode.network.part10 import StoreRequest
 from dicomnode.network.web import WebPeer
 from dicomnode.sending import FolderAnswer, WebAnswer, ask, send_paths, target_of
@@ -268,6 +271,33 @@ def test_many_classes_take_several_associations(study: list[Path], tmp_path: Pat
     assert "it takes no 1.2.3." in str(sent[-1].error)
 
 
-def test_only_dicom_destinations_are_sent_to(study: list[Path], settings: Settings, tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="only DICOM destinations"):
-        send_paths(study, tmp_path, settings, lambda _done, _total: None)
+def nobody(_done: int, _total: int) -> None:
+    """Be told of progress, and do nothing."""
+
+
+def test_files_go_into_a_folder_by_their_uids(study: list[Path], settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "files").mkdir()
+    done = send_paths(study, target_of("files", settings), settings, nobody)
+    assert [(one.status, one.error) for one in done.sent] == [(0, None)] * 3
+    written = {path.stem: path.read_bytes() for path in (tmp_path / "files").rglob("*.dcm")}
+    assert written == {dcmread(path).SOPInstanceUID: path.read_bytes() for path in study}
+
+
+def test_a_target_that_is_not_there_is_an_error(study: list[Path], settings: Settings, tmp_path: Path) -> None:
+    for name, words in (("files", "files is not there"), ("web", "did not answer")):
+        with pytest.raises(PeerUnreachable, match=words):
+            send_paths(study, target_of(name, settings), settings, nobody)
+    assert not (tmp_path / "files").exists()
+
+
+def test_what_cannot_go_into_a_folder_keeps_no_other_back(study: list[Path], tmp_path: Path) -> None:
+    (folder := tmp_path / "files").mkdir()
+    files = [*(outgoing(path) for path in study), replace(outgoing(study[2]), sop_class="../x")]
+    nowhere = dcmread(study[0])
+    del nowhere.StudyInstanceUID
+    nowhere.save_as(study[0])
+    study[1].unlink()
+    sent = [*deliver_each(files, FolderDestination(path=folder, encode=in_syntax))]
+    assert [one.error is None for one in sent] == [False, False, True, False]
+    assert "StudyInstanceUID" in str(sent[0].error)
+    assert [path.suffix for path in folder.rglob("*") if path.is_file()] == [".dcm"]

@@ -13,6 +13,7 @@ import pytest
 from dicomnode.dicom.results.syntaxes import in_syntax
 from dicomnode.domain import ProvenBy, SegSyntax, SegType, SopReference, Uid
 from dicomnode.errors import ClassRefused, PeerRejected, PeerUnreachable, Refused, Unavailable
+from dicomnode.network.batch import deliver_each, outgoing
 from dicomnode.network.destinations import Parcel, Transaction
 from dicomnode.network.stow import StowDestination
 from dicomnode.network.web import WebPeer
@@ -145,6 +146,36 @@ def test_a_syntax_that_is_not_taken_is_replaced_by_the_native_one(service: Servi
     wanted = Parcel(path=parcel.path, named=parcel.named, syntaxes=(SegSyntax.DEFLATED, SegSyntax.NATIVE))
     assert to(service.url).send(wanted) == 0
     assert [b"1.2.840.10008.1.2.1.99" in body for body in service.bodies] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("size", "added"), [(0, b""), (None, b"\x02\x00\x10\x00UI\x02\x001\x00")], ids=["empty", "meta in the data set"]
+)
+def test_what_cannot_be_encoded_is_refused_and_not_taken_for_sent(
+    service: Service, parcel: Parcel, size: int | None, added: bytes
+) -> None:
+    service.answers = [(200, said())]
+    parcel.path.write_bytes(parcel.path.read_bytes()[:size] + added)
+    with pytest.raises(Refused, match="it cannot be encoded"):
+        to(service.url).send(parcel)
+    assert service.bodies == []
+
+
+def test_a_file_that_a_service_does_not_take_keeps_no_other_back(service: Service, parcel: Parcel) -> None:
+    service.answers = [(200, None), (409, None), (503, None), (200, []), (202, said(warned=0xB006))]
+    sent = [*deliver_each([outgoing(parcel.path)] * 4, to(service.url))]
+    assert [one.status for one in sent] == [0, None, None, 0xB006]
+    assert ["HTTP status 409" in str(sent[1].error), "HTTP status 503" in str(sent[2].error)] == [True, True]
+    assert service.paths.count("/web/studies") == 4  # and one query, whether it is there after 503
+
+
+def test_once_a_service_is_gone_the_others_are_not_tried(service: Service, parcel: Parcel) -> None:
+    service.answers = [(200, None), (503, None)]
+    sent = [*deliver_each([outgoing(parcel.path)] * 4, to(service.url))]
+    assert [one.error is None for one in sent] == [True, False, False, False]
+    assert len(service.paths) == 3
+    with pytest.raises(PeerUnreachable, match="HTTP status 503"):
+        next(deliver_each([outgoing(parcel.path)], to(service.url)))
 
 
 def test_nobody_there_is_tried_again(parcel: Parcel) -> None:
