@@ -29,12 +29,11 @@ _TOLD_EVERY = 1.0  # seconds
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Errand:
-    """Whom to ask, who keeps what comes, and who knows that it has to be broken off or that there is no room."""
+    """Whom to ask, who keeps what comes while there is room, and who knows that it has to be broken off."""
 
     sources: Sequence[Source]
     intake: Intake
     stopped: Callable[[], bool] = lambda: False
-    room: Callable[[], bool] = lambda: True
 
     def must_go_on(self) -> None:
         """Raise Unavailable where nothing more is to come now."""

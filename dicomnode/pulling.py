@@ -11,7 +11,7 @@ from pathlib import Path
 
 from dicomnode.domain import AssociationEnd, FetchState, Uid, Wanted
 from dicomnode.errors import Reason, Refused, SettingsError, Unavailable
-from dicomnode.fetching import do_fetch
+from dicomnode.fetching import Errand, do_fetch
 from dicomnode.network.admission import Caller, Limits
 from dicomnode.network.facts import named
 from dicomnode.network.listener import Hooks, Listener
