@@ -114,6 +114,38 @@ def test_after_a_probe_that_succeeds_one_failure_is_enough(desk: Desk, clock: Cl
     assert (pacs.probes, len(pacs.sent), state_of(desk).state) == (1, 4, BreakerState.OPEN)
 
 
+def test_an_object_over_which_its_destination_breaks_off_each_time_keeps_no_other_from_it(
+    desk: Desk, clock: Clock
+) -> None:
+    urgent = UIDS[-2:]
+
+    def send(parcel: Parcel) -> int:
+        if parcel.named.sop_uid in urgent:
+            raise PeerUnreachable("it did not answer when the object was sent")
+        return 0
+
+    pacs = Pretends(sends=send)
+    courier = courier_of(desk, replace(POLICY, breaker_failures=2), pacs=pacs)
+    for _ in range(30):
+        serve_all(courier)
+        clock.advance(seconds=30)
+    rows = [row for row in deliveries.all_deliveries(desk.database) if row.destination == "pacs"]
+    assert {row.sop_uid for row in rows if row.state is DeliveryState.WAITING} == {*urgent}
+
+
+def test_what_was_tried_while_a_destination_had_no_room_goes_once_it_has(desk: Desk, clock: Clock) -> None:
+    outage = Outage(PeerUnreachable("it has no room"))
+    courier = courier_of(desk, pacs=Pretends(sends=outage))  # a probe of it succeeds all the time
+    for _ in range(200):
+        serve_all(courier)
+        clock.advance(seconds=30)
+    outage.error = None
+    serve_all(courier)
+    clock.advance(seconds=30)
+    serve_all(courier)
+    assert states(desk) == [DeliveryState.VERIFIED] * 8
+
+
 def test_what_waits_for_a_destination_that_is_down_for_too_long_is_given_up(desk: Desk, clock: Clock) -> None:
     pacs, _ = down(PeerUnreachable("nobody answers"))
     courier = courier_of(desk, pacs=pacs)
