@@ -58,13 +58,22 @@ def probe(courier: Courier, destination: str) -> None:
     try:
         courier.destinations[destination].probe()
     except (Unavailable, Refused) as error:
-        for row in breakers.probe_failed(database, destination, str(error), policy):
-            log.error("an object is given up: %s", error, extra=about(row, "delivery_dead"))  # noqa: TRY400
-        log.info("a destination is still not there: %s", error, extra=told | {"action": "probe_failed"})
+        _leave_alone(courier, destination, str(error))
+    except Exception as error:
+        log.exception("a probe failed", extra=told | {"action": "probe_failed"})
+        _leave_alone(courier, destination, f"a bug: {type(error).__name__}: {error}")
     else:
         waiting = breakers.probe_succeeded(database, destination, policy)
         told |= {"action": "destination_closed", "waiting": waiting}
         log.warning("a destination is there again: what waits is sent", extra=told)
+
+
+def _leave_alone(courier: Courier, destination: str, reason: str) -> None:
+    """Record that a probe did not succeed, and give up what has waited for too long."""
+    for row in breakers.probe_failed(courier.desk.database, destination, reason, courier.policy):
+        log.error("an object is given up: %s", reason, extra=about(row, "delivery_dead"))
+    told = {"action": "probe_failed", "destination": destination}
+    log.info("a destination is still not there: %s", reason, extra=told)
 
 
 def _postpone(courier: Courier, row: DeliveryRow, error: Unavailable) -> None:

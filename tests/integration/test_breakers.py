@@ -191,6 +191,17 @@ def test_after_26_hours_everything_goes_within_a_minute_in_order_of_priority_and
     assert len(set(pacs.sent)) == len(pacs.sent) == 20
 
 
+def test_a_mistake_in_a_probe_is_a_probe_that_failed(desk: Desk, clock: Clock) -> None:
+    pacs, _ = down(ZeroDivisionError())
+    pacs.sends = Outage(PeerUnreachable("nobody answers"))
+    courier = courier_of(desk, pacs=pacs)
+    serve_all(courier)
+    clock.advance(seconds=30)
+    serve_all(courier)
+    assert (pacs.probes, state_of(desk).state) == (1, BreakerState.OPEN)
+    assert str(state_of(desk).reason).startswith("a bug: ZeroDivisionError")
+
+
 def test_a_breaker_is_of_one_destination(desk: Desk) -> None:
     pacs, _ = down(PeerUnreachable("nobody answers"))
     other = Pretends()
