@@ -9,6 +9,7 @@ from dicomnode.domain import SEG_ONLY, BreakerState, DeliveryState, Uid
 from dicomnode.errors import PeerRejected, PeerUnreachable, Reason, Refused
 from dicomnode.network.destinations import Parcel
 from dicomnode.queue.courier import Courier
+from dicomnode.queue.delivering import send
 from dicomnode.store import breakers, deliveries, tables
 from dicomnode.store.database import Database
 from dicomnode.store.desk import Desk
@@ -200,6 +201,22 @@ def test_a_mistake_in_a_probe_is_a_probe_that_failed(desk: Desk, clock: Clock) -
     serve_all(courier)
     assert (pacs.probes, state_of(desk).state) == (1, BreakerState.OPEN)
     assert str(state_of(desk).reason).startswith("a bug: ZeroDivisionError")
+
+
+def test_in_one_turn_of_the_engine_everything_is_sent_the_most_urgent_first_whatever_one_of_it_brings_out(
+    desk: Desk,
+) -> None:
+    def send_(parcel: Parcel) -> int:
+        if parcel.named.sop_uid == UIDS[4]:
+            raise ZeroDivisionError
+        return 0
+
+    pacs = Pretends(sends=send_)
+    send(courier_of(desk, pacs=pacs), f"pacs/{UIDS[7]}")
+    assert pacs.sent == [UIDS[number] for number in (7, 6, 4, 5, 2, 3, 0, 1)]
+    rows = {row.sop_uid: row for row in deliveries.all_deliveries(desk.database) if row.destination == "pacs"}
+    assert [uid for uid, row in rows.items() if row.state is not DeliveryState.DELIVERED] == [UIDS[4]]
+    assert rows[UIDS[4]].reason == "a bug: ZeroDivisionError: "
 
 
 def test_a_breaker_is_of_one_destination(desk: Desk) -> None:

@@ -321,8 +321,9 @@ def test_a_mistake_in_a_report_is_tried_later_like_any_other_failure(node: Commi
     def fails(_peer: Peer, _report: CommitmentReport) -> None:
         raise ZeroDivisionError
 
+    nobody = Peer(ae_title="MODALITY", host="127.0.0.1", port=1)
     node.ask(CT)
-    assert report_next(node.courier, Reporter(peers={"MODALITY": Peer(ae_title="MODALITY", host="127.0.0.1", port=1)}, report=fails))
+    assert report_next(node.courier, Reporter(peers={"MODALITY": nobody}, report=fails))
     clock.advance(seconds=3)
     (row,) = commitments.due(node.database)
     assert (row.attempts, row.reason) == (1, "a bug: ZeroDivisionError: ")
