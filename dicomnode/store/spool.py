@@ -204,10 +204,11 @@ class Spool:
 
 
 def _make_root(root: Path) -> None:
-    missing = [parent for parent in (root, *root.parents) if not parent.is_dir()]
-    for new in reversed(missing):
-        new.mkdir(exist_ok=True)
-        _sync_folder(new.parent)
+    """Make `root`; its name and that of the data folder are synced whoever made them."""
+    for folder in reversed((root, *root.parents)):
+        if folder in (root, root.parent) or not folder.is_dir():
+            folder.mkdir(exist_ok=True)
+            _sync_folder(folder.parent)
 
 
 class _Behind(io.RawIOBase):
