@@ -26,18 +26,19 @@ def attend(courier: Courier, destination: str) -> bool:
 
 
 def send(courier: Courier, key: str) -> None:
-    """Send one object, if it is still due, and for a while whatever else is due at its destination.
+    """Send for a while what is due at the destination of a delivery, the most urgent first; `key` is its key as text.
 
     The engine gives a destination about eight turns a second, and it has to take what waited for days within a minute.
+    Whose turn it is may have been said before the destination was left alone: what is most urgent is looked up now.
     """
-    until = time.monotonic() + TURN_SECONDS
-    send_one(courier, key)
-    destination = DeliveryKey.parse(key).destination
-    while destination in courier.destinations and time.monotonic() < until:
+    until, destination = time.monotonic() + TURN_SECONDS, DeliveryKey.parse(key).destination
+    while destination in courier.destinations:
         found = deliveries.due(courier.desk.database, {destination}, limit=1)
         if not found:
             return
-        _send_another(courier, str(found[0].which))
+        _send(courier, str(found[0].which))
+        if time.monotonic() >= until:
+            return
 
 
 def send_one(courier: Courier, key: str) -> None:
@@ -86,8 +87,8 @@ def probe(courier: Courier, destination: str) -> None:
         log.warning("a destination is there again: what waits is sent", extra=told)
 
 
-def _send_another(courier: Courier, key: str) -> None:
-    """Send an object in the turn of another one, which is not to blame for a mistake."""
+def _send(courier: Courier, key: str) -> None:
+    """Send an object; a mistake that it brings out is put down to it, in whoever's turn that is."""
     try:
         send_one(courier, key)
     except Unavailable:

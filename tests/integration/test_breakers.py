@@ -212,8 +212,8 @@ def test_in_one_turn_of_the_engine_everything_is_sent_the_most_urgent_first_what
         return 0
 
     pacs = Pretends(sends=send_)
-    send(courier_of(desk, pacs=pacs), f"pacs/{UIDS[7]}")
-    assert pacs.sent == [UIDS[number] for number in (7, 6, 4, 5, 2, 3, 0, 1)]
+    send(courier_of(desk, pacs=pacs), f"pacs/{UIDS[0]}")
+    assert pacs.sent == [UIDS[number] for number in (6, 7, 4, 5, 2, 3, 0, 1)]
     rows = {row.sop_uid: row for row in deliveries.all_deliveries(desk.database) if row.destination == "pacs"}
     assert [uid for uid, row in rows.items() if row.state is not DeliveryState.DELIVERED] == [UIDS[4]]
     assert rows[UIDS[4]].reason == "a bug: ZeroDivisionError: "
