@@ -4,7 +4,7 @@ import logging
 
 from dicomnode.dicom.pixels.decoders import Decoders
 from dicomnode.dicom.sameness import is_same
-from dicomnode.errors import Refused
+from dicomnode.errors import Refused, Unavailable
 from dicomnode.store import conflicts
 from dicomnode.store.conflicts import Conflict
 from dicomnode.store.desk import Desk
@@ -29,6 +29,11 @@ def _settle(desk: Desk, found: Conflict, decoders: Decoders) -> None:
         why = "its elements and pixels are those of the object in use" if same else "an element or a pixel differs"
     except (Refused, OSError) as error:
         same, why = False, f"they cannot be compared: {error}"
+    except Unavailable:
+        raise
+    except Exception as error:
+        log.exception("a comparison failed", extra={"action": "comparison_failed", "sop_instance_uid": found.sop_uid})
+        same, why = False, f"they cannot be compared, by a bug: {type(error).__name__}"
     conflicts.settle(desk.database, found, same=same, why=why)
     told = {"action": "conflict_settled", "sop_instance_uid": found.sop_uid, "same": same}
     if same:

@@ -52,3 +52,6 @@ def _ask(count: Count, study_uid: Uid) -> Mapping[Uid, int]:
     except (Refused, Unavailable) as error:
         log.warning("nobody tells how many instances a study has: %s", error, extra={"action": "count_failed"})
         return {}
+    except Exception:  # what an odd answer brings out is not to end the node, at each start anew
+        log.exception("a count failed", extra={"action": "count_failed", "study": study_uid})
+        return {}

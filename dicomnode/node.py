@@ -17,7 +17,7 @@ from dicomnode.counting import Count
 from dicomnode.domain import ModelIdentity
 from dicomnode.fetching import do_fetch
 from dicomnode.queue.courier import Courier
-from dicomnode.queue.delivering import fail_delivery, send_one
+from dicomnode.queue.delivering import fail_delivery, send
 from dicomnode.queue.engine import EXECUTOR, Engine, Work
 from dicomnode.queue.steps import do_job
 from dicomnode.queue.sweeps import Sweeps
@@ -127,7 +127,7 @@ class Node:
                 side_by_side=asked.concurrency,
             ),
             QueueName.DELIVERIES: Work(
-                step=partial(send_one, courier), fail=partial(fail_delivery, courier), side_by_side=None
+                step=partial(send, courier), fail=partial(fail_delivery, courier), side_by_side=None
             ),
             QueueName.FETCHES: Work(
                 step=lambda key: do_fetch(desk, int(key), errand),

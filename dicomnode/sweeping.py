@@ -83,10 +83,10 @@ def _of_studies(settings: Settings, desk: Desk, model: ModelIdentity, count: Cou
 
 def _of_work(settings: Settings, parts: Parts) -> dict[str, Sweep]:
     courier, engine = parts.courier, parts.engine
-    desk = courier.desk
+    desk, to_send = courier.desk, partial(deliveries_due, destinations=courier.destinations)
     found = {
         "jobs": Sweep(do=partial(give_turns, desk, engine, QueueName.JOBS, jobs.ready), every=_SOON),
-        "deliveries": Sweep(do=partial(give_turns, desk, engine, QueueName.DELIVERIES, deliveries_due), every=_OFTEN),
+        "deliveries": Sweep(do=partial(give_turns, desk, engine, QueueName.DELIVERIES, to_send), every=_OFTEN),
         "fetches": Sweep(do=partial(give_turns, desk, engine, QueueName.FETCHES, fetches_due), every=_SOON),
         "superseded": Sweep(do=partial(superseding.replace_late, desk.database), every=_SOON),
         "cancelled": Sweep(do=partial(break_off_unwanted, desk, parts.workers), every=_OFTEN),

@@ -47,6 +47,9 @@ def report_next(courier: Courier, reporter: Reporter) -> bool:
             _later(courier, row, str(error))
         except Refused as error:
             _give_up(courier, row, str(error))
+        except Exception as error:
+            log.exception("a report failed", extra=_about(row, "commitment_failed"))
+            _later(courier, row, f"a bug: {type(error).__name__}: {error}")
         else:
             commitments.settle(database, row, CommitmentState.REPORTED)
             told = _about(row, "commitment_reported") | {"failed": len(report.failed)}

@@ -1,6 +1,7 @@
 """Send objects, and probe destinations that were left alone."""
 
 import logging
+import time
 from typing import Any
 
 from dicomnode.domain import DeliveryState, ObjectKind
@@ -13,6 +14,8 @@ from dicomnode.store.desk import Desk
 
 log = logging.getLogger(__name__)
 
+TURN_SECONDS = 1.0
+
 
 def attend(courier: Courier, destination: str) -> bool:
     """Probe a destination that was left alone, or prove what it took, where that is due; return whether it was."""
@@ -20,6 +23,22 @@ def attend(courier: Courier, destination: str) -> bool:
         probe(courier, destination)
         return True
     return prove(courier, destination)
+
+
+def send(courier: Courier, key: str) -> None:
+    """Send for a while what is due at the destination of a delivery, the most urgent first; `key` is its key as text.
+
+    The engine gives a destination about eight turns a second, and it has to take what waited for days within a minute.
+    Whose turn it is may have been said before the destination was left alone: what is most urgent is looked up now.
+    """
+    until, destination = time.monotonic() + TURN_SECONDS, DeliveryKey.parse(key).destination
+    while destination in courier.destinations:
+        found = deliveries.due(courier.desk.database, {destination}, limit=1)
+        if not found:
+            return
+        _send(courier, str(found[0].which))
+        if time.monotonic() >= until:
+            return
 
 
 def send_one(courier: Courier, key: str) -> None:
@@ -58,13 +77,33 @@ def probe(courier: Courier, destination: str) -> None:
     try:
         courier.destinations[destination].probe()
     except (Unavailable, Refused) as error:
-        for row in breakers.probe_failed(database, destination, str(error), policy):
-            log.error("an object is given up: %s", error, extra=about(row, "delivery_dead"))  # noqa: TRY400
-        log.info("a destination is still not there: %s", error, extra=told | {"action": "probe_failed"})
+        _leave_alone(courier, destination, str(error))
+    except Exception as error:
+        log.exception("a probe failed", extra=told | {"action": "probe_failed"})
+        _leave_alone(courier, destination, f"a bug: {type(error).__name__}: {error}")
     else:
         waiting = breakers.probe_succeeded(database, destination, policy)
         told |= {"action": "destination_closed", "waiting": waiting}
         log.warning("a destination is there again: what waits is sent", extra=told)
+
+
+def _send(courier: Courier, key: str) -> None:
+    """Send an object; a mistake that it brings out is put down to it, in whoever's turn that is."""
+    try:
+        send_one(courier, key)
+    except Unavailable:
+        raise
+    except Exception as error:
+        log.exception("a sending failed", extra={"action": "step_failed", "queue": "deliveries", "key": key})
+        fail_delivery(courier, key, f"a bug: {type(error).__name__}: {error}")
+
+
+def _leave_alone(courier: Courier, destination: str, reason: str) -> None:
+    """Record that a probe did not succeed, and give up what has waited for too long."""
+    for row in breakers.probe_failed(courier.desk.database, destination, reason, courier.policy):
+        log.error("an object is given up: %s", reason, extra=about(row, "delivery_dead"))
+    told = {"action": "probe_failed", "destination": destination}
+    log.info("a destination is still not there: %s", reason, extra=told)
 
 
 def _postpone(courier: Courier, row: DeliveryRow, error: Unavailable) -> None:

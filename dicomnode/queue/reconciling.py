@@ -7,11 +7,14 @@ from typing import Protocol
 from dicomnode.queue.engine import Engine
 from dicomnode.store import deliveries, fetches, runs, turns
 from dicomnode.store.database import Database
+from dicomnode.store.delivery_rows import DeliveryKey
 from dicomnode.store.desk import Desk
 from dicomnode.store.queueing import QueueName
 from dicomnode.store.turns import Turn
 
 log = logging.getLogger(__name__)
+
+AT_ONCE = 100  # what waits for a destination that was down for days is enqueued little by little, beside other writers
 
 
 class Running(Protocol):
@@ -34,9 +37,12 @@ def give_turns(desk: Desk, engine: Engine, queue: QueueName, due: Callable[[Data
     return 0
 
 
-def deliveries_due(database: Database) -> tuple[Turn, ...]:
-    """Return the turns of the deliveries that are due."""
-    found = deliveries.due(database)
+def deliveries_due(database: Database, destinations: Iterable[str]) -> tuple[Turn, ...]:
+    """Return the turns of the deliveries to `destinations` that are due, of each the first AT_ONCE.
+
+    What goes where the settings know nobody any more waits, and has no turn after which it would be due again.
+    """
+    found = [row for name in destinations for row in deliveries.due(database, {name}, limit=AT_ONCE)]
     return tuple(turns.delivery_turn(row.which, row.priority) for row in found)
 
 
@@ -51,7 +57,8 @@ def take_back(desk: Desk, engine: Engine) -> int:
     active = engine.active(QueueName.JOBS) if running else ()
     jobs = [row for row in running if row.key not in active]
     active = engine.active(QueueName.DELIVERIES) if sending else ()
-    sends = [row for row in sending if str(row.which) not in active]
+    busy = {DeliveryKey.parse(key).destination for key in active}  # each sends in a turn what else is due, too
+    sends = [row for row in sending if row.destination not in busy]
     for job in jobs:
         runs.give_back(desk.database, job)
     for sent in sends:

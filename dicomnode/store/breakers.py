@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, Row, exists, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, exists, func, insert, select, update
 
 from dicomnode.domain import BREAKER_MOVES, BreakerState, DeliveryPolicy, DeliveryState
 from dicomnode.store import tables
@@ -52,15 +52,17 @@ def claim_probe(database: Database, name: str, policy: DeliveryPolicy) -> bool:
 
 
 def probe_succeeded(database: Database, name: str, policy: DeliveryPolicy) -> int:
-    """Close the breaker, and let all that waits for the destination be sent now; return how much that is.
+    """Close the breaker, and let what waits for the destination be sent now; return how much that is.
 
-    A probe is not yet a delivery: the first that fails opens it again.
+    A probe is not yet a delivery: the first that fails opens it again. What waits for its next try is sent now where
+    nothing else is due, else once the destination took something: an object over which it breaks off each time would
+    come first after each probe, and keep all others from it.
     """
-    rows, now = tables.delivery, database.now()
-    waiting = (rows.c.destination == name, rows.c.state == DeliveryState.WAITING.value)
+    now = database.now()
     with database.write() as connection:
-        _close(connection, name, now, failures=policy.breaker_failures - 1)
-        return connection.execute(update(rows).where(*waiting).values(next_at=now)).rowcount
+        _close(connection, name, now, failures=max(policy.breaker_failures - 1, 1))
+        due = connection.scalar(select(func.count()).where(_waits_for(name), tables.delivery.c.next_at <= now)) or 0
+        return due or _pull_forward(connection, name, now)
 
 
 def probe_failed(database: Database, name: str, reason: str, policy: DeliveryPolicy) -> tuple[DeliveryRow, ...]:
@@ -76,9 +78,11 @@ def probe_failed(database: Database, name: str, reason: str, policy: DeliveryPol
 
 
 def succeed(connection: Connection, name: str, now: datetime) -> None:
-    """Note within a transaction that the destination did what it was asked."""
-    _find(connection, name, now)
+    """Note within a transaction that the destination did what it was asked; the first time after a probe, all goes."""
+    known = _find(connection, name, now)
     _close(connection, name, now, failures=0)
+    if known.failures and known.last_success_at == known.since:  # nothing was tried since the probe that closed it
+        _pull_forward(connection, name, now)
 
 
 def fail(connection: Connection, name: str, failure: Failure, policy: DeliveryPolicy, now: datetime) -> bool:
@@ -100,6 +104,17 @@ def lets(destination: ColumnElement[str]) -> ColumnElement[bool]:
     """Return the condition that the breaker of `destination` lets it be sent to."""
     rows = tables.destination.c
     return ~exists().where(rows.name == destination, rows.state == BreakerState.OPEN.value)
+
+
+def _waits_for(name: str) -> ColumnElement[bool]:
+    rows = tables.delivery.c
+    return and_(rows.destination == name, rows.state == DeliveryState.WAITING.value)
+
+
+def _pull_forward(connection: Connection, name: str, now: datetime) -> int:
+    """Let what waits for its next try be due, behind what was due before and is as urgent; return how much that is."""
+    later = and_(_waits_for(name), tables.delivery.c.next_at > now)
+    return connection.execute(update(tables.delivery).where(later).values(next_at=now)).rowcount
 
 
 def _find(connection: Connection, name: str, now: datetime) -> BreakerRow:

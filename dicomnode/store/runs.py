@@ -20,9 +20,9 @@ _DIED = "the node died while it ran ({} times)"
 
 
 def claim(database: Database, key: str) -> JobRow | None:
-    """Claim the job: it is running from now on, and one attempt older; None if it is not ready."""
+    """Claim the job: it is running from now on, and one attempt older; None if it is not ready, or is deleted."""
     with database.write() as connection:
-        if row_of(connection, key).state is not JobState.READY:
+        if _state(connection, key) is not JobState.READY:
             return None
         move_job(connection, database, key, JobState.RUNNING, attempts=tables.job.c.attempts + 1)
         return row_of(connection, key)
@@ -63,9 +63,10 @@ def stop(database: Database, row: JobRow, after: JobState, reason: str) -> None:
 def fail(database: Database, key: str, reason: str) -> None:
     """Record that a bug stopped the job, in whatever state it was."""
     with database.write() as connection:
-        if row_of(connection, key).state is JobState.READY:
+        state = _state(connection, key)
+        if state is JobState.READY:
             move_job(connection, database, key, JobState.RUNNING)
-        if row_of(connection, key).state is JobState.RUNNING:
+        if state in {JobState.READY, JobState.RUNNING}:
             _stop(connection, database, key, JobState.FAILED, reason)
 
 
@@ -142,12 +143,19 @@ def _stop(connection: Connection, database: Database, key: str, after: JobState,
     add_event(connection, Event(at=database.now(), who="node", what=f"job_{after.value}", details=details))
 
 
+def _state(connection: Connection, key: str) -> JobState | None:
+    """Return the state of the job; None where it was deleted with its study, before it had its turn."""
+    state = connection.scalar(select(tables.job.c.state).where(tables.job.c.job_key == key))
+    return None if state is None else JobState(state)
+
+
 def _running(connection: Connection) -> tuple[str, ...]:
     return tuple(connection.scalars(select(tables.job.c.job_key).where(tables.job.c.state == JobState.RUNNING.value)))
 
 
 def _deaths(connection: Connection, key: str) -> int:
-    """Return how often the node died while the job ran."""
-    rows = tables.event.c
-    died = select(func.count()).where(rows.what == "job_interrupted", rows.details["job"].as_string() == key)
+    """Return how often the node died while the job ran, since somebody requeued it."""
+    rows, its = tables.event.c, tables.event.c.details["job"].as_string() == key
+    requeued = select(func.coalesce(func.max(rows.id), 0)).where(rows.what == "job_requeued", its).scalar_subquery()
+    died = select(func.count()).where(rows.what == "job_interrupted", its, rows.id > requeued)
     return connection.scalar(died) or 0

@@ -9,6 +9,7 @@ from dicomnode.domain import SEG_ONLY, BreakerState, DeliveryState, Uid
 from dicomnode.errors import PeerRejected, PeerUnreachable, Reason, Refused
 from dicomnode.network.destinations import Parcel
 from dicomnode.queue.courier import Courier
+from dicomnode.queue.delivering import send
 from dicomnode.store import breakers, deliveries, tables
 from dicomnode.store.database import Database
 from dicomnode.store.desk import Desk
@@ -114,6 +115,38 @@ def test_after_a_probe_that_succeeds_one_failure_is_enough(desk: Desk, clock: Cl
     assert (pacs.probes, len(pacs.sent), state_of(desk).state) == (1, 4, BreakerState.OPEN)
 
 
+def test_an_object_over_which_its_destination_breaks_off_each_time_keeps_no_other_from_it(
+    desk: Desk, clock: Clock
+) -> None:
+    urgent = UIDS[-2:]
+
+    def send(parcel: Parcel) -> int:
+        if parcel.named.sop_uid in urgent:
+            raise PeerUnreachable("it did not answer when the object was sent")
+        return 0
+
+    pacs = Pretends(sends=send)
+    courier = courier_of(desk, replace(POLICY, breaker_failures=2), pacs=pacs)
+    for _ in range(30):
+        serve_all(courier)
+        clock.advance(seconds=30)
+    rows = [row for row in deliveries.all_deliveries(desk.database) if row.destination == "pacs"]
+    assert {row.sop_uid for row in rows if row.state is DeliveryState.WAITING} == {*urgent}
+
+
+def test_what_was_tried_while_a_destination_had_no_room_goes_once_it_has(desk: Desk, clock: Clock) -> None:
+    outage = Outage(PeerUnreachable("it has no room"))
+    courier = courier_of(desk, pacs=Pretends(sends=outage))  # a probe of it succeeds all the time
+    for _ in range(200):
+        serve_all(courier)
+        clock.advance(seconds=30)
+    outage.error = None
+    serve_all(courier)
+    clock.advance(seconds=30)
+    serve_all(courier)
+    assert states(desk) == [DeliveryState.VERIFIED] * 8
+
+
 def test_what_waits_for_a_destination_that_is_down_for_too_long_is_given_up(desk: Desk, clock: Clock) -> None:
     pacs, _ = down(PeerUnreachable("nobody answers"))
     courier = courier_of(desk, pacs=pacs)
@@ -157,6 +190,33 @@ def test_after_26_hours_everything_goes_within_a_minute_in_order_of_priority_and
     order = [urgency[uid] for uid in pacs.sent]
     assert order == sorted(order, reverse=True)
     assert len(set(pacs.sent)) == len(pacs.sent) == 20
+
+
+def test_a_mistake_in_a_probe_is_a_probe_that_failed(desk: Desk, clock: Clock) -> None:
+    pacs, _ = down(ZeroDivisionError())
+    pacs.sends = Outage(PeerUnreachable("nobody answers"))
+    courier = courier_of(desk, pacs=pacs)
+    serve_all(courier)
+    clock.advance(seconds=30)
+    serve_all(courier)
+    assert (pacs.probes, state_of(desk).state) == (1, BreakerState.OPEN)
+    assert str(state_of(desk).reason).startswith("a bug: ZeroDivisionError")
+
+
+def test_in_one_turn_of_the_engine_everything_is_sent_the_most_urgent_first_whatever_one_of_it_brings_out(
+    desk: Desk,
+) -> None:
+    def send_(parcel: Parcel) -> int:
+        if parcel.named.sop_uid == UIDS[4]:
+            raise ZeroDivisionError
+        return 0
+
+    pacs = Pretends(sends=send_)
+    send(courier_of(desk, pacs=pacs), f"pacs/{UIDS[0]}")
+    assert pacs.sent == [UIDS[number] for number in (6, 7, 4, 5, 2, 3, 0, 1)]
+    rows = {row.sop_uid: row for row in deliveries.all_deliveries(desk.database) if row.destination == "pacs"}
+    assert [uid for uid, row in rows.items() if row.state is not DeliveryState.DELIVERED] == [UIDS[4]]
+    assert rows[UIDS[4]].reason == "a bug: ZeroDivisionError: "
 
 
 def test_a_breaker_is_of_one_destination(desk: Desk) -> None:

@@ -317,6 +317,18 @@ def test_who_asks_and_listens_nowhere_that_is_known_is_not_told_and_an_event_say
     assert told.details["reason"] == "no destination or source of the settings says where MODALITY at 127.0.0.1 listens"
 
 
+def test_a_mistake_in_a_report_is_tried_later_like_any_other_failure(node: Committing, clock: Clock) -> None:
+    def fails(_peer: Peer, _report: CommitmentReport) -> None:
+        raise ZeroDivisionError
+
+    nobody = Peer(ae_title="MODALITY", host="127.0.0.1", port=1)
+    node.ask(CT)
+    assert report_next(node.courier, Reporter(peers={"MODALITY": nobody}, report=fails))
+    clock.advance(seconds=3)
+    (row,) = commitments.due(node.database)
+    assert (row.attempts, row.reason) == (1, "a bug: ZeroDivisionError: ")
+
+
 @NOBODY_LISTENS
 def test_who_cannot_be_told_now_is_told_later_and_given_up_after_days(
     node: Committing, clock: Clock, listen: Callable[[Hooks], Peer]

@@ -20,6 +20,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from dicomnode import comparing
 from dicomnode.comparing import settle_conflicts
 from dicomnode.dicom.pixels.decoders import Decoders
 from dicomnode.dicom.sameness import is_same
@@ -172,3 +173,18 @@ def test_what_cannot_be_compared_stays_a_conflict(box: Inbox) -> None:
     settle_conflicts(box.desk)
     (event,) = events(box.desk.database, "conflict_settled")
     assert (event.details["same"], "cannot be compared" in event.details["why"]) == (False, True)
+
+
+def test_a_mistake_that_two_objects_bring_out_ends_no_more_than_their_comparison(
+    box: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> bool:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(comparing, "is_same", fails)
+    ds = ct_series(planes=1)[0]
+    box.send(ds)
+    box.put(box.open(), ds, syntax=ImplicitVRLittleEndian)
+    settle_conflicts(box.desk)
+    (event,) = events(box.desk.database, "conflict_settled")
+    assert (event.details["same"], "by a bug: ZeroDivisionError" in event.details["why"]) == (False, True)

@@ -143,6 +143,22 @@ def test_a_job_loses_no_attempt_by_the_death_of_the_node_and_fails_if_that_goes_
     assert (row.state, row.reason) == (JobState.FAILED, "the node died while it ran (10 times)")
 
 
+def test_a_job_that_is_requeued_may_see_the_node_die_as_often_as_a_new_one(database: Database) -> None:
+    ready_job(database)
+    for _ in range(runs.MAX_DEATHS):
+        claimed(database)
+        runs.recover(database)
+    jobs.requeue(database, "j1", "somebody")
+    claimed(database)
+    runs.recover(database)
+    assert jobs.job_row(database, "j1").state is JobState.READY
+
+
+def test_a_job_whose_study_was_deleted_before_it_had_its_turn_is_nobodys_any_more(database: Database) -> None:
+    assert runs.claim(database, "j1") is None
+    runs.fail(database, "j1", "a bug")
+
+
 def test_a_refused_job_says_why(database: Database) -> None:
     ready_job(database)
     runs.stop(database, claimed(database), JobState.REFUSED, "no box")

@@ -205,6 +205,16 @@ def test_a_pacs_that_has_as_many_images_lets_a_study_start_at_once(box: Inbox) -
     assert asked == [STUDY]
 
 
+def test_a_mistake_that_an_answer_brings_out_is_as_good_as_no_answer(box: Inbox) -> None:
+    def count(_study: Uid) -> Mapping[Uid, int]:
+        raise ZeroDivisionError
+
+    box.send(of_drawn_images(), *IMAGES)
+    box.sweep()
+    ask_counts(box.desk, count)
+    assert box.study().evidence["told"]["series"] == {}
+
+
 def test_a_pacs_that_has_more_images_is_asked_again_now_and_then(box: Inbox) -> None:
     asked: list[Uid] = []
 

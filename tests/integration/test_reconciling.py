@@ -1,15 +1,17 @@
 """The tables are the truth: what the engine does not know of them, or knows otherwise, is put right."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
+from functools import partial
 
 import pytest
 
 from dicomnode.domain import JobState
 from dicomnode.queue.engine import Engine
 from dicomnode.queue.reconciling import deliveries_due, give_turns, take_back
-from dicomnode.store import arrivals, deliveries, jobs, runs
+from dicomnode.store import arrivals, deliveries, jobs, runs, tables
 from dicomnode.store.database import Database
+from dicomnode.store.delivery_rows import DeliveryKey
 from dicomnode.store.desk import Desk
 from dicomnode.store.queueing import QueueName, Transaction
 from tests.rows import (
@@ -20,12 +22,14 @@ from tests.rows import (
     claimed,
     desk_of,
     dispatch_to,
+    done_job,
     image,
     ready_job,
     receive,
 )
 
 JOBS, DELIVERIES = QueueName.JOBS, QueueName.DELIVERIES
+TO_PACS = partial(deliveries_due, destinations=["pacs"])
 
 
 def nobody(what: str) -> None:
@@ -80,7 +84,7 @@ def test_the_deliveries_of_a_job_are_enqueued_with_its_end(desk: Desk, engine: E
     ready_job(desk.database)
     assert runs.complete(desk, claimed(desk.database), (artifact(),), {})
     assert engine.active(DELIVERIES) == {"pacs/1.2.6.1"}
-    assert give_turns(desk, engine, DELIVERIES, deliveries_due) == 0
+    assert give_turns(desk, engine, DELIVERIES, TO_PACS) == 0
 
 
 def test_what_was_begun_and_nobody_does_is_given_back(desk: Desk, engine: Engine) -> None:
@@ -93,7 +97,7 @@ def test_what_was_begun_and_nobody_does_is_given_back(desk: Desk, engine: Engine
     assert claim_delivery(desk.database) is not None
     assert take_back(desk, engine) == 1
     assert [one.sop_uid for one in deliveries.due(desk.database)] == ["1.2.6.1"]
-    assert give_turns(desk, engine, DELIVERIES, deliveries_due) == 1
+    assert give_turns(desk, engine, DELIVERIES, TO_PACS) == 1
 
 
 def test_what_has_its_turn_is_not_given_back(desk: Desk, engine: Engine) -> None:
@@ -101,3 +105,25 @@ def test_what_has_its_turn_is_not_given_back(desk: Desk, engine: Engine) -> None
     dispatch_to(desk)
     claimed(desk.database)
     assert take_back(desk, engine) == 0
+
+
+def test_what_is_sent_in_the_turn_of_another_object_is_not_given_back(desk: Desk, engine: Engine) -> None:
+    ready_job(desk.database)
+    made = (artifact("1.2.6.1", "a"), artifact("1.2.6.2", "b"))
+    assert runs.complete(desk, claimed(desk.database), made[:1], {})
+    with desk.database.write() as connection:
+        connection.execute(tables.artifact.insert().values(asdict(made[1]) | {"job_key": "j1"}))
+        deliveries.add(connection, "j1", "pacs", [made[1].sop_uid], desk.database.now())
+    assert engine.active(DELIVERIES) == {"pacs/1.2.6.1"}
+    assert deliveries.claim(desk.database, DeliveryKey(made[1].sop_uid, "pacs")) is not None
+    assert take_back(desk, engine) == 0
+
+
+def test_what_waits_for_a_destination_that_nobody_knows_any_more_has_no_turns(desk: Desk, engine: Engine) -> None:
+    done_job(desk.database, "gone")
+    assert give_turns(desk, engine, DELIVERIES, TO_PACS) == 0
+
+
+def test_what_waited_for_days_is_enqueued_little_by_little(desk: Desk, engine: Engine) -> None:
+    done_job(desk.database, "pacs", made=tuple(artifact(f"1.2.6.{number}", f"{number}") for number in range(120)))
+    assert [give_turns(desk, engine, DELIVERIES, TO_PACS) for _ in range(2)] == [100, 0]
