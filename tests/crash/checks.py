@@ -126,9 +126,9 @@ def what_the_pacs_lacks(pacs: Archive, kept: Kept, wanted: Iterable[Wanted]) -> 
 
 
 def what_the_log_tells(log: str) -> Iterator[str]:
-    """Yield the lines of bugs and of what should not have happened."""
+    """Yield the lines of bugs and of what should not have happened; that the PACS is away is no such thing."""
     for line in log.splitlines():
-        if re.match(r"Traceback|\S+ (ERROR|CRITICAL) ", line):
+        if re.match(r"Traceback|\S+ (ERROR|CRITICAL) (?!destination_open )", line):
             yield f"log: {line[:300]}"
 
 

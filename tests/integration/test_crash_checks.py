@@ -187,4 +187,5 @@ def test_what_the_pacs_has_not_exactly_once_is_named(kept: Kept, segs: tuple[byt
 @pytest.mark.parametrize("line", ["Traceback (most recent call last):", "2026-01-31T12:00:00.000Z ERROR job_failed it"])
 def test_lines_of_the_log_that_tell_of_a_bug_are_named(line: str) -> None:
     well = "2026-01-31T12:00:00.000Z WARNING recovered the node before this one died"
-    assert list(checks.what_the_log_tells(f"{well}\n{line}\n")) == [f"log: {line}"]
+    away = "2026-01-31T12:00:00.000Z ERROR destination_open a destination is left alone until a probe succeeds"
+    assert list(checks.what_the_log_tells(f"{well}\n{away}\n{line}\n")) == [f"log: {line}"]
