@@ -115,26 +115,25 @@ class Spool:
     def discard(self, key: str, before: datetime) -> None:
         """Remove the file `key`, which no row knows any more, unless it was written since `before`.
 
-        It is taken away first and looked at then, so that one that is put meanwhile is never lost: it goes back.
+        It is laid aside first and looked at then, so that one that is put meanwhile is never lost: it goes back, at the
+        latest when the next node starts.
         """
-        target = self.path(key)
-        aside = self._incoming / f"{target.name}.part"
-        try:
+        target, aside = self.path(key), self._aside(key)
+        self._make(aside.parent)
+        with suppress(FileNotFoundError):  # it is gone, or was put once more, with the same bytes
             target.rename(aside)
-        except FileNotFoundError:
-            return
-        if aside.stat().st_mtime >= before.timestamp():
-            aside.rename(target)  # whatever was put there meanwhile has the same bytes
-            return
-        aside.unlink()
-        with suppress(OSError):  # something is left in one of them, or comes into it just now
-            for folder in target.parents:
-                folder.rmdir()
+            if aside.stat().st_mtime >= before.timestamp():
+                aside.rename(target)
+                return
+            aside.unlink()
+        for path in (target, aside):
+            with suppress(OSError):  # something is left in one of them, or comes into it just now
+                for folder in path.parents:
+                    folder.rmdir()
 
     def clear_orphans(self, before: datetime) -> int:
         """Remove the files that were laid aside before `before`; return how many."""
-        files = (path for path in self._orphans.rglob("*") if path.is_file())
-        old = [path for path in files if path.stat().st_ctime < before.timestamp()]
+        old = [path for path in map(self._aside, self._orphaned()) if path.stat().st_ctime < before.timestamp()]
         for path in old:
             path.unlink()
         return len(old)
@@ -156,10 +155,14 @@ class Spool:
     def sweep(self, known: Container[str]) -> int:
         """Remove unfinished files, and lay whole ones whose key is not `known` aside in orphans/; return how many.
 
-        A whole file without a row was not acknowledged, or the database is older than the spool: nobody here can tell
-        which, so it is kept until it is put again. Only for the start, before anything is received: a file comes to be
-        before its row.
+        One that was laid aside and whose key is known goes back. A whole file without a row was not acknowledged, or the
+        database is older than the spool: nobody here can tell which, so it is kept until it is put again. Only for the
+        start, before anything is received: a file comes to be before its row.
         """
+        missed = [key for key in self._orphaned() if key in known and not self.path(key).exists()]
+        for key in missed:
+            self._aside(key).rename(self._target(key))
+            _sync_folder(self.path(key).parent)
         strangers = [key for key in self.keys() if key not in known]
         unfinished = list(self._incoming.iterdir())
         for key in strangers:
@@ -168,7 +171,12 @@ class Spool:
             self.path(key).rename(aside)
         for part in unfinished:
             part.unlink()
-        return len(strangers) + len(unfinished)
+        return len(missed) + len(strangers) + len(unfinished)
+
+    def _orphaned(self) -> Iterator[str]:
+        """Yield the key of every file that was laid aside."""
+        files = (path for path in self._orphans.rglob("*") if path.is_file())
+        yield from (path.relative_to(self._orphans).as_posix() for path in files)
 
     def _target(self, key: str) -> Path:
         """Return where the file `key` is to lie, in a folder that is there."""

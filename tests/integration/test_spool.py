@@ -65,6 +65,14 @@ def test_a_sweep_removes_unfinished_files_and_lays_aside_those_that_no_row_knows
     assert spool.sweep({"a/known.dcm"}) == 0
 
 
+def test_what_was_laid_aside_and_is_known_goes_back(spool: Spool) -> None:
+    spool.put("a/one.dcm", [b"body"])
+    assert spool.sweep(()) == 1
+    assert spool.sweep({"a/one.dcm"}) == 1
+    assert spool.path("a/one.dcm").read_bytes() == b"body"
+    assert not spool.path("orphans/a/one.dcm").exists()
+
+
 def test_what_was_laid_aside_is_gone_once_it_is_put_again(spool: Spool) -> None:
     spool.put("a/one.dcm", [b"body"])
     assert spool.sweep(()) == 1
