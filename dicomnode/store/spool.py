@@ -35,6 +35,11 @@ class Part:
         self._file.flush()
         return cast("BinaryIO", io.BufferedReader(_Behind(prefix, self._file.fileno(), start, self.size), _BLOCK))
 
+    def beginning(self, start: int, size: int) -> bytes:
+        """Return at most `size` of the bytes that were written from byte `start` on."""
+        self._file.flush()
+        return os.pread(self._file.fileno(), size, start)
+
     def keep(self, key: str) -> None:
         """Make the file durable as `key`; a file that was there is replaced."""
         self._file.flush()
