@@ -20,6 +20,7 @@ _FIRST = 0x00080000
 _SHORT = frozenset(b"AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split())  # PS3.5 7.1.2
 _LONG = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 _EXPLICIT, _IMPLICIT, _LENGTH = struct.Struct("<HH2sH"), struct.Struct("<HHL"), struct.Struct("<L")
+_HEAD_SIZE = 8  # bytes of either
 _TEXT = re.compile(rb"[A-Z0-9_.]*")  # of a UID or a modality
 _PADDING = b" \0"
 
@@ -64,17 +65,28 @@ def _is_explicit(transfer_syntax_uid: str) -> bool:
 def _sought(head: bytes, *, explicit: bool) -> dict[int, bytes] | None:
     """Return the values of the elements sought, None where one before the last of them is unusual.
 
-    Each must have a known VR, its length, and a higher tag than the one before it (PS3.5 7.1).
+    Each must have a known VR, its length, and a higher tag than the one before it (PS3.5 7.1). One with a VR has, read
+    as one without, a length beyond what is scanned.
     """
     found: dict[int, bytes] = {}
-    before, position = _FIRST - 1, 0
+    before, position, end = _FIRST - 1, 0, len(head)
+    unpack = (_EXPLICIT if explicit else _IMPLICIT).unpack_from
     while before != _SERIES:
-        element = (_explicit if explicit else _implicit)(head, position)
-        if element is None:
+        start = position + _HEAD_SIZE
+        if start + _LENGTH.size > end:
             return None
-        tag, vr, start, size = element
-        position = start + size
-        if not before < tag <= _SERIES or position > len(head):
+        if explicit:
+            group, element, vr, size = unpack(head, position)
+            if vr in _LONG:
+                (size,) = _LENGTH.unpack_from(head, start)
+                start += _LENGTH.size
+            elif vr not in _SHORT:
+                return None
+        else:
+            group, element, size = unpack(head, position)
+            vr = b""
+        tag, position = group << 16 | element, start + size
+        if not before < tag <= _SERIES or position > end:
             return None
         if tag in _VRS:
             if explicit and vr != _VRS[tag]:
@@ -82,26 +94,3 @@ def _sought(head: bytes, *, explicit: bool) -> dict[int, bytes] | None:
             found[tag] = head[start:position]
         before = tag
     return found
-
-
-def _explicit(head: bytes, position: int) -> tuple[int, bytes, int, int] | None:
-    """Return tag, VR, and where the value of the element at `position` begins and how long it is."""
-    start = position + _EXPLICIT.size
-    if start + _LENGTH.size > len(head):
-        return None
-    group, element, vr, size = _EXPLICIT.unpack_from(head, position)
-    if vr in _LONG:
-        (size,) = _LENGTH.unpack_from(head, start)
-        start += _LENGTH.size
-    elif vr not in _SHORT:
-        return None
-    return group << 16 | element, vr, start, size
-
-
-def _implicit(head: bytes, position: int) -> tuple[int, bytes, int, int] | None:
-    """Return the same of an element without a VR; one with a VR has, read so, a length beyond what is scanned."""
-    start = position + _IMPLICIT.size
-    if start > len(head):
-        return None
-    group, element, size = _IMPLICIT.unpack_from(head, position)
-    return group << 16 | element, b"", start, size

@@ -19,7 +19,7 @@ from dicomnode.domain import (
     Undescribed,
 )
 from dicomnode.errors import LimitReached, Reason
-from dicomnode.store import pending, tables
+from dicomnode.store import pending, quick, tables
 from dicomnode.store.database import Database
 from dicomnode.store.events import Event, add_event
 from dicomnode.store.facts import UNDESCRIBED, facts_of, instance_of, kind_of, modality_of
@@ -242,6 +242,8 @@ def _check_open(connection: Connection, peer_ae: str, peer_host: str | None, mos
 
 
 def _record(connection: Connection, row: dict[str, Any], *, own: bool, strict: bool) -> Recorded:
+    if not own and quick.add(connection, row):
+        return Recorded.NEW
     known = {one.sha256: one.kind for one in connection.execute(_KNOWN, {"uid": row["sop_uid"]})}
     study_uid, now = row["study_uid"], row["received_at"]
     if row["sha256"] in known:
