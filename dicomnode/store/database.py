@@ -205,7 +205,9 @@ def translated() -> Iterator[None]:
         yield
     except OperationalError as error:
         raise Unavailable(f"the database cannot be used now: {error.orig}") from error
-    except sqlite3.OperationalError as error:  # of what the driver was told directly
+    except sqlite3.DatabaseError as error:  # of what the driver was told directly
+        if type(error) not in (sqlite3.OperationalError, sqlite3.DatabaseError):
+            raise
         raise Unavailable(f"the database cannot be used now: {error}") from error
     except DatabaseError as error:
         if type(error.orig) is not sqlite3.DatabaseError:  # a subclass is about one statement, and a bug

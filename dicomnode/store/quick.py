@@ -3,18 +3,18 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, Executable, bindparam, exists, insert, null, select, update
+from sqlalchemy import BindParameter, ClauseElement, Connection, bindparam, exists, insert, null, select, update
 from sqlalchemy.dialects import sqlite
 
 from dicomnode.domain import StudyState
 from dicomnode.store import tables
 
-_DIALECT = sqlite.dialect(paramstyle="named")  # type: ignore[no-untyped-call]
+_DIALECT = sqlite.dialect(paramstyle="named")
 _UID: BindParameter[str] = bindparam("sop_uid")
 _STUDY: BindParameter[str] = bindparam("study_uid")
 
 
-def _text(statement: Executable) -> str:
+def _text(statement: ClauseElement) -> str:
     return str(statement.compile(dialect=_DIALECT))
 
 

@@ -20,8 +20,8 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from dicomnode.describing import instances_of
 from dicomnode.comparing import settle_conflicts
+from dicomnode.describing import instances_of
 from dicomnode.dicom.pixels.decoders import Decoders
 from dicomnode.dicom.sameness import is_same
 from dicomnode.errors import Refused
