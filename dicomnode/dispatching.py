@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from dicomnode import planning, readiness
+from dicomnode.describing import describe_pending, instances_of
 from dicomnode.dicom.completeness import Named, content_of, named_by
 from dicomnode.domain import (
     Annotation,
@@ -146,10 +147,12 @@ def _wait(desk: Desk, study: StudyRow, verdict: Verdict, noted: Mapping[str, Any
 
 def _find(desk: Desk, orders: Orders, study: StudyRow, *, wakes: bool) -> _Found:
     """Return what is here of `study`; where it `wakes`, those that wait for something in it are looked at again."""
-    instances = arrivals.instances_of(desk.database, desk.spool, study.study_uid)
+    instances = instances_of(desk, study.study_uid)
     if wakes:
         _wake(desk, study, instances)
     annotations = [one for one in instances if isinstance(one, Annotation)]
+    for other in related.undescribed_for(desk.database, desk.spool, study.study_uid, annotations):
+        describe_pending(desk, other)
     elsewhere = related.related_to(desk.database, desk.spool, study.study_uid, annotations)
     plan = planning.plan((*instances, *elsewhere), own_results=orders.own_results).only_of(study.study_uid)
     companions = {one.sop_instance_uid: one for pair in plan.pairs for one in pair.companions}

@@ -5,14 +5,18 @@ import logging
 from collections.abc import Iterable
 from pathlib import Path
 
+from dicomnode.describing import described
 from dicomnode.dicom.instances import describe
-from dicomnode.domain import Instance
+from dicomnode.dicom.scanning import SCANNED_BYTES, scan
+from dicomnode.domain import Instance, Undescribed
 from dicomnode.errors import Reason, Refused
 from dicomnode.network.part10 import StoreRequest, anonymous_header, header_of
 from dicomnode.network.storing import Chunk
 from dicomnode.store import arrivals
 from dicomnode.store.arrivals import Arrival, Recorded
 from dicomnode.store.desk import Desk
+from dicomnode.store.pending import Pending
+from dicomnode.store.spool import Part
 
 log = logging.getLogger(__name__)
 
@@ -20,8 +24,9 @@ log = logging.getLogger(__name__)
 def receive(desk: Desk, request: StoreRequest, data_set: Iterable[Chunk], *, strict: bool = False) -> None:
     """Keep what `request` brings: it is in the spool and in the database, durably, when this returns.
 
-    Its identity comes from the data set alone, and must be what the command said. With `strict`, other bytes under a
-    known UID are refused with UID_CONFLICT; else they are kept beside the first.
+    Its identity comes from the data set alone, and must be what the command said; the rest of its header is read later
+    where the identity stands where it is looked for. With `strict`, other bytes under a known UID are refused with
+    UID_CONFLICT; else they are kept beside the first.
     """
     header = header_of(request)
     sha256 = hashlib.sha256(header)
@@ -30,21 +35,32 @@ def receive(desk: Desk, request: StoreRequest, data_set: Iterable[Chunk], *, str
         for chunk in data_set:
             part.write(chunk)
             sha256.update(chunk)
-        source = part.reading(len(header), anonymous_header(request.transfer_syntax_uid))
-        instance = describe(source, path=Path(f"{request.sop_instance_uid}.dcm"), sha256=sha256.hexdigest())
+        instance = _identified(request, part, len(header), sha256.hexdigest())
         request.must_name(instance.sop_class_uid, instance.sop_instance_uid)
         key = _key_of(instance)
         part.keep(key)
         size = part.size
     arrival = Arrival(key=key, size=size, source_ae=request.peer_ae, association_id=request.association_id)
-    _tell(instance, arrivals.record(desk.database, instance, arrival, strict=strict), desk, key)
+    recorded = arrivals.record(desk.database, instance, arrival, strict=strict)
+    if isinstance(instance, Undescribed) and recorded is Recorded.LEFT_OUT:
+        recorded = arrivals.record(desk.database, described(desk, Pending(instance, key)), arrival, strict=strict)
+    _tell(instance, recorded, desk, key)
 
 
-def _tell(instance: Instance, recorded: Recorded, desk: Desk, key: str) -> None:
+def _identified(request: StoreRequest, part: Part, start: int, sha256: str) -> Instance | Undescribed:
+    """Return what was written from byte `start` on: who it is, or where that is not found at once, what it is."""
+    head = part.beginning(start, SCANNED_BYTES)
+    if found := scan(head, request.transfer_syntax_uid, sha256):
+        return found
+    source = part.reading(start, anonymous_header(request.transfer_syntax_uid))
+    return describe(source, path=Path(f"{request.sop_instance_uid}.dcm"), sha256=sha256)
+
+
+def _tell(instance: Instance | Undescribed, recorded: Recorded, desk: Desk, key: str) -> None:
     """Log what the instance was, and refuse it if it was refused."""
     told = {"action": f"instance_{recorded.value}", "sop_instance_uid": instance.sop_instance_uid}
     match recorded:
-        case Recorded.NEW | Recorded.DUPLICATE:
+        case Recorded.NEW | Recorded.DUPLICATE | Recorded.LEFT_OUT:
             log.debug("an instance is kept", extra=told)
         case Recorded.CONFLICT:
             log.warning("UID_CONFLICT: other bytes had this UID before, and stay in use", extra=told)
@@ -55,6 +71,6 @@ def _tell(instance: Instance, recorded: Recorded, desk: Desk, key: str) -> None:
             raise Refused(Reason.UID_CONFLICT, f"object {instance.sop_instance_uid}", detail)
 
 
-def _key_of(instance: Instance) -> str:
+def _key_of(instance: Instance | Undescribed) -> str:
     """Return where `instance` is kept; other bytes under the same UID get another key."""
     return f"studies/{instance.study_uid}/{instance.series_uid}/{instance.sop_instance_uid}-{instance.sha256}.dcm"

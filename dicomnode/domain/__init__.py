@@ -61,6 +61,7 @@ from dicomnode.domain.received import (
     RegionFacts,
     StackImages,
     Tags,
+    Undescribed,
     Vector,
 )
 from dicomnode.domain.stack import (
@@ -160,6 +161,7 @@ __all__ = [
     "StudyState",
     "Tags",
     "Uid",
+    "Undescribed",
     "Vector",
     "Wanted",
     "WrittenObject",

@@ -173,6 +173,18 @@ class OtherInstance:
 Instance = ImageInstance | Annotation | OtherInstance
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Undescribed:
+    """One received object of which only its identity was read yet; no annotation, and not made by dicomnode."""
+
+    sop_instance_uid: Uid
+    sop_class_uid: Uid
+    series_uid: Uid
+    study_uid: Uid
+    sha256: str
+    modality: str
+
+
 class PlaneSource(NamedTuple):
     """Where one plane of a stack comes from."""
 

@@ -20,6 +20,8 @@ _P_DATA, _A_ABORT = 4, 7
 _COMMAND, _LAST = 1, 2
 _LONGEST_COMMAND = 1024  # bytes
 _LEAST_PDU = 512  # bytes that a peer must take for a whole response, with the longest UIDs, to fit into one
+_PEEK, _PEEK_ALL = int(socket.MSG_PEEK), int(socket.MSG_PEEK | socket.MSG_WAITALL)  # made once: `|` of flags is slow
+_ALL = int(socket.MSG_WAITALL)
 _SILENCE = 20  # milliseconds without another request, after which pynetdicom waits for it
 _CLOSED, _INVALID = "Evt17", "Evt19"  # for pynetdicom's machine of states (PS3.8 9.2.1)
 
@@ -102,7 +104,7 @@ class _Reader:
         if kind != _P_DATA or control & (_COMMAND | _LAST) != _COMMAND | _LAST or not fits:
             return None
         whole = _PDU + _PDV + size
-        command = StoreCommand.parse(_peek(connection, whole, socket.MSG_WAITALL)[_HEAD.size :])
+        command = StoreCommand.parse(_peek(connection, whole, _PEEK_ALL)[_HEAD.size :])
         sent = self._sent(command, context_id) if command else None
         if command is None or sent is None:
             return None
@@ -174,9 +176,9 @@ class _Reader:
         if head and head[0] != _P_DATA:
             raise BrokenOffError(_INVALID)
         if len(head) < _HEAD.size:
-            head = _peek(connection, _PDU, socket.MSG_WAITALL)
+            head = _peek(connection, _PDU, _PEEK_ALL)
             long_enough = len(head) == _PDU and int.from_bytes(head[2:], "big") >= _HEAD.size - _PDU
-            head = _peek(connection, _HEAD.size, socket.MSG_WAITALL) if long_enough else head
+            head = _peek(connection, _HEAD.size, _PEEK_ALL) if long_enough else head
         if len(head) < _HEAD.size:
             raise BrokenOffError(_INVALID if len(head) == _PDU else _CLOSED)
         _, length, size, context, control = _HEAD.unpack(head)
@@ -188,7 +190,7 @@ class _Reader:
         """Return the next `size` bytes, in a place where the next ones will be, too."""
         place = self._buffer[:size]
         try:
-            got = connection.recv_into(place, size, socket.MSG_WAITALL) if size else 0
+            got = connection.recv_into(place, size, _ALL) if size else 0
         except OSError as error:  # also where it stalled
             raise BrokenOffError(_CLOSED) from error
         if got < size:
@@ -222,9 +224,9 @@ def _rest(size: int, left: int) -> int:
     return left - _PDV - size
 
 
-def _peek(connection: socket.socket, size: int, flags: int = 0) -> bytes:
+def _peek(connection: socket.socket, size: int, flags: int = _PEEK) -> bytes:
     """Return the next `size` bytes, which stay to be read; fewer where there are no more now, or at the end."""
     try:
-        return connection.recv(size, socket.MSG_PEEK | flags)
+        return connection.recv(size, flags)
     except OSError:
         return b""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from io import BytesIO
 
 from pydicom import dcmread
@@ -76,6 +76,7 @@ def _header(*elements: tuple[int, bytes, str | bytes]) -> bytes:
     return b"\0" * 128 + b"DICM" + _element(0, b"UL", len(body).to_bytes(4, "little")) + body
 
 
+@lru_cache(maxsize=256)  # but for the instance, the same of one object and the next
 def _element(number: int, vr: bytes, value: str | bytes) -> bytes:
     """Return an element of group 0002, in Explicit VR Little Endian (PS3.10 7.1, PS3.5 7.1.2)."""
     content = value if isinstance(value, bytes) else value.encode("ascii")

@@ -8,17 +8,26 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, exists, func, insert, select, update
 
-from dicomnode.domain import STUDY_MOVES, Annotation, AssociationEnd, Instance, OtherInstance, StudyState, Uid
+from dicomnode.domain import (
+    STUDY_MOVES,
+    Annotation,
+    AssociationEnd,
+    Instance,
+    OtherInstance,
+    StudyState,
+    Uid,
+    Undescribed,
+)
 from dicomnode.errors import LimitReached, Reason
-from dicomnode.store import tables
+from dicomnode.store import pending, quick, tables
 from dicomnode.store.database import Database
 from dicomnode.store.events import Event, add_event
-from dicomnode.store.facts import facts_of, instance_of, kind_of, modality_of
+from dicomnode.store.facts import UNDESCRIBED, facts_of, instance_of, kind_of, modality_of
 from dicomnode.store.moves import check_move
 from dicomnode.store.spool import Spool
 
 # What is asked for every instance that comes, made once
-_KNOWN = select(tables.instance.c.sha256).where(tables.instance.c.sop_uid == bindparam("uid"))
+_KNOWN = select(tables.instance.c.sha256, tables.instance.c.kind).where(tables.instance.c.sop_uid == bindparam("uid"))
 _ADDED = insert(tables.instance)
 _MADE = select(tables.artifact.c.sop_uid).where(tables.artifact.c.sop_uid == bindparam("uid"))
 _STUDY = select(tables.study).where(tables.study.c.study_uid == bindparam("uid"))
@@ -69,6 +78,7 @@ class Recorded(Enum):
     DUPLICATE = "duplicate"  # the same bytes again
     CONFLICT = "conflict"  # the same SOP Instance UID with other bytes: kept, and not used
     REFUSED = "refused"  # the same, where conflicts are not kept
+    LEFT_OUT = "left_out"  # the same bytes were no image to whoever described them, and are to be described first
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -130,8 +140,8 @@ def close_retrievals(database: Database) -> None:
         connection.execute(update(rows).where(left).values(lost))
 
 
-def record(database: Database, instance: Instance, arrival: Arrival, *, strict: bool = False) -> Recorded:
-    """Record that `instance` arrived; once this returns, success may be answered.
+def record(database: Database, instance: Instance | Undescribed, arrival: Arrival, *, strict: bool = False) -> Recorded:
+    """Record that `instance` arrived; once this returns, success may be answered, but where it is LEFT_OUT.
 
     What arrives at the same time shares a transaction. With `strict`, a conflict is recorded as an event alone.
     """
@@ -182,13 +192,18 @@ def settle(
 def move_study(
     connection: Connection, study: StudyRow, after: StudyState, changes: Mapping[str, object], now: datetime
 ) -> bool:
-    """Move `study` within a transaction, with `changes` of its row, if it is still as it was read; say whether so."""
+    """Move `study` within a transaction, with `changes` of its row, if it is still as it was read; say whether so.
+
+    It is not ready while something of it is not described.
+    """
     check_move(STUDY_MOVES, study.state, after)
     unchanged = and_(
         tables.study.c.study_uid == study.study_uid,
         tables.study.c.state == study.state.value,
         tables.study.c.last_instance_at == study.last_instance_at,
     )
+    if after is StudyState.READY:
+        unchanged = and_(unchanged, ~pending.is_left(study.study_uid))
     values = {"state": after.value, "changed_at": now, **changes}
     moved = connection.execute(update(tables.study).where(unchanged).values(values))
     return moved.rowcount == 1
@@ -205,10 +220,13 @@ def reopen(database: Database, study: StudyRow, reason: str) -> bool:
 
 
 def instances_of(database: Database, spool: Spool, study_uid: Uid) -> tuple[Instance, ...]:
-    """Return what is used of a study, in the order it came: no conflicts, and nothing that dicomnode made."""
+    """Return what is used of a study, in the order it came: no conflicts, and nothing that dicomnode made.
+
+    What is not described yet is left out.
+    """
     rows = tables.instance
     made_here = exists().where(tables.artifact.c.sop_uid == rows.c.sop_uid)
-    used = select(rows).where(rows.c.study_uid == study_uid, ~rows.c.conflict, ~made_here)
+    used = select(rows).where(rows.c.study_uid == study_uid, ~rows.c.conflict, ~made_here, rows.c.kind != UNDESCRIBED)
     with database.read() as connection:
         found = connection.execute(used.order_by(rows.c.received_at, rows.c.sop_uid)).all()
     return tuple(instance_of(row.kind, row.facts, spool.path(row.key)) for row in found)
@@ -239,9 +257,13 @@ def _check_open(connection: Connection, peer_ae: str, peer_host: str | None, mos
 
 
 def _record(connection: Connection, row: dict[str, Any], *, own: bool, strict: bool) -> Recorded:
-    known = connection.scalars(_KNOWN, {"uid": row["sop_uid"]}).all()
+    if not own and quick.add(connection, row):
+        return Recorded.NEW
+    known = {one.sha256: one.kind for one in connection.execute(_KNOWN, {"uid": row["sop_uid"]})}
     study_uid, now = row["study_uid"], row["received_at"]
     if row["sha256"] in known:
+        if row["kind"] == UNDESCRIBED and known[row["sha256"]] == "other":
+            return Recorded.LEFT_OUT
         if _was_left_out(connection, row):
             _receive(connection, study_uid, now)
             return Recorded.NEW
@@ -250,7 +272,7 @@ def _record(connection: Connection, row: dict[str, Any], *, own: bool, strict: b
     if not (known and strict):
         connection.execute(_ADDED, row | {"conflict": bool(known)})
     if known:
-        details = {"sop_uid": row["sop_uid"], "sha256": row["sha256"], "used": known[0], "kept": not strict}
+        details = {"sop_uid": row["sop_uid"], "sha256": row["sha256"], "used": next(iter(known)), "kept": not strict}
         add_event(connection, Event(at=now, who=row["source_ae"], what=Reason.UID_CONFLICT, details=details))
         return Recorded.REFUSED if strict else Recorded.CONFLICT
     if not own and connection.execute(_MADE, {"uid": row["sop_uid"]}).first() is None:
@@ -276,7 +298,7 @@ def _was_left_out(connection: Connection, row: dict[str, Any]) -> bool:
     return connection.execute(update(tables.instance).where(which).values(row)).rowcount > 0
 
 
-def _row(instance: Instance, arrival: Arrival) -> dict[str, Any]:
+def _row(instance: Instance | Undescribed, arrival: Arrival) -> dict[str, Any]:
     return {
         "sop_uid": instance.sop_instance_uid,
         "sha256": instance.sha256,
@@ -292,7 +314,7 @@ def _row(instance: Instance, arrival: Arrival) -> dict[str, Any]:
     }
 
 
-def _says_own(instance: Instance) -> bool:
+def _says_own(instance: Instance | Undescribed) -> bool:
     """Return whether `instance` says that dicomnode made it: a PACS that forwards it back sets nothing in motion."""
     if isinstance(instance, OtherInstance):
         return instance.exclusion.reason is Reason.OWN_RESULT

@@ -46,7 +46,8 @@ class Database:
         self._engine = _engine(path, existing=existing)
         self._clock = clock
         self._writing = Lock()  # SQLite has one writer; waiting here is fairer than its sleeping
-        self._group = Group(self.write)
+        self._kept: Connection | None = None  # what arrives together is written through it
+        self._group = Group(self._write_kept)
 
     def now(self) -> datetime:
         """Return the time that every row is stamped with."""
@@ -110,7 +111,26 @@ class Database:
 
     def close(self) -> None:
         """Close every connection."""
+        with self._writing:
+            self._drop()
         self._engine.dispose()
+
+    @contextmanager
+    def _write_kept(self) -> Iterator[Connection]:
+        """Lend the same as `write`, through a connection that stays open until something goes wrong with it."""
+        with self._writing, translated():
+            connection = self._kept = self._kept or self._engine.connect().execution_options(writes=True)
+            try:
+                with connection.begin():
+                    yield connection
+            except BaseException:
+                self._drop()
+                raise
+
+    def _drop(self) -> None:
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            kept.close()
 
     def _take_turn(self, connection: Connection, _cursor: object, statement: str, *_: object) -> None:
         if statement.lstrip()[:6].upper() in _WRITES and not connection.info.get(_TURN):
@@ -185,6 +205,10 @@ def translated() -> Iterator[None]:
         yield
     except OperationalError as error:
         raise Unavailable(f"the database cannot be used now: {error.orig}") from error
+    except sqlite3.DatabaseError as error:  # of what the driver was told directly
+        if type(error) not in (sqlite3.OperationalError, sqlite3.DatabaseError):
+            raise
+        raise Unavailable(f"the database cannot be used now: {error}") from error
     except DatabaseError as error:
         if type(error.orig) is not sqlite3.DatabaseError:  # a subclass is about one statement, and a bug
             raise

@@ -5,9 +5,11 @@ from typing import Any, TypeAlias
 
 from pydantic import TypeAdapter
 
-from dicomnode.domain import Annotation, ImageInstance, Instance, OtherInstance
+from dicomnode.domain import Annotation, ImageInstance, Instance, OtherInstance, Undescribed
 
 Facts: TypeAlias = dict[str, Any]
+
+UNDESCRIBED = "undescribed"  # the kind of what only the identity was read of
 
 _KINDS: dict[str, TypeAdapter[Any]] = {
     "image": TypeAdapter(ImageInstance),
@@ -16,7 +18,7 @@ _KINDS: dict[str, TypeAdapter[Any]] = {
 }
 
 
-def kind_of(instance: Instance) -> str:
+def kind_of(instance: Instance | Undescribed) -> str:
     """Return the word for what `instance` is."""
     match instance:
         case ImageInstance():
@@ -25,12 +27,14 @@ def kind_of(instance: Instance) -> str:
             return "annotation"
         case OtherInstance():
             return "other"
+        case Undescribed():
+            return UNDESCRIBED
 
 
-def modality_of(instance: Instance) -> str:
+def modality_of(instance: Instance | Undescribed) -> str:
     """Return the Modality of `instance`, "" where it is not known."""
     match instance:
-        case ImageInstance():
+        case ImageInstance() | Undescribed():
             return instance.modality
         case Annotation():
             return instance.kind.value
@@ -38,8 +42,10 @@ def modality_of(instance: Instance) -> str:
             return ""
 
 
-def facts_of(instance: Instance) -> Facts:
+def facts_of(instance: Instance | Undescribed) -> Facts:
     """Return `instance` as JSON values, without its path: the row's key says where it lies."""
+    if isinstance(instance, Undescribed):
+        return {"sop_class_uid": instance.sop_class_uid}
     facts: Facts = _KINDS[kind_of(instance)].dump_python(instance, mode="json", exclude={"path"})
     return facts
 

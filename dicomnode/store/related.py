@@ -11,7 +11,7 @@ from dicomnode.domain import Annotation, Instance, OtherInstance, StudyState, Ui
 from dicomnode.store import tables
 from dicomnode.store.arrivals import StudyRow, studies_in
 from dicomnode.store.database import Database
-from dicomnode.store.facts import instance_of
+from dicomnode.store.facts import UNDESCRIBED, instance_of
 from dicomnode.store.spool import Spool
 
 _AT_ONCE = 500  # SQLite binds a limited number of values
@@ -34,6 +34,21 @@ def related_to(
         needed = _needed(connection, spool, study_uid, annotations)
         named = sorted(_images_of((*annotations, *needed)))
         return (*needed, *_images(connection, spool, study_uid, named))
+
+
+def undescribed_for(
+    database: Database, spool: Spool, study_uid: Uid, annotations: Collection[Annotation]
+) -> tuple[Uid, ...]:
+    """Return the other studies with something not described yet of which `related_to` tells once it is."""
+    rows = tables.instance
+    found: set[Uid] = set()
+    with database.read() as connection:
+        needed = _needed(connection, spool, study_uid, annotations)
+        series = _series(connection, study_uid, sorted(_images_of((*annotations, *needed))))
+        for some in _parts(sorted(series)):
+            pending = select(rows.c.study_uid).where(rows.c.series_uid.in_(some), rows.c.kind == UNDESCRIBED)
+            found |= {Uid(uid) for uid in connection.scalars(pending.distinct())}
+    return tuple(sorted(found))
 
 
 def waiting_for(database: Database, instances: Iterable[Instance]) -> tuple[StudyRow, ...]:
@@ -68,18 +83,24 @@ def _needed(
 def _images(connection: Connection, spool: Spool, study_uid: Uid, named: list[Uid]) -> list[Instance]:
     """Return the images of the series in other studies of which one is `named`."""
     rows = tables.instance
-    series: set[str] = set()
-    for some in _parts(named):
-        elsewhere = select(rows.c.series_uid).where(rows.c.sop_uid.in_(some), rows.c.study_uid != study_uid)
-        series |= set(connection.scalars(elsewhere.where(rows.c.kind == "image").distinct()))
     found: list[Instance] = []
-    for some in _parts(sorted(series)):
+    for some in _parts(sorted(_series(connection, study_uid, named))):
         members = select(rows).where(rows.c.series_uid.in_(some), rows.c.kind == "image", ~rows.c.conflict)
         found.extend(
             instance_of(row.kind, row.facts, spool.path(row.key))
             for row in connection.execute(members.order_by(rows.c.sop_uid))
         )
     return found
+
+
+def _series(connection: Connection, study_uid: Uid, named: list[Uid]) -> set[str]:
+    """Return the series in other studies of which an image is `named`; what is not described yet may be one."""
+    rows = tables.instance
+    series: set[str] = set()
+    for some in _parts(named):
+        elsewhere = select(rows.c.series_uid).where(rows.c.sop_uid.in_(some), rows.c.study_uid != study_uid)
+        series |= set(connection.scalars(elsewhere.where(rows.c.kind.in_(["image", UNDESCRIBED])).distinct()))
+    return series
 
 
 def _naming(connection: Connection, here: Collection[Uid]) -> _Naming:

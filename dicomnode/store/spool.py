@@ -6,7 +6,7 @@ from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from itertools import count
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from secrets import token_hex
 from threading import Lock
 from typing import BinaryIO, cast
@@ -18,7 +18,7 @@ _BLOCK = 1 << 16  # bytes of a file read at a time
 class Part:
     """A file that is being written; it goes unless it is kept."""
 
-    def __init__(self, path: Path, place: Callable[[str], Path], aside: Callable[[str], Path]) -> None:
+    def __init__(self, path: str, place: Callable[[str], str], aside: Callable[[str], str]) -> None:
         self._path = path
         self._place = place
         self._aside = aside
@@ -35,24 +35,29 @@ class Part:
         self._file.flush()
         return cast("BinaryIO", io.BufferedReader(_Behind(prefix, self._file.fileno(), start, self.size), _BLOCK))
 
+    def beginning(self, start: int, size: int) -> bytes:
+        """Return at most `size` of the bytes that were written from byte `start` on."""
+        self._file.flush()
+        return os.pread(self._file.fileno(), size, start)
+
     def keep(self, key: str) -> None:
         """Make the file durable as `key`; a file that was there is replaced."""
         self._file.flush()
         os.fsync(self._file.fileno())
         target = self._place(key)
         try:
-            self._path.rename(target)
+            os.rename(self._path, target)  # noqa: PTH104 - a Path for every object is slow
         except FileNotFoundError:  # its folder was emptied and removed meanwhile
             target = self._place(key)
-            self._path.rename(target)
-        _sync_folder(target.parent)
-        self._aside(key).unlink(missing_ok=True)  # of what was laid aside and has come again
+            os.rename(self._path, target)  # noqa: PTH104
+        _sync_folder(_above(target))
+        _unlink(self._aside(key))  # of what was laid aside and has come again
 
     def close(self) -> None:
         """Let go of the file, and remove it if it was not kept."""
         with suppress(OSError):  # what could not be written is tried again by closing
             self._file.close()
-        self._path.unlink(missing_ok=True)
+        _unlink(self._path)
 
 
 class Spool:
@@ -63,10 +68,10 @@ class Spool:
         self._incoming = root / "incoming"  # in the same filesystem, so that a rename moves a file out of it
         self._orphans = root / "orphans"
         self._making = Lock()
-        self._made: set[Path] = set()  # and synced
+        self._made: set[str] = set()  # and synced
         self._token = token_hex(4)  # of this among others on the same folder
         self._numbers = count()
-        self._make(self._incoming)
+        self._make(str(self._incoming))
 
     @property
     def root(self) -> Path:
@@ -77,7 +82,7 @@ class Spool:
     def writing(self) -> Iterator[Part]:
         """Lend a new file to write; what was not kept of it is removed at the end."""
         name = f"{os.getpid()}-{self._token}-{next(self._numbers)}.part"
-        part = Part(self._incoming / name, self._target, self._aside)
+        part = Part(f"{self._incoming}/{name}", self._target, self._aside)
         try:
             yield part
         finally:
@@ -92,10 +97,7 @@ class Spool:
 
     def path(self, key: str) -> Path:
         """Return where the file `key` lies."""
-        parts = PurePosixPath(key).parts
-        if not parts or parts[0] == "/" or ".." in parts:
-            raise ValueError(f"{key!r} leads out of the spool")
-        return self._root.joinpath(*parts)
+        return Path(self._within(self._root, key))
 
     def open(self, key: str) -> BinaryIO:
         """Return the file `key`, open for reading."""
@@ -155,9 +157,9 @@ class Spool:
     def sweep(self, known: Container[str]) -> int:
         """Remove unfinished files, and lay whole ones whose key is not `known` aside in orphans/; return how many.
 
-        One that was laid aside and whose key is known goes back. A whole file without a row was not acknowledged, or the
-        database is older than the spool: nobody here can tell which, so it is kept until it is put again. Only for the
-        start, before anything is received: a file comes to be before its row.
+        One that was laid aside and whose key is known goes back. A whole file without a row was not acknowledged, or
+        the database is older than the spool: nobody here can tell which, so it is kept until it is put again. Only for
+        the start, before anything is received: a file comes to be before its row.
         """
         missed = [key for key in self._orphaned() if key in known and not self.path(key).exists()]
         for key in missed:
@@ -166,8 +168,8 @@ class Spool:
         strangers = [key for key in self.keys() if key not in known]
         unfinished = list(self._incoming.iterdir())
         for key in strangers:
-            aside = self._aside(key)
-            self._make(aside.parent)
+            aside = Path(self._aside(key))
+            self._make(str(aside.parent))
             self.path(key).rename(aside)
         for part in unfinished:
             part.unlink()
@@ -178,16 +180,22 @@ class Spool:
         files = (path for path in self._orphans.rglob("*") if path.is_file())
         yield from (path.relative_to(self._orphans).as_posix() for path in files)
 
-    def _target(self, key: str) -> Path:
+    def _target(self, key: str) -> str:
         """Return where the file `key` is to lie, in a folder that is there."""
-        target = self.path(key)
-        self._make(target.parent)
+        target = self._within(self._root, key)
+        self._make(_above(target))
         return target
 
-    def _aside(self, key: str) -> Path:
-        return self._orphans.joinpath(*PurePosixPath(key).parts)
+    def _aside(self, key: str) -> str:
+        return self._within(self._orphans, key)
 
-    def _make(self, folder: Path) -> None:
+    def _within(self, folder: Path, key: str) -> str:
+        """Return the path of `key` in `folder`, made for every object that comes without a Path, which is slow."""
+        if not key or key[0] == "/" or ".." in key.split("/"):
+            raise ValueError(f"{key!r} leads out of the spool")
+        return f"{folder}/{key}"
+
+    def _make(self, folder: str) -> None:
         """Make `folder` durably; the lock keeps a second thread from going on before the first has synced.
 
         A folder that is there already may have been made by a process that was killed before it could sync its name,
@@ -196,18 +204,19 @@ class Spool:
         with self._making:
             self._make_all(folder)
 
-    def _make_all(self, folder: Path) -> None:
+    def _make_all(self, folder: str) -> None:
         """Make `folder` below the root; one that another process may have made just now is synced, too."""
-        if folder in self._made and folder.is_dir():
+        if folder in self._made and os.path.isdir(folder):  # noqa: PTH112
             return
         if len(self._made) >= _MOST_KNOWN:
             self._made.clear()
-        if folder == self._root:
-            _make_root(folder)
+        if folder == str(self._root):
+            _make_root(self._root)
         else:
-            self._make_all(folder.parent)
-            folder.mkdir(exist_ok=True)
-            _sync_folder(folder.parent)
+            above = _above(folder)
+            self._make_all(above)
+            Path(folder).mkdir(exist_ok=True)
+            _sync_folder(above)
         self._made.add(folder)
 
 
@@ -259,7 +268,16 @@ def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-def _sync_folder(folder: Path) -> None:
+def _above(path: str) -> str:
+    return path.rpartition("/")[0]
+
+
+def _unlink(path: str) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(path)  # noqa: PTH108
+
+
+def _sync_folder(folder: Path | str) -> None:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

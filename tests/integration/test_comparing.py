@@ -22,10 +22,11 @@ from pydicom.uid import (
 
 from dicomnode import comparing
 from dicomnode.comparing import settle_conflicts
+from dicomnode.describing import instances_of
 from dicomnode.dicom.pixels.decoders import Decoders
 from dicomnode.dicom.sameness import is_same
 from dicomnode.errors import Refused
-from dicomnode.store import arrivals, conflicts
+from dicomnode.store import conflicts
 from dicomnode.store.events import events
 from tests.builders import ct_series, rtstruct, square
 from tests.codecs import image, texture, write, write_encoded
@@ -161,7 +162,7 @@ def test_a_uid_in_another_syntax_is_settled_after_it_was_kept(box: Inbox, *, sam
     assert conflicts.not_compared(box.desk.database, 10) == ()
     (event,) = events(box.desk.database, "conflict_settled")
     assert event.details["same"] is same
-    assert len(arrivals.instances_of(box.desk.database, box.desk.spool, box.study().study_uid)) == 1
+    assert len(instances_of(box.desk, box.study().study_uid)) == 1
 
 
 def test_what_cannot_be_compared_stays_a_conflict(box: Inbox) -> None:

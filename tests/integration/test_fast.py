@@ -82,7 +82,7 @@ def test_both_ways_keep_the_same_bytes_in_the_same_row(run: Run, data_set: bytes
     assert answer == response(UID, 0)
     assert file.name == f"{UID}-{row[0]}.dcm"
     assert (file.stat().st_size, file.read_bytes()[-len(data_set) :]) == (row[1], data_set)
-    assert (row[2], row[4], name in row[3]) == ("image", "SENDER", True)
+    assert (row[2], row[4], name in row[3]) == ("undescribed", "SENDER", True)
     until(lambda: ends(run) == [("released", "NODE", "127.0.0.1")])
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pydicom import Dataset
 
+from dicomnode.describing import instances_of
 from dicomnode.dispatching import Orders, start_studies
 from dicomnode.domain import FetchState, JobOptions, StudyState, Uid, Wanted
 from dicomnode.errors import PeerUnreachable, Reason, Refused, Unavailable
@@ -68,7 +69,7 @@ class Node:
         return found
 
     def images(self) -> set[str]:
-        return {one.sop_instance_uid for one in arrivals.instances_of(self.database, self.desk.spool, UID)}
+        return {one.sop_instance_uid for one in instances_of(self.desk, UID)}
 
 
 @pytest.fixture(scope="module")

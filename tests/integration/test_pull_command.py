@@ -12,13 +12,15 @@ from pydicom import dcmread
 from pydicom.uid import RLELossless
 from typer.testing import CliRunner
 
+from dicomnode.describing import instances_of
 from dicomnode.domain import FetchState, Uid
 from dicomnode.errors import PeerUnreachable, SettingsError, Unavailable
 from dicomnode.network.associations import Peer
 from dicomnode.node import Node
 from dicomnode.settings import Surroundings, load
-from dicomnode.store import arrivals, fetches
+from dicomnode.store import fetches
 from dicomnode.store.database import Database
+from dicomnode.store.desk import Desk
 from dicomnode.store.lock import locked
 from dicomnode.store.spool import Spool
 from dicomnode_cli.main import app
@@ -127,7 +129,7 @@ def test_where_no_node_runs_the_command_fetches_in_its_place(here: Path, pacs: O
     told = Told(here, "archive", "--instance", IMAGES[2].SOPInstanceUID, "--series", DRAWN.SeriesInstanceUID)
     assert (told.code, told.json["state"], told.json["found"], told.json["here"]) == (0, "done", 2, 2), told
     database = database_of(here)
-    kept = arrivals.instances_of(database, Spool(here / "data" / "spool"), Uid(STUDY))
+    kept = instances_of(Desk(database=database, spool=Spool(here / "data" / "spool"), destinations={}), Uid(STUDY))
     database.close()
     assert {one.sop_instance_uid for one in kept} == {IMAGES[2].SOPInstanceUID, DRAWN.SOPInstanceUID}
 

@@ -68,6 +68,21 @@ def test_the_rows_are_plain_for_other_programs(database: Database, tmp_path: Pat
     assert row == ("1.2.3.1", "image", "CT", 0, "2026-01-02 03:04:05.000000")
 
 
+def test_what_comes_as_a_rule_gets_the_same_row_as_the_first_of_a_study(database: Database, tmp_path: Path) -> None:
+    receive(database, image(1), image(2))
+    other = sqlite3.connect(tmp_path / "node.sqlite")
+    first, second = other.execute("SELECT * FROM instance ORDER BY sop_uid").fetchall()
+    other.close()
+    assert second == tuple(value.replace("1.2.3.1", "1.2.3.2") if isinstance(value, str) else value for value in first)
+
+
+def test_what_fails_in_the_driver_leaves_nothing_and_is_raised(database: Database) -> None:
+    receive(database, image(1))
+    with pytest.raises(sqlite3.IntegrityError):
+        receive(database, image(2), association_id=99)
+    assert receive(database, image(2)) == [Recorded.NEW]
+
+
 @pytest.mark.parametrize("instance", [image(), annotation(), own_result()])
 def test_an_instance_comes_back_as_it_was_recorded(database: Database, spool: Spool, instance: Instance) -> None:
     receive(database, instance)

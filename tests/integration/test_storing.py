@@ -15,6 +15,7 @@ from pydicom.uid import (
     MRImageStorage,
 )
 
+from dicomnode.describing import instances_of
 from dicomnode.domain import IMPLEMENTATION_CLASS_UID, ImageInstance, OtherInstance, Uid
 from dicomnode.errors import Reason
 from dicomnode.network.listener import Listener
@@ -55,7 +56,7 @@ def test_a_stored_instance_is_a_dicom_file_and_a_row(run: Run) -> None:
     kept = dcmread(file)
     assert kept == ds
     assert str(kept.file_meta.ImplementationClassUID) == IMPLEMENTATION_CLASS_UID
-    (instance,) = arrivals.instances_of(run.desk.database, run.desk.spool, ds.StudyInstanceUID)
+    (instance,) = instances_of(run.desk, ds.StudyInstanceUID)
     assert instance.sha256 == sha256(content).hexdigest()
     assert instance.path == file
 
@@ -64,7 +65,7 @@ def test_an_image_whose_header_is_no_good_is_kept_all_the_same(run: Run) -> None
     (ds,) = ct_series(planes=1)
     ds.ImageOrientationPatient = [1, 1, 0, 0, 1, 0]
     assert store(run.listener, ds) == [0x0000]
-    (kept,) = arrivals.instances_of(run.desk.database, run.desk.spool, Uid(STUDY))
+    (kept,) = instances_of(run.desk, Uid(STUDY))
     assert isinstance(kept, OtherInstance)
     assert kept.exclusion.reason is Reason.INVALID_HEADER
 
@@ -80,7 +81,7 @@ def test_other_bytes_under_a_known_uid_are_kept_beside_the_first(run: Run) -> No
     (first,), (second,) = ct_series(planes=1), ct_series(planes=1, KVP="80")
     assert store(run.listener, first, second) == [0x0000, 0x0000]
     assert {str(dcmread(file).KVP) for file in run.files()} == {"120", "80"}
-    (used,) = arrivals.instances_of(run.desk.database, run.desk.spool, first.StudyInstanceUID)
+    (used,) = instances_of(run.desk, first.StudyInstanceUID)
     assert str(dcmread(used.path).KVP) == "120"
     assert len(events(run.desk.database, "UID_CONFLICT")) == 1
 
@@ -152,7 +153,7 @@ def test_several_senders_at_once_lose_nothing(run: Run) -> None:
         assert list(senders.map(send, range(1, 5))) == [[0x0000] * 10] * 4
     assert len(run.files()) == 40
     until(lambda: arrivals.receiving(run.desk.database)[0].open_associations == 0)
-    assert len(arrivals.instances_of(run.desk.database, run.desk.spool, Uid(STUDY))) == 40
+    assert len(instances_of(run.desk, Uid(STUDY))) == 40
 
 
 @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian, DeflatedExplicitVRLittleEndian])
@@ -161,7 +162,7 @@ def test_an_image_is_indexed_whatever_its_syntax(run: Run, tmp_path: Path, synta
     assoc = associate(run.listener, syntax=syntax)
     assert int(assoc.send_c_store(path).Status) == 0x0000
     assoc.release()
-    (found,) = arrivals.instances_of(run.desk.database, run.desk.spool, Uid(STUDY))
+    (found,) = instances_of(run.desk, Uid(STUDY))
     assert isinstance(found, ImageInstance)
     assert dcmread(found.path).file_meta.TransferSyntaxUID == syntax
 
