@@ -120,8 +120,8 @@ class Spool:
         It is laid aside first and looked at then, so that one that is put meanwhile is never lost: it goes back, at the
         latest when the next node starts.
         """
-        target, aside = self.path(key), self._aside(key)
-        self._make(aside.parent)
+        target, aside = self.path(key), Path(self._aside(key))
+        self._make(str(aside.parent))
         with suppress(FileNotFoundError):  # it is gone, or was put once more, with the same bytes
             target.rename(aside)
             if aside.stat().st_mtime >= before.timestamp():
@@ -135,7 +135,11 @@ class Spool:
 
     def clear_orphans(self, before: datetime) -> int:
         """Remove the files that were laid aside before `before`; return how many."""
-        old = [path for path in map(self._aside, self._orphaned()) if path.stat().st_ctime < before.timestamp()]
+        old = [
+            path
+            for path in (Path(self._aside(key)) for key in self._orphaned())
+            if path.stat().st_ctime < before.timestamp()
+        ]
         for path in old:
             path.unlink()
         return len(old)
@@ -163,7 +167,7 @@ class Spool:
         """
         missed = [key for key in self._orphaned() if key in known and not self.path(key).exists()]
         for key in missed:
-            self._aside(key).rename(self._target(key))
+            Path(self._aside(key)).rename(self._target(key))
             _sync_folder(self.path(key).parent)
         strangers = [key for key in self.keys() if key not in known]
         unfinished = list(self._incoming.iterdir())
