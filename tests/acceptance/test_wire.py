@@ -17,7 +17,7 @@ from pynetdicom import ALL_TRANSFER_SYNTAXES
 
 from tests.builders import STUDY, ct_series, save
 from tests.conftest import require_program, without
-from tests.serving import Serving, serving
+from tests.serving import Serving, serving, until
 from tests.wire import ACCEPTED, Wire
 
 # what storescu is told so that it proposes a syntax, and dcmdjpeg and its like are not needed for
@@ -88,9 +88,12 @@ def test_what_is_sent_in_any_transfer_syntax_is_kept_bit_by_bit(node: Serving) -
         content = kept(node, uid).read_bytes()
         assert content[144 + int.from_bytes(content[140:144], "little") :] == data_set
         assert dcmread(DicomBytesIO(content), stop_before_pixels=True).file_meta.TransferSyntaxUID == syntax
+    until(lambda: _kinds(node) == ["image"], 10)
+
+
+def _kinds(node: Serving) -> list[str]:
     with node.database() as database, database.read() as connection:
-        kinds = connection.exec_driver_sql("SELECT DISTINCT kind FROM instance").scalars().all()
-    assert kinds == ["image"]
+        return list(connection.exec_driver_sql("SELECT DISTINCT kind FROM instance").scalars())
 
 
 @pytest.mark.peer
