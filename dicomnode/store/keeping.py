@@ -5,10 +5,13 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, not_, or_, select
 
-from dicomnode.domain import DeliveryState, JobState, ProvenBy, StudyState, Uid
+from dicomnode.domain import CommitmentState, DeliveryState, FetchState, JobState, ProvenBy, StudyState, Uid
 from dicomnode.store import tables
 from dicomnode.store.database import Database
 from dicomnode.store.events import Event, add_event
+
+_FETCHED = (FetchState.DONE.value, FetchState.FAILED.value)
+_REPORTED = (CommitmentState.REPORTED.value, CommitmentState.GIVEN_UP.value)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,17 +55,20 @@ def forget(database: Database, study_uid: Uid, before: datetime, why: str) -> De
 
 
 def forget_strays(database: Database, before: datetime, limit: int = 1000) -> tuple[str, ...]:
-    """Delete the rows of instances of no study, received before `before`, and of old associations; return their keys.
+    """Delete the rows of instances of no study, received before `before`, and return their keys.
 
-    They are results of this node that came back after their study was deleted.
+    They are results of this node that came back after their study was deleted. What no study has any more goes with
+    them: associations, and what pulls and others' requests for storage commitment came to, all as old.
     """
-    rows, opened = tables.instance, tables.association
+    rows, opened, asked, promised = tables.instance, tables.association, tables.fetch, tables.commitment
     alone = and_(rows.c.received_at < before, not_(exists().where(tables.study.c.study_uid == rows.c.study_uid)))
     empty = and_(opened.c.closed_at < before, not_(exists().where(rows.c.association_id == opened.c.id)))
     with database.write() as connection:
         keys = tuple(connection.scalars(select(rows.c.key).where(alone).limit(limit)))
         connection.execute(delete(rows).where(rows.c.key.in_(keys)))
         connection.execute(delete(opened).where(empty))
+        connection.execute(delete(asked).where(asked.c.created_at < before, asked.c.state.in_(_FETCHED)))
+        connection.execute(delete(promised).where(promised.c.created_at < before, promised.c.state.in_(_REPORTED)))
         return keys
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from dicomnode.domain import JobState, ProvenBy, StudyState
+from dicomnode.domain import CommitmentState, FetchState, JobState, ProvenBy, SopReference, StudyState, Uid, Wanted
 from dicomnode.errors import Unavailable
 from dicomnode.retention import Keep, delete_old, make_room
-from dicomnode.store import arrivals, deliveries, jobs, proofs, runs
+from dicomnode.store import arrivals, commitments, deliveries, fetches, jobs, proofs, runs
 from dicomnode.store.database import Database
 from dicomnode.store.desk import Desk
 from dicomnode.store.events import events
@@ -144,6 +144,25 @@ def test_an_own_result_that_came_back_after_its_study_was_deleted_goes_too(desk:
     delete_old(desk, KEEP)
     assert arrivals.known_keys(desk.database) == frozenset()
     assert list(desk.spool.keys()) == []
+
+
+def test_what_came_of_requests_of_others_and_of_pulls_goes_as_late(desk: Desk, clock: Clock) -> None:
+    named = SopReference(Uid("1.2.3"), Uid("1.2.6.1"))
+    for number in (1, 2):
+        commitments.ask(desk.database, Uid(f"1.9.{number}"), ("MODALITY", "10.0.0.7"), [named])
+        fetches.ask(desk.database, Wanted(studies=(Uid(f"1.8.{number}"),)), origin="command")
+    told, _ = commitments.due(desk.database)
+    commitments.settle(desk.database, told, CommitmentState.REPORTED)
+    fetch = fetches.claim(desk.database, fetches.due(desk.database)[0])
+    assert fetch is not None
+    fetches.fail(desk.database, fetch, "no source has it")
+    clock.advance(days=29)
+    delete_old(desk, KEEP)
+    assert len(fetches.fetches_of(desk.database)) == 2
+    clock.advance(days=2)
+    delete_old(desk, KEEP)
+    assert [row.state for row in fetches.fetches_of(desk.database)] == [FetchState.WAITING]
+    assert [row.transaction_uid for row in commitments.due(desk.database)] == ["1.9.2"]
 
 
 def test_a_file_that_is_received_again_just_now_is_not_deleted_with_the_row_before_it(desk: Desk, clock: Clock) -> None:
