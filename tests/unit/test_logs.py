@@ -15,7 +15,7 @@ from dicomnode.errors import Reason, Refused
 from dicomnode.logs import LogFormat, LogLevel, configure, hand_over, take_over
 
 OURS = logging.getLogger("dicomnode.listener")
-FOREIGN = logging.getLogger("pynetdicom.acse")
+FOREIGN = logging.getLogger("pynetdicom.association")
 
 
 @pytest.fixture(autouse=True)
@@ -98,7 +98,7 @@ def test_what_another_library_says_is_not_written(layout: LogFormat, stream: io.
 def test_of_another_librarys_error_only_its_place_is_written(layout: LogFormat, stream: io.StringIO) -> None:
     configure(LogLevel.INFO, layout, stream)
     FOREIGN.error("cannot handle DOE^JANE", extra={"name_of_patient": "DOE^JANE"})
-    assert "pynetdicom.acse reports an error at test_logs:" in stream.getvalue()
+    assert "pynetdicom.association reports an error at test_logs:" in stream.getvalue()
     assert "DOE" not in stream.getvalue()
 
 
