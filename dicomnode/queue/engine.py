@@ -139,11 +139,14 @@ class Engine:
         with suppress(Unavailable):
             while self._unrecorded() and time.monotonic() < deadline:
                 time.sleep(0.01)
-        if self._is_started:
-            DBOS.destroy(destroy_registry=True)
-            _started.release()
-        self._client.destroy()
-        self._connections.dispose()
+        try:
+            if self._is_started:
+                DBOS.destroy(destroy_registry=True)
+        finally:
+            if self._is_started:
+                _started.release()
+            self._client.destroy()
+            self._connections.dispose()
 
     def _config(self) -> DBOSConfig:
         return DBOSConfig(

@@ -2,6 +2,7 @@
 
 import logging
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -26,6 +27,7 @@ T = TypeVar("T")
 FILE_NAME = "dicomnode.sqlite"  # in the data folder
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
+_KNOWS_SUBSECONDS = (3, 42)  # versions of SQLite
 _PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000", "foreign_keys=ON")
 
 _WRITES = frozenset({"INSERT", "UPDATE", "DELETE"})
@@ -182,14 +184,29 @@ def _engine(path: Path, *, existing: bool) -> Engine:
 
 def _prepare(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
     connection.isolation_level = None  # transactions begin where `_begin` says, not where the driver guesses
-    for pragma in _PRAGMAS:
-        connection.execute(f"PRAGMA {pragma}").close()
+    _set_up(connection)
 
 
 def _prepare_for_queues(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
     connection.isolation_level = "IMMEDIATE"  # the driver begins before what writes, as DBOS has it
+    _set_up(connection)
+
+
+def _set_up(connection: sqlite3.Connection) -> None:
     for pragma in _PRAGMAS:
         connection.execute(f"PRAGMA {pragma}").close()
+    if sqlite3.sqlite_version_info < _KNOWS_SUBSECONDS:
+        connection.create_function("unixepoch", -1, _unixepoch)
+
+
+def _unixepoch(*modifiers: str) -> float:
+    """Return the time now in seconds since 1970, as SQLite's `unixepoch('subsec')`: DBOS asks for it on Python 3.12.
+
+    A Python of that version may be linked to an SQLite that does not know the modifier, and answers NULL.
+    """
+    if modifiers != ("subsec",):
+        raise ValueError(f"unixepoch{modifiers}: only 'subsec' is known here")
+    return time.time()
 
 
 def _begin(connection: Connection) -> None:

@@ -1,4 +1,5 @@
 import sqlite3
+import time
 from dataclasses import replace
 from pathlib import Path
 from threading import Thread
@@ -26,6 +27,13 @@ def test_the_migrations_make_the_tables(database: Database) -> None:
     with database.read() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
         assert compare_metadata(context, metadata) == []
+
+
+def test_an_old_sqlite_tells_parts_of_seconds_too(database: Database) -> None:
+    before = time.time()
+    with database.read() as connection:
+        told = connection.exec_driver_sql("SELECT unixepoch('subsec')").scalar_one()
+    assert before - 0.001 <= told <= time.time() + 0.001
 
 
 def test_an_upgrade_of_what_is_up_to_date_changes_nothing(database: Database) -> None:
