@@ -14,7 +14,7 @@ from dicomnode.network.part10 import StoreRequest
 from dicomnode.network.portions import Portion, Recipient
 from dicomnode.network.sources import Source
 from dicomnode.network.storing import Chunk, Intake
-from dicomnode.store import arrivals, fetches
+from dicomnode.store import associations, fetches
 from dicomnode.store.database import Database
 from dicomnode.store.desk import Desk
 from dicomnode.store.fetches import FetchRow
@@ -83,7 +83,7 @@ def do_fetch(desk: Desk, number: int, errand: Errand) -> None:
     row = fetches.claim(desk.database, number)
     if row is None:
         return
-    arrivals.close_retrievals(desk.database)
+    associations.close_retrievals(desk.database)
     asked = [one for one in errand.sources if (one.name == row.source if row.source else one.fetch)]
     if row.has_expired(desk.database.now()):
         _fail(desk, row, f"it is given up after {row.attempts - 1} tries; {row.reason or 'nothing was tried'}")
@@ -219,8 +219,8 @@ def _recipient(desk: Desk, errand: Errand, refused: set[Uid]) -> Recipient:
             raise
 
     return Recipient(
-        opened=partial(arrivals.open_association, desk.database),
-        closed=partial(arrivals.close_association, desk.database),
+        opened=partial(associations.open_association, desk.database),
+        closed=partial(associations.close_association, desk.database),
         intake=replace(errand.intake, receive=receive),
     )
 

@@ -19,7 +19,7 @@ from dicomnode.domain import OutputProfile
 from dicomnode.listening import Listening, listener
 from dicomnode.network.listener import Service
 from dicomnode.network.server import bind
-from dicomnode.store import arrivals
+from dicomnode.store import associations
 from dicomnode.store.database import Database
 from dicomnode.store.desk import Desk
 from dicomnode.store.disk import Disk
@@ -121,7 +121,7 @@ class Listeners:
         if child.pid is None:
             return 0
         self._spool.drop_parts(child.pid)
-        return arrivals.close_orphans(self._database, child.pid)
+        return associations.close_orphans(self._database, child.pid)
 
     def _child(self, patience: float) -> SpawnProcess:
         heard, told = self._context.Pipe(duplex=False)

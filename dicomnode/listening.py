@@ -12,8 +12,8 @@ from dicomnode.network.admission import Caller, Limits, Rejection
 from dicomnode.network.listener import Hooks, Listener, Service
 from dicomnode.network.storing import Intake
 from dicomnode.receiving import receive
-from dicomnode.store import arrivals
-from dicomnode.store.arrivals import Came, Most
+from dicomnode.store import associations
+from dicomnode.store.associations import Came, Most
 from dicomnode.store.desk import Desk
 from dicomnode.store.disk import Disk
 from dicomnode.store.events import record_event
@@ -56,7 +56,7 @@ def hooks(how: Listening, desk: Desk, disk: Disk) -> Hooks:
     takes = intake(how, desk, disk)
     return Hooks(
         opened=partial(_open, how, desk),
-        closed=partial(arrivals.close_association, desk.database),
+        closed=partial(associations.close_association, desk.database),
         receive=takes.receive,
         rejected=partial(_reject, desk),
         room=takes.room,
@@ -65,7 +65,7 @@ def hooks(how: Listening, desk: Desk, disk: Disk) -> Hooks:
 
 def _open(how: Listening, desk: Desk, caller: Caller) -> int:
     came = Came(called_ae=caller.called_ae, peer_host=caller.host, process=os.getpid())
-    return arrivals.open_association(desk.database, caller.calling_ae, came, how.most)
+    return associations.open_association(desk.database, caller.calling_ae, came, how.most)
 
 
 def _reject(desk: Desk, caller: Caller, rejection: Rejection) -> None:

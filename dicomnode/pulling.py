@@ -23,7 +23,7 @@ from dicomnode.network.storing import Chunk, Intake
 from dicomnode.settings import Settings
 from dicomnode.settings.load import did_you_mean
 from dicomnode.sources import sources_of
-from dicomnode.store import arrivals, fetches
+from dicomnode.store import associations, fetches
 from dicomnode.store.database import Database
 from dicomnode.store.desk import Desk
 from dicomnode.store.lock import Taken, locked
@@ -132,8 +132,8 @@ def _do(settings: Settings, desk: Desk, number: int, source: Source) -> None:
     """Do the fetch as the node would."""
     fetches.recover(desk.database)
     recipient = Recipient(
-        opened=partial(arrivals.open_association, desk.database),
-        closed=partial(arrivals.close_association, desk.database),
+        opened=partial(associations.open_association, desk.database),
+        closed=partial(associations.close_association, desk.database),
         intake=intake_of(settings, desk),
     )
     with _listening(settings, source, recipient):

@@ -20,7 +20,7 @@ from dicomnode.queue.courier import Courier
 from dicomnode.queue.proving import hear
 from dicomnode.settings import Settings, reach
 from dicomnode.sources import sources_of
-from dicomnode.store.arrivals import Most
+from dicomnode.store.associations import Most
 from dicomnode.store.desk import Desk
 from dicomnode.store.disk import Disk
 

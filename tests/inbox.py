@@ -13,7 +13,7 @@ from dicomnode.dispatching import Orders, start_studies
 from dicomnode.domain import SEG_ONLY, AssociationEnd, JobOptions, Uid
 from dicomnode.network.part10 import StoreRequest
 from dicomnode.receiving import receive
-from dicomnode.store import arrivals, jobs
+from dicomnode.store import arrivals, associations, jobs
 from dicomnode.store.arrivals import StudyRow
 from dicomnode.store.database import Database
 from dicomnode.store.desk import Desk
@@ -36,7 +36,7 @@ class Inbox:
 
     def open(self, caller: str = "SENDER") -> int:
         """Let `caller` open an association."""
-        return arrivals.open_association(self.desk.database, caller)
+        return associations.open_association(self.desk.database, caller)
 
     def put(self, association: int, *objects: Dataset, caller: str = "SENDER", syntax: str = EXPLICIT) -> None:
         """Let `objects` come in an association, in Explicit or Implicit VR Little Endian."""
@@ -54,7 +54,7 @@ class Inbox:
 
     def close(self, association: int, ended: AssociationEnd = AssociationEnd.RELEASED) -> None:
         """Let an association end."""
-        arrivals.close_association(self.desk.database, association, ended)
+        associations.close_association(self.desk.database, association, ended)
 
     def send(self, *objects: Dataset, ended: AssociationEnd = AssociationEnd.RELEASED) -> None:
         """Let `objects` come in an association of their own, in a second."""

@@ -28,7 +28,7 @@ from dicomnode.domain import (
     Uid,
 )
 from dicomnode.errors import Reason
-from dicomnode.store import arrivals, deliveries, jobs, runs
+from dicomnode.store import arrivals, associations, deliveries, jobs, runs
 from dicomnode.store.arrivals import Arrival, Recorded
 from dicomnode.store.database import Database
 from dicomnode.store.deliveries import DeliveryKey, DeliveryRow
@@ -102,7 +102,7 @@ def own_result() -> OtherInstance:
 
 
 def receive(database: Database, *instances: Instance, association_id: int | None = None) -> list[Recorded]:
-    number = association_id or arrivals.open_association(database, "PEER")
+    number = association_id or associations.open_association(database, "PEER")
     found = []
     for instance in instances:
         key = f"{instance.sop_instance_uid}-{instance.sha256}.dcm"
@@ -110,7 +110,7 @@ def receive(database: Database, *instances: Instance, association_id: int | None
             arrivals.record(database, instance, Arrival(key=key, size=9, source_ae="PEER", association_id=number))
         )
     if association_id is None:
-        arrivals.close_association(database, number, AssociationEnd.RELEASED)
+        associations.close_association(database, number, AssociationEnd.RELEASED)
     return found
 
 

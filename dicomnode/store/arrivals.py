@@ -1,4 +1,4 @@
-"""Record what arrives: associations, instances, and where the study of each stands."""
+"""Record what arrives: instances, and where the study of each stands."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -11,14 +11,13 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, 
 from dicomnode.domain import (
     STUDY_MOVES,
     Annotation,
-    AssociationEnd,
     Instance,
     OtherInstance,
     StudyState,
     Uid,
     Undescribed,
 )
-from dicomnode.errors import LimitReached, Reason
+from dicomnode.errors import Reason
 from dicomnode.store import pending, quick, tables
 from dicomnode.store.database import Database
 from dicomnode.store.events import Event, add_event
@@ -36,9 +35,6 @@ _CAME = (
     .where(tables.study.c.study_uid == bindparam("uid"))
     .values(last_instance_at=bindparam("now"), reason=None)
 )
-_OPEN = select(tables.association.c.peer_ae, tables.association.c.peer_host).where(
-    tables.association.c.closed_at.is_(None), tables.association.c.process.is_not(None)
-)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,26 +45,6 @@ class Arrival:
     size: int
     source_ae: str
     association_id: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Came:
-    """As whom a peer called the node, from where, and which process listened."""
-
-    called_ae: str | None = None
-    peer_host: str | None = None
-    process: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Most:
-    """How many associations with the listener may be open at once, and of one AE title at one address.
-
-    0 is no limit.
-    """
-
-    in_all: int = 0
-    of_a_peer: int = 0
 
 
 class Recorded(Enum):
@@ -97,47 +73,6 @@ class StudyRow:
     open_associations: int
     evidence: Mapping[str, Any] = field(default_factory=dict)
     changed_at: datetime | None = None
-
-
-def open_association(database: Database, peer_ae: str, came: Came | None = None, most: Most | None = None) -> int:
-    """Record that `peer_ae` opened an association; return its id. Raise LimitReached where `most` are open."""
-    came, most = came or Came(), most or Most()
-    row = {"peer_ae": peer_ae, "called_ae": came.called_ae, "peer_host": came.peer_host, "process": came.process}
-    with database.write() as connection:
-        _check_open(connection, peer_ae, came.peer_host, most)
-        values = row | {"opened_at": database.now()}
-        number: int = connection.execute(
-            insert(tables.association).values(values).returning(tables.association.c.id)
-        ).scalar_one()
-        return number
-
-
-def close_association(database: Database, association_id: int, ended: AssociationEnd) -> None:
-    """Record how the association ended."""
-    with database.write() as connection:
-        which = tables.association.c.id == association_id
-        connection.execute(update(tables.association).where(which).values(closed_at=database.now(), ended=ended.value))
-
-
-def close_orphans(database: Database, process: int | None = None) -> int:
-    """Record that the associations of a process that died, or of all of them, ended with it; return how many."""
-    died = {"closed_at": database.now(), "ended": AssociationEnd.DIED.value}
-    open_ = tables.association.c.closed_at.is_(None)
-    which = open_ if process is None else and_(open_, tables.association.c.process == process)
-    with database.write() as connection:
-        return connection.execute(update(tables.association).where(which).values(died)).rowcount
-
-
-def close_retrievals(database: Database) -> None:
-    """Record as lost the associations by which this node retrieved, whose end could not be recorded when it came.
-
-    No process listened for them. It is called where none is under way: they are made one after the other.
-    """
-    rows = tables.association
-    left = and_(rows.c.closed_at.is_(None), rows.c.process.is_(None))
-    with database.write() as connection:
-        lost = {"closed_at": database.now(), "ended": AssociationEnd.LOST.value}
-        connection.execute(update(rows).where(left).values(lost))
 
 
 def record(database: Database, instance: Instance | Undescribed, arrival: Arrival, *, strict: bool = False) -> Recorded:
@@ -245,15 +180,6 @@ def known_keys(database: Database) -> frozenset[str]:
         received = connection.scalars(select(tables.instance.c.key)).all()
         made = connection.scalars(select(tables.artifact.c.key)).all()
     return frozenset([*received, *made])
-
-
-def _check_open(connection: Connection, peer_ae: str, peer_host: str | None, most: Most) -> None:
-    opened = connection.execute(_OPEN).all()
-    if most.in_all and len(opened) >= most.in_all:
-        raise LimitReached(f"{len(opened)} associations are open, {most.in_all} may be")
-    of_peer = sum(row.peer_ae == peer_ae and row.peer_host == peer_host for row in opened)
-    if most.of_a_peer and of_peer >= most.of_a_peer:
-        raise LimitReached(f"{of_peer} associations of {peer_ae} at {peer_host} are open, {most.of_a_peer} may be")
 
 
 def _record(connection: Connection, row: dict[str, Any], *, own: bool, strict: bool) -> Recorded:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dicomnode.domain import OutputProfile
 from dicomnode.errors import Unavailable
-from dicomnode.store import arrivals, deliveries, fetches, runs
+from dicomnode.store import arrivals, associations, deliveries, fetches, runs
 from dicomnode.store.database import Database
 from dicomnode.store.desk import Desk
 from dicomnode.store.lock import locked
@@ -35,7 +35,7 @@ def open_desk(data_dir: Path, destinations: Mapping[str, OutputProfile]) -> Iter
 def _recover(database: Database, spool: Spool) -> None:
     """Put right what a process that died left: open associations, claimed rows, files without a row."""
     found = {
-        "associations": arrivals.close_orphans(database),
+        "associations": associations.close_orphans(database),
         "jobs": len(runs.recover(database)),
         "deliveries": deliveries.recover(database),
         "fetches": fetches.recover(database),

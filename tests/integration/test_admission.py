@@ -14,8 +14,8 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from dicomnode.network.admission import Limits, Ways
 from dicomnode.network.listener import Listener
-from dicomnode.store import arrivals
-from dicomnode.store.arrivals import Most
+from dicomnode.store import associations
+from dicomnode.store.associations import Most
 from dicomnode.store.disk import Disk
 from dicomnode.store.events import events
 from tests.builders import ct_series
@@ -116,7 +116,7 @@ def _is_let_in_as(listener: Listener, calling: str) -> bool:
 
 def test_what_the_node_fetches_takes_the_place_of_no_caller(runs: Callable[..., Run]) -> None:
     run = runs(most=Most(in_all=1))
-    arrivals.open_association(run.desk.database, "ARCHIVE")  # as a retrieval does
+    associations.open_association(run.desk.database, "ARCHIVE")  # as a retrieval does
     with Wire(run.listener.port) as wire, Wire(run.listener.port) as another:
         assert wire.associate()[0] == ACCEPTED
         assert another.associate()[0] == REJECTED

@@ -34,7 +34,7 @@ from dicomnode.queue.committing import Reporter, report_next, take
 from dicomnode.queue.courier import Courier
 from dicomnode.queue.proving import hear
 from dicomnode.receiving import receive
-from dicomnode.store import arrivals, commitments, deliveries
+from dicomnode.store import associations, commitments, deliveries
 from dicomnode.store.database import Database
 from dicomnode.store.desk import Desk
 from dicomnode.store.events import events
@@ -254,7 +254,7 @@ class Committing:
         self.hooks = noting(self.heard)
 
     def open(self, caller: Caller) -> int:
-        return arrivals.open_association(self.database, caller.calling_ae)
+        return associations.open_association(self.database, caller.calling_ae)
 
     def ask(self, *objects: SopReference, transaction: str = TRANSACTION) -> None:
         request = Request(transaction_uid=Uid(transaction), objects=objects)

@@ -15,7 +15,7 @@ from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian, Segmentatio
 from dicomnode.domain import AssociationEnd, Uid
 from dicomnode.network.part10 import StoreRequest
 from dicomnode.receiving import receive
-from dicomnode.store import arrivals
+from dicomnode.store import associations
 from dicomnode.store.database import Database
 from dicomnode.store.desk import Desk
 from dicomnode.store.spool import Spool
@@ -51,7 +51,7 @@ def kept(tmp_path: Path) -> Kept:
     done_job(database, "pacs")
     run_sql(Kept(data=tmp_path), "DELETE FROM instance")  # they have no file
     desk = Desk(database=database, spool=spool, destinations={})
-    association = arrivals.open_association(database, "PEER")
+    association = associations.open_association(database, "PEER")
     image = ct_series(planes=1)[0]
     request = StoreRequest(
         sop_class_uid=Uid(CTImageStorage),
@@ -61,7 +61,7 @@ def kept(tmp_path: Path) -> Kept:
         association_id=association,
     )
     receive(desk, request, [data_set_of(image)])
-    arrivals.close_association(database, association, AssociationEnd.RELEASED)
+    associations.close_association(database, association, AssociationEnd.RELEASED)
     spool.put(f"outbox/{SEG}.dcm", [seg()])
     database.close()
     sha256 = hashlib.sha256(seg()).hexdigest()

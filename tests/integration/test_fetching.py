@@ -16,8 +16,9 @@ from dicomnode.fetching import Errand, ask_pull, count, do_fetch, do_next_fetch
 from dicomnode.inference.classical import IDENTITY
 from dicomnode.network.storing import Intake
 from dicomnode.receiving import receive
-from dicomnode.store import arrivals, fetches
-from dicomnode.store.arrivals import Came, StudyRow
+from dicomnode.store import arrivals, associations, fetches
+from dicomnode.store.arrivals import StudyRow
+from dicomnode.store.associations import Came
 from dicomnode.store.database import Database
 from dicomnode.store.desk import Desk
 from dicomnode.store.events import events
@@ -245,8 +246,8 @@ def test_a_node_that_stops_breaks_a_fetch_off_and_the_next_one_goes_on(node: Nod
 
 
 def test_a_retrieval_whose_end_could_not_be_recorded_does_not_stay_open(node: Node) -> None:
-    arrivals.open_association(node.database, "archive")
-    listens = arrivals.open_association(node.database, "SENDER", Came(process=1))
+    associations.open_association(node.database, "archive")
+    listens = associations.open_association(node.database, "SENDER", Came(process=1))
     do_fetch(node.desk, node.ask(), node.errand(Archive(objects=IMAGES)))
     with node.database.read() as connection:
         found = connection.exec_driver_sql("SELECT id, ended FROM association ORDER BY id").all()

@@ -16,7 +16,7 @@ from dicomnode.settings import Destination, Settings
 from dicomnode.settings import Listener as ListenerTable
 from dicomnode.settings import Node as NodeTable
 from dicomnode.store import commitments, deliveries, proofs
-from dicomnode.store.arrivals import Most
+from dicomnode.store.associations import Most
 from dicomnode.store.database import Database
 from dicomnode.store.desk import Desk
 from dicomnode.store.spool import Spool

@@ -13,7 +13,7 @@ from dicomnode.counting import ask_counts
 from dicomnode.dispatching import give_up_studies
 from dicomnode.domain import AssociationEnd, FetchState, StudyState, Uid
 from dicomnode.errors import PeerUnreachable
-from dicomnode.store import arrivals, fetches, studies
+from dicomnode.store import arrivals, associations, fetches, studies
 from dicomnode.store.events import events
 from dicomnode.store.fetches import FOR_ANNOTATION
 from tests.builders import STUDY, ct_series, rtstruct, square
@@ -135,7 +135,7 @@ def test_a_caller_that_does_not_come_back_is_waited_for_so_long(box: Inbox) -> N
 def test_a_node_that_died_in_the_middle_makes_one_job_of_what_is_sent_again(box: Inbox) -> None:
     box.put(box.open(), of_drawn_images(), *IMAGES[:3])
     box.clock.advance(seconds=5)
-    arrivals.close_orphans(box.desk.database)
+    associations.close_orphans(box.desk.database)
     assert box.sweep(after=100) == 0
     box.send(of_drawn_images(), *IMAGES[:5])
     assert box.sweep(after=9) == 0

@@ -11,7 +11,7 @@ from dicomnode.dispatching import Orders, start_studies
 from dicomnode.domain import SEG_ONLY, AssociationEnd, JobOptions, StudyState, Uid
 from dicomnode.network.part10 import StoreRequest
 from dicomnode.receiving import receive
-from dicomnode.store import arrivals, jobs
+from dicomnode.store import arrivals, associations, jobs
 from dicomnode.store.database import Database
 from dicomnode.store.desk import Desk
 from dicomnode.store.spool import Spool
@@ -42,7 +42,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 
 def arrive(desk: Desk, objects: Iterable[Dataset], folder: Path) -> None:
     """Let `objects` arrive in an association of their own, which is closed."""
-    association = arrivals.open_association(desk.database, "SENDER")
+    association = associations.open_association(desk.database, "SENDER")
     for ds in objects:
         (path,) = save([ds], folder)
         content = path.read_bytes()
@@ -54,7 +54,7 @@ def arrive(desk: Desk, objects: Iterable[Dataset], folder: Path) -> None:
             association_id=association,
         )
         receive(desk, request, [content[144 + int.from_bytes(content[140:144], "little") :]])
-    arrivals.close_association(desk.database, association, AssociationEnd.RELEASED)
+    associations.close_association(desk.database, association, AssociationEnd.RELEASED)
 
 
 def state_of(desk: Desk, study_uid: str) -> StudyState:

@@ -27,7 +27,7 @@ from dicomnode.queue.steps import Run, do_job
 from dicomnode.queue.sweeps import Sweep, Sweeps
 from dicomnode.receiving import receive
 from dicomnode.settings.profiles import BUILT_IN_PROFILES
-from dicomnode.store import arrivals, deliveries, jobs
+from dicomnode.store import arrivals, associations, deliveries, jobs
 from dicomnode.store.database import Database
 from dicomnode.store.desk import Desk
 from dicomnode.store.spool import Spool
@@ -67,7 +67,7 @@ def study(desk: Desk, tmp_path: Path) -> None:
     """Let a study arrive, in an association that is closed."""
     images = ct_series()
     drawn = rtstruct(images, {"liver": [square(10, 8, 20, 16, 2.5)]})
-    association = arrivals.open_association(desk.database, "SENDER")
+    association = associations.open_association(desk.database, "SENDER")
     for path in save([*images, drawn], tmp_path / "sent"):
         content = path.read_bytes()
         data_set = content[144 + int.from_bytes(content[140:144], "little") :]
@@ -80,7 +80,7 @@ def study(desk: Desk, tmp_path: Path) -> None:
             association_id=association,
         )
         receive(desk, request, [data_set])
-    arrivals.close_association(desk.database, association, AssociationEnd.RELEASED)
+    associations.close_association(desk.database, association, AssociationEnd.RELEASED)
 
 
 def made(content: bytes = b"a SEG") -> Outcome:
@@ -138,10 +138,10 @@ def test_other_bytes_under_the_uid_of_an_object_that_exists_are_refused(desk: De
         sop_instance_uid=Uid(late.stem),
         transfer_syntax_uid=Uid("1.2.840.10008.1.2.1"),
         peer_ae="SENDER",
-        association_id=arrivals.open_association(desk.database, "SENDER"),
+        association_id=associations.open_association(desk.database, "SENDER"),
     )
     receive(desk, request, [content[144 + int.from_bytes(content[140:144], "little") :]])
-    arrivals.close_association(desk.database, request.association_id, AssociationEnd.RELEASED)
+    associations.close_association(desk.database, request.association_id, AssociationEnd.RELEASED)
     assert start_studies(desk, ORDERS) == 1
     do_next_job(desk, lambda _job: made(b"another SEG"))
     second = jobs.all_jobs(desk.database)[1]

@@ -14,7 +14,7 @@ from dicomnode.domain import (
     StudyState,
 )
 from dicomnode.errors import Unavailable
-from dicomnode.store import arrivals
+from dicomnode.store import arrivals, associations
 from dicomnode.store.arrivals import Recorded
 from dicomnode.store.database import Database
 from dicomnode.store.events import Event, add_event, events
@@ -119,18 +119,18 @@ def test_a_conflict_that_comes_again_is_a_duplicate(database: Database) -> None:
 
 
 def test_a_study_counts_the_open_associations_that_brought_it(database: Database) -> None:
-    first, second = (arrivals.open_association(database, peer) for peer in ("A", "B"))
-    arrivals.open_association(database, "OTHER")
+    first, second = (associations.open_association(database, peer) for peer in ("A", "B"))
+    associations.open_association(database, "OTHER")
     receive(database, image(1), image(2), association_id=first)
     receive(database, image(3), association_id=second)
     assert [study.open_associations for study in arrivals.receiving(database)] == [2]
-    arrivals.close_association(database, first, AssociationEnd.ABORTED)
+    associations.close_association(database, first, AssociationEnd.ABORTED)
     assert [study.open_associations for study in arrivals.receiving(database)] == [1]
 
 
 def test_associations_that_a_dead_process_left_are_closed(database: Database) -> None:
-    receive(database, image(), association_id=arrivals.open_association(database, "A"))
-    assert arrivals.close_orphans(database) == 1
+    receive(database, image(), association_id=associations.open_association(database, "A"))
+    assert associations.close_orphans(database) == 1
     assert [study.open_associations for study in arrivals.receiving(database)] == [0]
 
 
