@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import NamedTuple
 
 import numpy as np
@@ -53,6 +54,15 @@ class Objects:
             if found.places:
                 groups.setdefault(one.group, []).append(found)
         return cls(tuple(tuple(groups[name]) for name in sorted(groups)))
+
+    @property
+    def digest(self) -> str:
+        """Return the sha256 of all volumes."""
+        digest = sha256()
+        for volume in (one for group in self.groups for one in group):
+            digest.update(volume.labelled.image.tobytes())
+            digest.update(volume.labelled.labels.tobytes())
+        return digest.hexdigest()
 
     def drawn(self, generator: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Return what lies about one object, (row, column) float32, and what of it is inside, bool; never nothing."""
