@@ -32,7 +32,7 @@ class Labelled(NamedTuple):
 
 
 class _Place(NamedTuple):
-    """One object on one section, by its structure's voxels: the axis across, where, its first and last row and column."""
+    """A structure on one section, by its own voxels: across which axis and where; first and last rows and columns."""
 
     axis: int
     number: int
@@ -114,8 +114,8 @@ class _Volume:
         place = structure.places[generator.integers(len(structure.places))]
         bend = _Bend.drawn(generator, place)
         rows, columns = (first for axis, first in enumerate(structure.first) if axis != place.axis)
-        image = self.image.take(place.number + structure.first[place.axis], place.axis)
-        inside = structure.inside.take(place.number, place.axis).astype(np.float32)
+        image = np.take(self.image, place.number + structure.first[place.axis], place.axis)
+        inside = np.take(structure.inside, place.number, place.axis).astype(np.float32)
         return bend.seen(image, (rows, columns)), bend.seen(inside, (0, 0)) > _HALF
 
 
@@ -123,7 +123,7 @@ def _places(inside: NDArray[np.bool_]) -> Iterable[_Place]:
     """Yield where `inside`, (plane, row, column) bool, is large enough, on the sections across each axis."""
     for axis, others in enumerate(((1, 2), (0, 2), (0, 1))):
         for number in np.flatnonzero(np.any(inside, axis=others)):
-            section = inside.take(number, axis)
+            section = np.take(inside, number, axis)
             rows, columns = np.flatnonzero(section.any(axis=1)), np.flatnonzero(section.any(axis=0))
             sides = rows[-1] - rows[0] + 1, columns[-1] - columns[0] + 1
             if np.count_nonzero(section) >= LEAST_PIXELS and min(sides) >= LEAST_SIDE:
