@@ -1,0 +1,1 @@
+"""Train the built-in model and fine-tune others; needs the extra `[torch]`, but for the scenes."""
