@@ -7,19 +7,36 @@ import numpy as np
 
 from dicomnode.training.scenes.choosing import chosen, often
 from dicomnode.training.scenes.fields import TURN
-from dicomnode.training.scenes.shapes import Shape, along, arc, bent, ellipse, joined, moved, polygon, star, stroke, superellipse, tube, turned
+from dicomnode.training.scenes.shapes import (
+    Shape,
+    along,
+    arc,
+    bent,
+    ellipse,
+    joined,
+    moved,
+    polygon,
+    star,
+    stroke,
+    superellipse,
+    tube,
+    turned,
+)
 
 
 class Subject(NamedTuple):
-    """Hold the outline of a target, and of the `others` of its own kind about it."""
+    """Hold the outline of a target, of `others` of its own kind about it, and of `spaces` between them, as canals and discs."""
 
     target: Shape
     others: tuple[Shape, ...] = ()
+    spaces: tuple[Shape, ...] = ()
 
 
 def bone(generator: np.random.Generator) -> Subject:
     """Return the section of a long or flat bone, half of them with processes, a third beside another bone."""
-    shaft = turned(generator, chosen(generator, {ellipse: 0.4, star: 0.25, polygon: 0.15, tube: 0.15, arc: 0.05})(generator))
+    shaft = turned(
+        generator, chosen(generator, {ellipse: 0.4, star: 0.25, polygon: 0.15, tube: 0.15, arc: 0.05})(generator)
+    )
     if often(generator, 0.45):
         shaft = joined(shaft, *(_process(generator) for _ in range(generator.integers(1, 4))))
     return Subject(bent(generator, shaft), _beside(generator) if often(generator, 0.35) else ())
@@ -35,7 +52,10 @@ def plates(generator: np.random.Generator) -> Subject:
     """Return two thin plates that face each other, as the end plates of a vertebra do."""
     apart, width = generator.uniform(0.2, 0.6), generator.uniform(0.06, 0.16)
     sag = generator.normal(0, 0.12, 2)
-    ends = [np.array([[-1, s], [-0.3, s * 0.3 + h], [0.3, s * 0.3 + h], [1, s]]) for s, h in ((-apart, sag[0]), (apart, sag[1]))]
+    ends = [
+        np.array([[-1, s], [-0.3, s * 0.3 + h], [0.3, s * 0.3 + h], [1, s]])
+        for s, h in ((-apart, sag[0]), (apart, sag[1]))
+    ]
     return Subject(turned(generator, joined(*(along(each, width, width, 7) for each in ends))))
 
 
@@ -45,7 +65,12 @@ def pair(generator: np.random.Generator) -> Subject:
     angles = generator.uniform(0, TURN) + (np.arange(count) + generator.uniform(-0.25, 0.25, count)) * (TURN / count)
     far = generator.uniform(0.55, 1.1)
     parts = [
-        moved(turned(generator, chosen(generator, {ellipse: 0.6, star: 0.4})(generator)), far * np.cos(a), far * np.sin(a), generator.uniform(0.2, 0.5))
+        moved(
+            turned(generator, chosen(generator, {ellipse: 0.6, star: 0.4})(generator)),
+            far * np.cos(a),
+            far * np.sin(a),
+            generator.uniform(0.2, 0.5),
+        )
         for a in angles
     ]
     return Subject(joined(*parts))
@@ -86,7 +111,8 @@ def _across(generator: np.random.Generator) -> Subject:
         parts.append(stroke(np.array([[0, 0.5], [0, generator.uniform(0.8, 1.2)]]), np.full(2, width * 1.3)))
     body = joined(*parts)
     free: Shape = lambda x, y: np.minimum(body(x, y), np.sqrt(x * x + (y - np.float32(0.22)) ** 2) - np.float32(canal))  # noqa: E731
-    return Subject(_leaned(generator, free))
+    angle = generator.normal(0, 0.2)
+    return Subject(bent(generator, _by(angle, free)), (), (_by(angle, _oval(0, 0.22, canal, canal)),))
 
 
 def _along(generator: np.random.Generator) -> Subject:
@@ -94,7 +120,9 @@ def _along(generator: np.random.Generator) -> Subject:
     wide, tall = generator.uniform(0.4, 0.6), generator.uniform(0.34, 0.5)
     waist = generator.uniform(0, 0.12)
     block: Shape = lambda x, y: 1 - ((np.abs(x) * (1 + waist * (1 - y * y))) ** 6 + np.abs(y) ** 6) ** np.float32(1 / 6)  # noqa: E731
-    parts: list[Shape] = [lambda x, y: block((x + np.float32(0.5)) / np.float32(wide), y / np.float32(tall)) * np.float32(tall)]
+    parts: list[Shape] = [
+        lambda x, y: block((x + np.float32(0.5)) / np.float32(wide), y / np.float32(tall)) * np.float32(tall)
+    ]
     if often(generator, 0.75):
         end = [generator.uniform(0.7, 1.1), generator.uniform(0.1, 0.6)]
         parts.append(stroke(np.array([[generator.uniform(0.3, 0.5), 0.1], end]), generator.uniform(0.1, 0.2, 2)))
@@ -104,7 +132,12 @@ def _along(generator: np.random.Generator) -> Subject:
     step = 2 * tall + generator.uniform(0.06, 0.35)
     stack = [moved(one, generator.normal(0, 0.04), s * step) for s in (-2, -1, 1, 2)]
     angle = generator.normal(0, 0.15)
-    return Subject(_by(angle, one), tuple(_by(angle, each) for each in stack))
+    discs = [_oval(-0.5, s * step / 2, wide * 1.05, (step - 2 * tall) * 0.75) for s in (-3, -1, 1, 3)]
+    cord = _oval(generator.uniform(0.08, 0.2), 0, generator.uniform(0.08, 0.16), 9)
+    spaces = (*discs, cord) if often(generator, 0.8) else ()
+    return Subject(
+        _by(angle, one), tuple(_by(angle, each) for each in stack), tuple(_by(angle, each) for each in spaces)
+    )
 
 
 def _frontal(generator: np.random.Generator) -> Subject:
@@ -125,7 +158,9 @@ def _frontal(generator: np.random.Generator) -> Subject:
 
 def _oval(x: float, y: float, wide: float, tall: float) -> Shape:
     sx, sy = np.float32(1 / wide), np.float32(1 / tall)
-    return lambda px, py: (1 - np.sqrt(((px - np.float32(x)) * sx) ** 2 + ((py - np.float32(y)) * sy) ** 2)) * np.float32(min(wide, tall))
+    return lambda px, py: (
+        (1 - np.sqrt(((px - np.float32(x)) * sx) ** 2 + ((py - np.float32(y)) * sy) ** 2)) * np.float32(min(wide, tall))
+    )
 
 
 def _leaned(generator: np.random.Generator, inner: Shape) -> Shape:

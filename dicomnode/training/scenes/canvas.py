@@ -4,16 +4,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dicomnode.training.scenes.anatomy import Subject
 from dicomnode.training.scenes.fields import Field, Grid, Inside, blurred, white
+from dicomnode.training.scenes.shapes import Shape
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Canvas:
-    """Hold (row, column) float32 `value` and `grain` (deviation of the texture), painted in place, and the `target` and its `others`."""
+    """Hold (row, column) float32 `value` and `grain` (deviation of the texture), painted in place, the `target`, its like and its spaces."""
 
     grid: Grid
     target: Inside
     others: Inside
+    spaces: Inside
     value: Field
     grain: Field
 
@@ -39,7 +42,20 @@ class Canvas:
         return found
 
 
-def canvas(grid: Grid, target: Inside, others: Inside, value: float) -> Canvas:
+def canvas(grid: Grid, subject: Subject, target: Inside, value: float) -> Canvas:
     """Return a canvas of one value without grain."""
-    value_of, grain_of = np.full(grid.shape, value, np.float32), np.zeros(grid.shape, np.float32)
-    return Canvas(grid=grid, target=target, others=others, value=value_of, grain=grain_of)
+    return Canvas(
+        grid=grid,
+        target=target,
+        others=_inside_any(grid, subject.others),
+        spaces=_inside_any(grid, subject.spaces),
+        value=np.full(grid.shape, value, np.float32),
+        grain=np.zeros(grid.shape, np.float32),
+    )
+
+
+def _inside_any(grid: Grid, shapes: tuple[Shape, ...]) -> Inside:
+    found = np.zeros(grid.shape, np.bool_)
+    for shape in shapes:
+        found |= shape(grid.x, grid.y) > 0
+    return found

@@ -1,17 +1,11 @@
-"""Take images as scanners do: point spread, pixels of their own size, bias, noise, windows and units."""
+"""Take images as scanners do: bias, noise, streaks, windows and units."""
 
 import numpy as np
 
 from dicomnode.training.scenes.choosing import log_uniform, often
-from dicomnode.training.scenes.fields import TURN, Field, Inside, averaged, blurred, correlated, stripes, waves, white
+from dicomnode.training.scenes.fields import TURN, Field, Inside, blurred, correlated, stripes, waves, white
 
 HARDEST, EASIEST = 1.2, 40.0
-
-
-def sampled(image: Field, factors: tuple[int, int], spread: float) -> Field:
-    """Return the pixels (row, column) float32 of `image`, blurred by `spread` pixels and averaged over `factors` samples."""
-    down, across = factors
-    return averaged(blurred(image, spread * down, spread * across), factors)
 
 
 def contrast(image: Field, truth: Inside) -> float:
@@ -50,7 +44,11 @@ def as_mr(generator: np.random.Generator, image: Field, truth: Inside) -> Field:
 def as_pet(generator: np.random.Generator, image: Field, truth: Inside) -> Field:
     """Return `image` as uptake with noise that grows with it."""
     deviation = contrast(image, truth) / log_uniform(generator, 3, EASIEST)
-    rough = np.sqrt(np.maximum(image, 0.02) / max(float(image.max()), 0.1)) if often(generator, 0.7) else np.ones_like(image)
+    rough = (
+        np.sqrt(np.maximum(image, 0.02) / max(float(image.max()), 0.1))
+        if often(generator, 0.7)
+        else np.ones_like(image)
+    )
     spread = generator.uniform(0.5, 1.1)
     found = image + correlated(generator, image.shape, spread, spread) * rough * np.float32(deviation)
     return np.maximum(found, 0) * np.float32(log_uniform(generator, 2, 25))
@@ -93,7 +91,9 @@ def streaks(generator: np.random.Generator, shape: tuple[int, int]) -> Field:
 def bias(generator: np.random.Generator, shape: tuple[int, int], height: float) -> Field:
     """Return (row, column) float32 factors about 1 that change slowly."""
     x, y = _lines(shape)
-    found: Field = np.exp(waves(generator, generator.uniform(2.5, 6), 4).at(x, y) * np.float32(height * generator.random()))
+    found: Field = np.exp(
+        waves(generator, generator.uniform(2.5, 6), 4).at(x, y) * np.float32(height * generator.random())
+    )
     return found
 
 

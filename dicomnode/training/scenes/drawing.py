@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dicomnode.training.scenes.anatomy import Subject
 from dicomnode.training.scenes.canvas import canvas
 from dicomnode.training.scenes.choosing import chosen
-from dicomnode.training.scenes.degrading import sampled
-from dicomnode.training.scenes.fields import Field, Inside, averaged
+from dicomnode.training.scenes.fields import Field, Inside, averaged, sampled
 from dicomnode.training.scenes.kinds import KINDS, Kind
 from dicomnode.training.scenes.layout import Layout, fitted, laid_out
 from dicomnode.training.scenes.surroundings import grounded
@@ -43,26 +43,30 @@ def _attempt(name: str, kind: Kind, generator: np.random.Generator) -> Scene | N
     if found is None:
         return None
     subject, wide, tall = found
-    layout = laid_out(generator, wide, tall, kind.sizes, kind.cut)
+    layout = laid_out(generator, wide, tall, kind.taking)
     target = subject.target(*layout.grid) > 0
     truth = averaged(target.astype(np.float32), layout.factors) > 0.5
     if not truth.any():
         return None
-    others = np.zeros_like(target)
-    for other in subject.others:
-        others |= other(*layout.grid) > 0
-    image = _painted(generator, kind, layout, target, others)
-    pixels = sampled(image, layout.factors, generator.uniform(*kind.spread))
-    return Scene(kind.taken(generator, pixels, truth).astype(np.float32), truth, name)
+    image = _painted(generator, kind, layout, subject, target)
+    pixels = sampled(image, layout.factors, _spread(generator, kind, layout))
+    return Scene(kind.degraded(generator, pixels, truth).astype(np.float32), truth, name)
 
 
-def _painted(generator: np.random.Generator, kind: Kind, layout: Layout, target: Inside, others: Inside) -> Field:
+def _painted(generator: np.random.Generator, kind: Kind, layout: Layout, subject: Subject, target: Inside) -> Field:
     """Return the fine image (row, column) float32 in the units of the kind's palette."""
     palette = kind.palette(generator)
-    work = canvas(layout.grid, target, others, palette.muscle)
-    grounded(generator, work, palette, body=kind.edge)
+    work = canvas(layout.grid, subject, target, palette.muscle)
+    grounded(generator, work, palette, body=kind.taking.edge)
     kind.painted(generator, work, palette)
     return work.textured(generator)
+
+
+def _spread(generator: np.random.Generator, kind: Kind, layout: Layout) -> tuple[float, float]:
+    """Return the point spread in (row, column) samples, at least half a pixel where no finer samples soften edges."""
+    pixels = generator.uniform(*kind.taking.spread)
+    down, across = (max(pixels, 0.5) if factor == 1 else pixels * factor for factor in layout.factors)
+    return down, across
 
 
 def _is_seen(truth: Inside) -> bool:

@@ -87,7 +87,16 @@ def gaussian(size: int, deviation: float) -> Field:
 def averaged(image: Field, factors: tuple[int, int]) -> Field:
     """Return (row, column) float32: the mean of each cell of `factors` samples of `image`."""
     down, across = factors
-    found: Field = _means(image.shape[0], down) @ image @ _means(image.shape[1], across).T
+    found = image if down == 1 else _means(image.shape[0], down) @ image
+    return found if across == 1 else found @ _means(image.shape[1], across).T
+
+
+def sampled(image: Field, factors: tuple[int, int], spread: tuple[float, float]) -> Field:
+    """Return the mean of each cell of `factors` samples of `image`, first blurred by `spread` (row, column) samples."""
+    down, across = (
+        _cells(gaussian(size, width), factor) for size, width, factor in zip(image.shape, spread, factors, strict=True)
+    )
+    found: Field = down @ image @ across.T
     return found
 
 
@@ -110,6 +119,11 @@ def _waves(numbers: NDArray[np.float64], angles: NDArray[np.float64], phase: NDA
         phase=phase.astype(np.float32),
         height=float(np.sqrt(2 / len(numbers))),
     )
+
+
+def _cells(matrix: Field, factor: int) -> Field:
+    found: Field = matrix if factor == 1 else matrix.reshape(-1, factor, matrix.shape[1]).mean(axis=1)
+    return found
 
 
 @lru_cache(maxsize=512)

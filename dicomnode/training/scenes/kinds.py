@@ -2,15 +2,16 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
-from typing import NamedTuple
 
 from dicomnode.training.scenes.anatomy import Subject, bone, pair, plates, vertebra
 from dicomnode.training.scenes.canvas import Canvas
 from dicomnode.training.scenes.choosing import chosen
 from dicomnode.training.scenes.degrading import as_any, as_ct, as_mr, as_pet
 from dicomnode.training.scenes.fields import Field, Inside
+from dicomnode.training.scenes.layout import Taking
 from dicomnode.training.scenes.palettes import Paint, Palette, any_values, ct, mr, pet
 from dicomnode.training.scenes.shapes import LESIONS, ORGANS, Draw, bent, ellipse, shape
 from dicomnode.training.scenes.targets import hollow, lesion, organ, skeleton
@@ -18,22 +19,18 @@ from dicomnode.training.scenes.ultrasound import as_ultrasound, echoes, head, no
 from dicomnode.training.scenes.uptake import hot
 
 Painter = Callable[[np.random.Generator, Canvas, Palette], None]
-Taken = Callable[[np.random.Generator, Field, Inside], Field]
+Degraded = Callable[[np.random.Generator, Field, Inside], Field]
 
 
 class Kind(NamedTuple):
-    """Hold what draws one kind of scene: its share, the subject, the values, the target's painter and the scanner."""
+    """Hold what draws one kind of scene: its share, the subject, the values, the target's painter, the scanner and its ways."""
 
     share: float
     subject: Callable[[np.random.Generator], Subject]
     palette: Paint
     painted: Painter
-    taken: Taken
-    #: pixels of the target's longer side, point spread in pixels, how often a border cuts it, how often the body's edge shows
-    sizes: tuple[float, float] = (16, 96)
-    spread: tuple[float, float] = (0.3, 0.9)
-    cut: float = 0.04
-    edge: float = 0.3
+    degraded: Degraded
+    taking: Taking = Taking()
 
 
 def _single(generator: np.random.Generator, shares: Mapping[Draw, float]) -> Subject:
@@ -55,18 +52,22 @@ def _parts(generator: np.random.Generator) -> Subject:
 _organ: Callable[[np.random.Generator], Subject] = partial(_single, shares=ORGANS)
 _lesion: Callable[[np.random.Generator], Subject] = partial(_single, shares=LESIONS)
 
+SPINE = Taking(cut=0.25, edge=0.1)
+COARSE = Taking(sizes=(7, 36), spread=(0.5, 1.3), thick=0.1)
+PROBE = Taking(sizes=(36, 108), small=0.03, spread=(0.4, 1.2), thick=0.0, cut=0.03, edge=0.0)
+
 KINDS: Mapping[str, Kind] = {
     "ct-organ": Kind(0.18, _organ, ct, organ, as_ct),
     "ct-lesion": Kind(0.13, _lesion, ct, lesion, as_ct),
     "ct-hollow": Kind(0.05, _organ, ct, hollow, as_ct),
     "ct-bone": Kind(0.08, bone, ct, skeleton, as_ct),
-    "ct-parts": Kind(0.06, _parts, ct, skeleton, as_ct, cut=0.25, edge=0.1),
+    "ct-parts": Kind(0.06, _parts, ct, skeleton, as_ct, SPINE),
     "mr-organ": Kind(0.10, _organ, mr, organ, as_mr),
     "mr-lesion": Kind(0.08, _lesion, mr, lesion, as_mr),
-    "mr-parts": Kind(0.05, _parts, mr, skeleton, as_mr, cut=0.25, edge=0.1),
-    "pet": Kind(0.07, _lesion, pet, hot, as_pet, sizes=(6, 32), spread=(0.5, 1.3)),
-    "us-head": Kind(0.05, _round, echoes, head, as_ultrasound, sizes=(40, 96), cut=0.1, edge=0.0),
-    "us-nodule": Kind(0.03, _lesion, echoes, nodule, as_ultrasound, sizes=(24, 96), edge=0.0),
+    "mr-parts": Kind(0.05, _parts, mr, skeleton, as_mr, SPINE),
+    "pet": Kind(0.07, _lesion, pet, hot, as_pet, COARSE),
+    "us-head": Kind(0.05, _round, echoes, head, as_ultrasound, PROBE),
+    "us-nodule": Kind(0.03, _lesion, echoes, nodule, as_ultrasound, PROBE),
     "plain-organ": Kind(0.06, _organ, any_values, organ, as_any),
     "plain-lesion": Kind(0.06, _lesion, any_values, lesion, as_any),
 }

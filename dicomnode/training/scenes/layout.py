@@ -10,7 +10,21 @@ from dicomnode.training.scenes.fields import Field, Grid
 from dicomnode.training.scenes.shapes import Shape
 
 REACH = np.linspace(-2.5, 2.5, 56, dtype=np.float32)
-LARGEST, SMALLEST, FINE = 168, 14, 88
+LARGEST, SMALLEST, FINE = 168, 14, 76
+
+
+class Taking(NamedTuple):
+    """Hold how a kind of scene is taken, in pixels and shares."""
+
+    #: pixels of the target's longer side, and how often it is small instead: 5 to 24
+    sizes: tuple[float, float] = (16, 96)
+    small: float = 0.14
+    #: point spread in pixels
+    spread: tuple[float, float] = (0.3, 0.9)
+    #: how often pixels are oblong, a border cuts the target, and the body's edge shows
+    thick: float = 0.2
+    cut: float = 0.04
+    edge: float = 0.3
 
 
 class Layout(NamedTuple):
@@ -41,19 +55,21 @@ def fitted(subject: Subject) -> tuple[Subject, float, float] | None:
         cx, cy = np.float32((extent.x0 + extent.x1) / 2), np.float32((extent.y0 + extent.y1) / 2)
         return lambda x, y: shape(x * np.float32(unit) + cx, y * np.float32(unit) + cy) / np.float32(unit)
 
-    found = Subject(placed(subject.target), tuple(placed(each) for each in subject.others))
+    found = Subject(placed(subject.target), tuple(map(placed, subject.others)), tuple(map(placed, subject.spaces)))
     return found, wide / unit, tall / unit
 
 
-def laid_out(generator: np.random.Generator, wide: float, tall: float, sizes: tuple[float, float], cut: float) -> Layout:
-    """Return a layout for a target of `wide` by `tall` units whose longer side takes `sizes` pixels, cut by a border as often as `cut`."""
-    longest = log_uniform(generator, *sizes) if often(generator, 0.85) else log_uniform(generator, 5, 24)
+def laid_out(generator: np.random.Generator, wide: float, tall: float, taking: Taking) -> Layout:
+    """Return a layout for a target of `wide` by `tall` units."""
+    longest = (
+        log_uniform(generator, *taking.sizes) if often(generator, 1 - taking.small) else log_uniform(generator, 5, 24)
+    )
     across, down = max(longest * wide / 2, 5.0), max(longest * tall / 2, 5.0)
-    if often(generator, 0.2):
+    if often(generator, taking.thick):
         thick = generator.uniform(1.5, 5)
         across, down = (max(across / thick, 5.0), down) if often(generator, 0.4) else (across, max(down / thick, 5.0))
-    x, columns = _line(generator, across, wide, cut)
-    y, rows = _line(generator, down, tall, cut)
+    x, columns = _line(generator, across, wide, taking.cut)
+    y, rows = _line(generator, down, tall, taking.cut)
     return Layout(Grid(x.reshape(1, -1), y.reshape(-1, 1)), (rows, columns))
 
 

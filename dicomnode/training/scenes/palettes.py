@@ -25,7 +25,15 @@ class Palette(NamedTuple):
 
 
 Paint = Callable[[np.random.Generator], Palette]
-SOFT: Mapping[str, float] = {"fat": 0.3, "muscle": 0.24, "organ": 0.24, "fluid": 0.07, "vessel": 0.05, "lung": 0.05, "gas": 0.05}
+SOFT: Mapping[str, float] = {
+    "fat": 0.3,
+    "muscle": 0.24,
+    "organ": 0.24,
+    "fluid": 0.07,
+    "vessel": 0.05,
+    "lung": 0.05,
+    "gas": 0.05,
+}
 FLESH: Mapping[str, float] = {"organ": 0.55, "muscle": 0.25, "fluid": 0.1, "vessel": 0.1}
 STEPS: Mapping[str, float] = {"fat": 0.4, "gas": 1.0, "lung": 2.5, "cortex": 6.0, "marrow": 2.0}
 
@@ -48,7 +56,7 @@ def ct(generator: np.random.Generator) -> Palette:
         organ=generator.normal(95 if contrast else 55, 22),
         fluid=generator.normal(8, 8),
         vessel=generator.uniform(110, 330) if contrast else generator.normal(42, 8),
-        marrow=generator.uniform(60, 380),
+        marrow=generator.uniform(30, 380),
         cortex=generator.uniform(380, 1400),
         gas=generator.uniform(-1000, -900),
         lung=generator.normal(-810, 60),
@@ -59,7 +67,11 @@ def mr(generator: np.random.Generator) -> Palette:
     """Return the values of a T1, T2, fat-suppressed or unknown weighting, 0 to about 1."""
     weightings = {_T1: 0.4, _T2: 0.3, _SUPPRESSED: 0.15, None: 0.15}
     means = chosen(generator, weightings)
-    values = generator.uniform(0.03, 1, len(_T1)) if means is None else np.array(means) * np.exp(generator.normal(0, 0.22, len(_T1)))
+    values = (
+        generator.uniform(0.03, 1, len(_T1))
+        if means is None
+        else np.array(means) * np.exp(generator.normal(0, 0.22, len(_T1)))
+    )
     return Palette(0.1, 0.01, *(float(value) for value in values))
 
 

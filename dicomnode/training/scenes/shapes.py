@@ -35,10 +35,19 @@ def superellipse(generator: np.random.Generator) -> Shape:
 
 
 def star(generator: np.random.Generator) -> Shape:
-    """Return a curve whose radius is a Fourier series of the angle."""
+    """Return a curve whose radius is a Fourier series of the angle, with bays and horns."""
+    return _fourier(generator, generator.uniform(0.1, 0.32))
+
+
+def pebble(generator: np.random.Generator) -> Shape:
+    """Return a curve whose radius is a Fourier series of the angle, nearly an ellipse."""
+    return _fourier(generator, generator.uniform(0.02, 0.12))
+
+
+def _fourier(generator: np.random.Generator, height: float) -> Shape:
     angles = np.arange(TABLE_SIZE) * (TURN / TABLE_SIZE)
     orders = np.arange(2, generator.integers(4, 9))
-    heights = generator.normal(0, generator.uniform(0.08, 0.32), len(orders)) / orders**0.6
+    heights = generator.normal(0, height, len(orders)) / orders**0.6
     turns = generator.uniform(0, TURN, len(orders))
     radii = 1 + (heights[:, None] * np.cos(orders[:, None] * angles + turns[:, None])).sum(0)
     return radial(np.maximum(radii, 0.15), _aspect(generator))
@@ -85,10 +94,12 @@ def tube(generator: np.random.Generator) -> Shape:
     return along(ends, thickness, thickness * generator.uniform(0.6, 1.5))
 
 
-def along(ends: NDArray[np.float64], first: float, last: float, count: int = 9) -> Shape:
+def along(ends: NDArray[np.float64], first: float, last: float, count: int = 7) -> Shape:
     """Return the stroke of radii `first` to `last` along the Bezier curve of the four `ends` (4, 2) x, y."""
     at = np.linspace(0, 1, count)[:, None]
-    points = (1 - at) ** 3 * ends[0] + 3 * at * (1 - at) ** 2 * ends[1] + 3 * at**2 * (1 - at) * ends[2] + at**3 * ends[3]
+    points = (
+        (1 - at) ** 3 * ends[0] + 3 * at * (1 - at) ** 2 * ends[1] + 3 * at**2 * (1 - at) * ends[2] + at**3 * ends[3]
+    )
     return stroke(points, np.linspace(first, last, count))
 
 
@@ -111,7 +122,10 @@ def stroke(points: NDArray[np.float64], radii: NDArray[np.float64]) -> Shape:
 
 def union(generator: np.random.Generator) -> Shape:
     """Return two to four ellipses grown together."""
-    parts = [(ellipse(generator), *generator.normal(0, 0.5, 2), generator.uniform(0.35, 0.9)) for _ in range(generator.integers(2, 5))]
+    parts = [
+        (ellipse(generator), *generator.normal(0, 0.5, 2), generator.uniform(0.35, 0.9))
+        for _ in range(generator.integers(2, 5))
+    ]
     return joined(*(moved(part, float(x), float(y), float(size)) for part, x, y, size in parts))
 
 
@@ -172,19 +186,29 @@ def joined(*parts: Shape) -> Shape:
     return level
 
 
-ROUND: Mapping[Draw, float] = {ellipse: 0.5, superellipse: 0.12, star: 0.28, polygon: 0.1}
+ROUND: Mapping[Draw, float] = {ellipse: 0.4, superellipse: 0.12, pebble: 0.2, star: 0.18, polygon: 0.1}
 ORGANS: Mapping[Draw, float] = {
-    ellipse: 0.16,
+    ellipse: 0.13,
+    pebble: 0.1,
     superellipse: 0.08,
-    star: 0.24,
+    star: 0.2,
     polygon: 0.12,
     crescent: 0.1,
-    tube: 0.12,
+    tube: 0.11,
     union: 0.1,
     blob: 0.06,
     arc: 0.02,
 }
-LESIONS: Mapping[Draw, float] = {ellipse: 0.34, superellipse: 0.06, star: 0.28, polygon: 0.16, crescent: 0.03, union: 0.08, blob: 0.05}
+LESIONS: Mapping[Draw, float] = {
+    ellipse: 0.28,
+    superellipse: 0.06,
+    pebble: 0.26,
+    star: 0.12,
+    polygon: 0.12,
+    crescent: 0.03,
+    union: 0.08,
+    blob: 0.05,
+}
 
 
 def _aspect(generator: np.random.Generator) -> float:

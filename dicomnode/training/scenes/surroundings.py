@@ -55,7 +55,9 @@ def planes(generator: np.random.Generator, canvas: Canvas, palette: Palette) -> 
     canvas.value[:], canvas.grain[:] = mixed(generator, palette, FLESH), _grain(generator, palette)
     for _ in range(generator.integers(0, 4)):
         field = waves(generator, log_uniform(generator, 0.8, 3), 6).at(canvas.grid.x, canvas.grid.y)
-        canvas.fill(np.abs(field) < generator.uniform(0.02, 0.12), mixed(generator, palette, {"fat": 0.7, "vessel": 0.3}), 0)
+        canvas.fill(
+            np.abs(field) < generator.uniform(0.02, 0.12), mixed(generator, palette, {"fat": 0.7, "vessel": 0.3}), 0
+        )
     if often(generator, 0.4):
         field = waves(generator, 2.5).at(canvas.grid.x, canvas.grid.y)
         canvas.fill(field > generator.uniform(0.4, 1.4), mixed(generator, palette), _grain(generator, palette))
@@ -83,7 +85,11 @@ def edged(generator: np.random.Generator, canvas: Canvas, palette: Palette) -> N
     canvas.fill(depth > far, palette.outside, 0)
     if often(generator, 0.3):
         gap = far + generator.uniform(0.02, 0.3)
-        canvas.fill((depth > gap) & (depth < gap + generator.uniform(0.04, 0.2)), mixed(generator, palette, {"fat": 0.5, "lung": 0.5}), 0)
+        canvas.fill(
+            (depth > gap) & (depth < gap + generator.uniform(0.04, 0.2)),
+            mixed(generator, palette, {"fat": 0.5, "lung": 0.5}),
+            0,
+        )
 
 
 def neighboured(generator: np.random.Generator, canvas: Canvas, palette: Palette, value: float, alike: float) -> None:
@@ -91,7 +97,11 @@ def neighboured(generator: np.random.Generator, canvas: Canvas, palette: Palette
     for _ in range(generator.integers(0, 5)):
         size = log_uniform(generator, 0.25, 1.3)
         round_one = beside(generator, shape(generator, ROUND), size, generator.uniform(0.6, 1.15))
-        own = value + generator.normal(0, 0.25) * palette.step if often(generator, alike) else mixed(generator, palette, FLESH)
+        own = (
+            value + generator.normal(0, 0.25) * palette.step
+            if often(generator, alike)
+            else mixed(generator, palette, FLESH)
+        )
         level = round_one(canvas.grid.x, canvas.grid.y)
         if often(generator, 0.35):
             canvas.fill(level > -generator.uniform(0.03, 0.1), mixed(generator, palette, {"fat": 0.8, "organ": 0.2}), 0)
@@ -106,7 +116,9 @@ def vesselled(generator: np.random.Generator, canvas: Canvas, palette: Palette, 
         size = generator.uniform(0.5, 1.6) if often(generator, 0.4) else generator.uniform(0.05, 0.2)
         drawn = tube(generator) if size > 0.3 else shape(generator, ROUND)
         width = generator.uniform(0.0, 0.15) if size > 0.3 else 0.0
-        level = beside(generator, turned(generator, drawn), size, generator.uniform(0.5, 1.4))(canvas.grid.x, canvas.grid.y)
+        level = beside(generator, turned(generator, drawn), size, generator.uniform(0.5, 1.4))(
+            canvas.grid.x, canvas.grid.y
+        )
         canvas.fill(level > width, palette.vessel + generator.normal(0, 0.3) * palette.step, 0)
 
 
@@ -115,7 +127,9 @@ def boned(generator: np.random.Generator, canvas: Canvas, palette: Palette) -> N
     size = log_uniform(generator, 0.2, 0.9)
     level = beside(generator, shape(generator, ROUND), size, generator.uniform(0.85, 1.3))(canvas.grid.x, canvas.grid.y)
     canvas.fill(level > 0, palette.cortex, 0)
-    canvas.fill(level > size * generator.uniform(0.12, 0.5), palette.marrow, abs(palette.marrow - palette.cortex) * 0.08)
+    canvas.fill(
+        level > size * generator.uniform(0.12, 0.5), palette.marrow, abs(palette.marrow - palette.cortex) * 0.08
+    )
 
 
 def beside(generator: np.random.Generator, inner: Shape, size: float, near: float) -> Shape:

@@ -28,7 +28,7 @@ def organ(generator: np.random.Generator, canvas: Canvas, palette: Palette) -> N
 
 def lesion(generator: np.random.Generator, canvas: Canvas, palette: Palette) -> None:
     """Paint a lesion: a little or much brighter or darker than its host, a quarter of them nearly as bright."""
-    difference = log_uniform(generator, 0.15, 1.0) if often(generator, 0.25) else log_uniform(generator, 0.8, 5)
+    difference = log_uniform(generator, 0.15, 1.0) if often(generator, 0.3) else log_uniform(generator, 0.8, 5)
     own = host(canvas) + difference * palette.step * (1 if often(generator, 0.5) else -1)
     neighboured(generator, canvas, palette, own, 0.25)
     vesselled(generator, canvas, palette)
@@ -45,20 +45,27 @@ def hollow(generator: np.random.Generator, canvas: Canvas, palette: Palette) -> 
     bedded(generator, canvas, palette, 0.4)
     canvas.fill(canvas.target, mixed(generator, palette, {"muscle": 0.6, "organ": 0.4}), palette.step * 0.2)
     lumen = (canvas.near(0.1) > generator.uniform(0.7, 0.98)) & canvas.target
-    canvas.fill(lumen, mixed(generator, palette, {"gas": 0.4, "fluid": 0.25, "vessel": 0.2, "organ": 0.15}), palette.step * 0.2)
+    canvas.fill(
+        lumen, mixed(generator, palette, {"gas": 0.4, "fluid": 0.25, "vessel": 0.2, "organ": 0.15}), palette.step * 0.2
+    )
     if often(generator, 0.5):
         level = generator.uniform(-0.5, 0.7)
         side = canvas.grid.y * np.float32(1 if often(generator, 0.8) else -1) > level + 0 * canvas.grid.x
-        canvas.fill(lumen & side, mixed(generator, palette, {"fluid": 0.4, "organ": 0.4, "vessel": 0.2}), palette.step * 0.5)
+        canvas.fill(
+            lumen & side, mixed(generator, palette, {"fluid": 0.4, "organ": 0.4, "vessel": 0.2}), palette.step * 0.5
+        )
 
 
 def skeleton(generator: np.random.Generator, canvas: Canvas, palette: Palette) -> None:
     """Paint bones: cortex about marrow, the others like the target."""
     neighboured(generator, canvas, palette, palette.muscle, 0.1)
     vesselled(generator, canvas, palette, 1)
-    thick, low = generator.uniform(0.03, 0.16), generator.uniform(0.6, 0.97)
+    thick, low = generator.uniform(0.015, 0.14), generator.uniform(0.6, 0.97)
     marrow = palette.marrow + generator.normal(0, 0.5) * palette.step
     grain = abs(palette.cortex - palette.marrow) * generator.uniform(0.02, 0.25)
+    canvas.fill(
+        canvas.spaces, mixed(generator, palette, {"fluid": 0.5, "muscle": 0.25, "fat": 0.25}), palette.step * 0.2
+    )
     for inside in (canvas.others & ~canvas.target, canvas.target):
         canvas.fill(inside, palette.cortex, 0)
         deep = canvas.soft(inside.astype(np.float32), thick) > low
@@ -86,7 +93,9 @@ def bedded(generator: np.random.Generator, canvas: Canvas, palette: Palette, sha
     near = canvas.near(generator.uniform(0.04, 0.2))
     if often(generator, 0.3):
         near = near * (1 + np.float32(0.8) * waves(generator, 1.2, 6).at(*canvas.grid))
-    canvas.fill(near > generator.uniform(0.02, 0.3), mixed(generator, palette, {"fat": 0.7, "fluid": 0.15, "muscle": 0.15}), 0)
+    canvas.fill(
+        near > generator.uniform(0.02, 0.3), mixed(generator, palette, {"fat": 0.7, "fluid": 0.15, "muscle": 0.15}), 0
+    )
 
 
 def filled(generator: np.random.Generator, canvas: Canvas, palette: Palette, own: float) -> None:
@@ -104,13 +113,19 @@ def filled(generator: np.random.Generator, canvas: Canvas, palette: Palette, own
 def patches(generator: np.random.Generator, canvas: Canvas, palette: Palette, own: float) -> None:
     """Paint patches of a second tissue."""
     field = waves(generator, generator.uniform(0.5, 2.5), 8).at(*canvas.grid)
-    canvas.fill((field > generator.uniform(-0.3, 1.2)) & canvas.target, _second(generator, palette, own), palette.step * 0.3)
+    canvas.fill(
+        (field > generator.uniform(-0.3, 1.2)) & canvas.target, _second(generator, palette, own), palette.step * 0.3
+    )
 
 
 def core(generator: np.random.Generator, canvas: Canvas, palette: Palette, own: float) -> None:
     """Paint a core, as necrosis or a hot centre is, off the middle, with an uneven edge."""
-    near = canvas.near(generator.uniform(0.12, 0.35)) + waves(generator, 1.2, 6).at(*canvas.grid) * np.float32(generator.uniform(0, 0.12))
-    canvas.fill((near > generator.uniform(0.6, 0.95)) & canvas.target, _second(generator, palette, own), palette.step * 0.3)
+    near = canvas.near(generator.uniform(0.12, 0.35)) + waves(generator, 1.2, 6).at(*canvas.grid) * np.float32(
+        generator.uniform(0, 0.12)
+    )
+    canvas.fill(
+        (near > generator.uniform(0.6, 0.95)) & canvas.target, _second(generator, palette, own), palette.step * 0.3
+    )
 
 
 def rim(generator: np.random.Generator, canvas: Canvas, palette: Palette, own: float) -> None:
@@ -127,7 +142,9 @@ def halves(generator: np.random.Generator, canvas: Canvas, palette: Palette, own
     angle = generator.uniform(0, TURN)
     depth = canvas.grid.x * np.float32(np.cos(angle)) + canvas.grid.y * np.float32(np.sin(angle))
     depth = depth + waves(generator, 2, 5).at(*canvas.grid) * np.float32(generator.uniform(0, 0.12))
-    canvas.fill((depth > generator.uniform(-0.5, 0.5)) & canvas.target, _second(generator, palette, own), palette.step * 0.2)
+    canvas.fill(
+        (depth > generator.uniform(-0.5, 0.5)) & canvas.target, _second(generator, palette, own), palette.step * 0.2
+    )
 
 
 def fissures(generator: np.random.Generator, canvas: Canvas, palette: Palette, _own: float) -> None:
@@ -142,8 +159,15 @@ def fissures(generator: np.random.Generator, canvas: Canvas, palette: Palette, _
 def spots(generator: np.random.Generator, canvas: Canvas, palette: Palette, own: float) -> None:
     """Paint one to five spots: chalk, gas, cysts, clips."""
     for _ in range(generator.integers(1, 6)):
-        spot = moved(shape(generator, ROUND), *generator.uniform(-0.8, 0.8, 2), generator.uniform(0.06, 0.3))(*canvas.grid) > 0
-        value = mixed(generator, palette, {"cortex": 0.3, "gas": 0.15, "fluid": 0.3, "fat": 0.25}) if often(generator, 0.6) else _second(generator, palette, own)
+        spot = (
+            moved(shape(generator, ROUND), *generator.uniform(-0.8, 0.8, 2), generator.uniform(0.06, 0.3))(*canvas.grid)
+            > 0
+        )
+        value = (
+            mixed(generator, palette, {"cortex": 0.3, "gas": 0.15, "fluid": 0.3, "fat": 0.25})
+            if often(generator, 0.6)
+            else _second(generator, palette, own)
+        )
         canvas.fill(spot & canvas.target, value, 0)
 
 

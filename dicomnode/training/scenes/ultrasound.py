@@ -23,7 +23,11 @@ def head(generator: np.random.Generator, canvas: Canvas, palette: Palette) -> No
         near = canvas.near(generator.uniform(0.1, 0.5)) > 0.02
         canvas.fill((field > 0) & near, palette.fluid, 0.02)
     canvas.fill(canvas.target, generator.uniform(0.05, 0.4), 0.08)
-    for _ in range(generator.integers(1, 7)):
+    uneven = np.exp(
+        waves(generator, generator.uniform(0.3, 1.2), 12).at(*canvas.grid) * np.float32(generator.uniform(0.1, 0.7))
+    )
+    np.multiply(canvas.value, uneven, out=canvas.value, where=canvas.target)
+    for _ in range(generator.integers(0, 5)):
         field = waves(generator, generator.uniform(0.4, 1.2), 6).at(*canvas.grid)
         low = generator.uniform(0.3, 1.2)
         canvas.fill((field > low) & canvas.target, generator.uniform(0.0, 0.7), 0.05)
@@ -43,7 +47,11 @@ def nodule(generator: np.random.Generator, canvas: Canvas, palette: Palette) -> 
         canvas.fill((field > generator.uniform(0.3, 1.2)) & canvas.target, own + generator.normal(0, 0.15), 0.05)
     if often(generator, 0.35):
         near = canvas.near(generator.uniform(0.03, 0.08))
-        canvas.fill((near < 0.85) & (near > generator.uniform(0.15, 0.5)), generator.uniform(0.4, 1) if often(generator, 0.6) else 0.05, 0)
+        canvas.fill(
+            (near < 0.85) & (near > generator.uniform(0.15, 0.5)),
+            generator.uniform(0.4, 1) if often(generator, 0.6) else 0.05,
+            0,
+        )
 
 
 def as_ultrasound(generator: np.random.Generator, image: Field, _truth: Inside) -> Field:
@@ -53,7 +61,9 @@ def as_ultrasound(generator: np.random.Generator, image: Field, _truth: Inside) 
     assert isinstance(power, np.ndarray)
     speckle = np.sqrt(power / np.float32(max(float(power.mean()), 1e-6)))
     rough = np.float32(log_uniform(generator, 0.12, 0.75))
-    found = np.maximum(image, 0) * _gain(generator, image.shape) * (1 + rough * (speckle - 1)) + speckle * rough * np.float32(0.03)
+    found = np.maximum(image, 0) * _gain(generator, image.shape) * (
+        1 + rough * (speckle - 1)
+    ) + speckle * rough * np.float32(0.03)
     found = np.clip(found, 0, 1.2) ** np.float32(generator.uniform(0.6, 1.3))
     if often(generator, 0.35):
         found = np.where(_sector(generator, image.shape), found, 0)
@@ -69,7 +79,9 @@ def _structures(generator: np.random.Generator, canvas: Canvas) -> None:
         line = along(ends, 0.03, 0.03, 5)(*canvas.grid) > generator.uniform(-0.01, 0.015)
         canvas.fill(line & canvas.target, generator.uniform(0.4, 0.95), 0.1)
     for _ in range(generator.integers(0, 4)):
-        spot = moved(shape(generator, ROUND), *generator.uniform(-0.5, 0.5, 2), generator.uniform(0.08, 0.35))(*canvas.grid)
+        spot = moved(shape(generator, ROUND), *generator.uniform(-0.5, 0.5, 2), generator.uniform(0.08, 0.35))(
+            *canvas.grid
+        )
         canvas.fill((spot > 0) & canvas.target, generator.uniform(0, 0.9), 0.1)
 
 

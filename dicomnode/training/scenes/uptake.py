@@ -19,10 +19,14 @@ def hot(generator: np.random.Generator, canvas: Canvas, palette: Palette) -> Non
         canvas.fill(near(*canvas.grid) > 0, own * generator.uniform(0.3, 1.3), 0)
     canvas.fill(canvas.target, own, own * 0.1)
     if often(generator, 0.6):
-        uneven = np.exp(waves(generator, generator.uniform(0.6, 2.5), 8).at(*canvas.grid) * np.float32(generator.uniform(0.1, 0.5)))
+        uneven = np.exp(
+            waves(generator, generator.uniform(0.6, 2.5), 8).at(*canvas.grid) * np.float32(generator.uniform(0.1, 0.5))
+        )
         np.multiply(canvas.value, uneven, out=canvas.value, where=canvas.target)
     if often(generator, 0.25):
-        cold = canvas.near(generator.uniform(0.12, 0.35)) + waves(generator, 1.4, 6).at(*canvas.grid) * np.float32(generator.uniform(0, 0.15))
+        cold = canvas.near(generator.uniform(0.12, 0.35)) + waves(generator, 1.4, 6).at(*canvas.grid) * np.float32(
+            generator.uniform(0, 0.15)
+        )
         canvas.fill((cold > generator.uniform(0.7, 0.95)) & canvas.target, own * generator.uniform(0.05, 0.6), 0)
     if often(generator, 0.12):
         halves(generator, canvas, palette._replace(step=own * 0.25), own)
