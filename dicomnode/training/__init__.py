@@ -1,1 +1,1 @@
-"""Train the built-in model and fine-tune others; needs the extra `[torch]`, but for the scenes."""
+"""Train and fine-tune networks, from drawn scenes or from a site's own truth; it needs torch, and no node imports it."""
