@@ -9,8 +9,8 @@ MOST_LOSS = 0.03  # of the mean Dice, where boxes are 10 % too large in each dim
 class Bar:
     """The least mean Dice that is asked for, with boxes on every plane and with one 3-D box; None asks for nothing.
 
-    `ellipse` and `ellipsoid` are what the filled shapes scored in the study that the bars come from; to find these again
-    shows that the sets and the protocol are the same.
+    `ellipse` and `ellipsoid` are what the filled shapes scored in the study that the bars come from: whoever finds them
+    again has the same sets and the same protocol.
     """
 
     planes: float | None

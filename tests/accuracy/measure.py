@@ -14,7 +14,7 @@ from dicomnode.domain import Strategy
 from dicomnode.inference.loading import ModelWish
 from dicomnode.inference.runtime import Runtime
 from tests.accuracy.measuring import measure
-from tests.accuracy.pictures import draw_worst
+from tests.accuracy.pictures import Worst, draw_worst
 from tests.accuracy.report import as_json, table, write_objects
 from tests.accuracy.sets import SETS, data_folder
 from tests.accuracy.split import trained_on
@@ -33,7 +33,8 @@ def main() -> None:
     if asked.objects:
         write_objects(asked.objects, results)
     if asked.pictures:
-        draw_worst(asked.pictures, runtime, results, data_folder(), asked.worst)
+        worst = Worst(asked.pictures, asked.worst, asked.solid or Strategy.AUTO)
+        draw_worst(worst, runtime, results, data_folder())
 
 
 def _arguments() -> argparse.Namespace:

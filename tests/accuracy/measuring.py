@@ -129,7 +129,7 @@ def asks_of(case: Case, variants: Sequence[Variant]) -> list[Ask]:
 
 
 def masks_of(runtime: Runtime, case: Case, asks: Sequence[Ask]) -> Iterator[tuple[Ask, Mask, float]]:
-    """Yield what `runtime` finds in each box, (row, column) bool, and how well it says it did, as a job would ask it."""
+    """Yield each of `asks` with what `runtime` finds in its box, (row, column) bool, and the predicted overlap."""
     stack = stack_of(case)
     look = runtime.look(stack, "auto", reference=False)
     shape = stack.shape[1:]
@@ -192,7 +192,7 @@ def stack_of(case: Case) -> Stack:
 
 
 def _least(extent: Extent, shape: tuple[int, int], least_side: float) -> Box:
-    """Return `extent`, (2, row and column), as a box of at least `least_side`, as prompts are made ready for a model."""
+    """Return the box of `extent`, (2, row and column), of at least `least_side`, as prompts are made ready."""
     (y0, x0), (y1, x1) = extent.tolist()
     box = Box(x0=x0, y0=y0, x1=x1, y1=y1)
     return within(box, image_of(shape), shape, least_side) or box

@@ -16,8 +16,16 @@ from tests.accuracy.shapes import Extent, Mask, Variant, compare, extent_of
 
 TILE, CAPTION, COLUMNS = 240, 28, 6  # pixels, and tiles in a row
 AROUND = 0.5  # of the box is shown on every side of it
-TRUTH, FOUND, BOX, INK = (60, 255, 60), (255, 70, 70), (255, 210, 0), (230, 230, 230)
+TRUTH, FOUND, BOTH, BOX, INK = (60, 255, 60), (255, 70, 70), (255, 255, 255), (255, 210, 0), (230, 230, 230)
 LOW, HIGH = 1, 99  # percentiles of the crop that are shown black and white
+
+
+class Worst(NamedTuple):
+    """Where pictures go, of how many objects of each set; `solid` is the strategy for one 3-D box."""
+
+    folder: Path
+    objects: int
+    solid: Strategy = Strategy.AUTO
 
 
 class View(NamedTuple):
@@ -30,20 +38,20 @@ class View(NamedTuple):
     caption: str
 
 
-def draw_worst(folder: Path, runtime: Runtime, results: Sequence[Result], data: Path, count: int) -> list[Path]:
-    """Draw the `count` worst objects of each set into `folder`, a sheet a set and one for its 3-D boxes.
+def draw_worst(worst: Worst, runtime: Runtime, results: Sequence[Result], data: Path) -> list[Path]:
+    """Draw the worst objects of each set, a sheet a set and one for its 3-D boxes, and return the files.
 
     Of each object stand side by side its largest plane and the one of its larger half that was found worst.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    worst.folder.mkdir(parents=True, exist_ok=True)
     sheets = []
     for result in results:
         cases = {case.name: case for case in cases_of(result.set, data)}
         for found, name in ((result.objects, "planes"), (result.solids, "solid")):
-            worst = sorted(found, key=lambda one: one.scores[Variant.EXACT].model.dice)[:count]
-            views = [view for one in worst for view in _views(runtime, cases[one.case], one)]
+            first = sorted(found, key=lambda one: one.scores[Variant.EXACT].model.dice)[: worst.objects]
+            views = [view for one in first for view in _views(runtime, cases[one.case], one, worst.solid)]
             if views:
-                sheets.append(folder / f"{result.set.replace(' ', '-')}-{name}.png")
+                sheets.append(worst.folder / f"{result.set.replace(' ', '-')}-{name}.png")
                 sheet(views).save(sheets[-1])
     return sheets
 
@@ -58,7 +66,7 @@ def sheet(views: Sequence[View]) -> Image.Image:
 
 
 def tile(view: View) -> Image.Image:
-    """Return the picture of one view: truth green, found red, box yellow."""
+    """Return the picture of one view: truth green, found red, white where they meet; the box is yellow."""
     sides = np.diff(view.extent, axis=0)[0]
     corner = view.extent.mean(axis=0) - sides.max() * (0.5 + AROUND)
     scale = TILE / (sides.max() * (1 + 2 * AROUND))
@@ -67,8 +75,9 @@ def tile(view: View) -> Image.Image:
     at = np.ix_(*(np.clip(place, 0, size - 1) for place, size in zip(places, view.image.shape, strict=True)))
     there = np.outer(*inside)
     picture = np.repeat(_grey(view.image[at], there)[..., np.newaxis], 3, axis=2)
-    for mask, colour in ((view.true, TRUTH), (view.found, FOUND)):
-        picture[_edge(mask[at] & there)] = colour
+    true, found = (_edge(mask[at] & there) for mask in (view.true, view.found))
+    for edge, colour in ((true, TRUTH), (found, FOUND), (true & found, BOTH)):
+        picture[edge] = colour
     drawn = Image.new("RGB", (TILE, TILE + CAPTION))
     drawn.paste(Image.fromarray(picture), (0, 0))
     pen = ImageDraw.Draw(drawn)
@@ -80,7 +89,8 @@ def tile(view: View) -> Image.Image:
 
 def _grey(crop: NDArray[np.float32], there: Mask) -> NDArray[np.uint8]:
     low, high = np.percentile(crop[there], (LOW, HIGH))
-    return (np.clip((crop - low) / max(high - low, 1e-6), 0, 1) * 255 * there).astype(np.uint8)
+    shown = np.clip((crop - low) / max(high - low, 1e-6), 0, 1) * 255 * there
+    return np.asarray(shown, np.uint8)
 
 
 def _edge(mask: Mask) -> Mask:
@@ -90,12 +100,12 @@ def _edge(mask: Mask) -> Mask:
     return mask & ~core
 
 
-def _views(runtime: Runtime, case: Case, one: Found) -> list[View]:
+def _views(runtime: Runtime, case: Case, one: Found, strategy: Strategy) -> list[View]:
     """Return the views of one object: found again, as no mask is kept while measuring."""
     true = case.labels == one.label
     if one.solid:
         whole = extent_of(true)
-        mask, _ = solid_mask(runtime, case, whole, Strategy.AUTO)
+        mask, _ = solid_mask(runtime, case, whole, strategy)
         masks = {plane: (mask[plane], whole[:, 1:]) for plane in np.flatnonzero(true.any(axis=(1, 2))).tolist()}
     else:
         asks = [ask for ask in asks_of(case, [Variant.EXACT]) if ask.label == one.label]

@@ -86,7 +86,7 @@ def _brain(data: Path) -> Iterator[Case]:
 
 
 def _sarcomas(modality: str) -> Callable[[Path], Iterator[Case]]:
-    """Return the reader of one modality of `ibsi_sts`, with the masks of NIfTI, which were made without the RTSTRUCT."""
+    """Return the reader of one modality of `ibsi_sts`, with the independent masks beside its RTSTRUCTs."""
 
     def read(data: Path) -> Iterator[Case]:
         for patient in PATIENTS:
@@ -136,7 +136,7 @@ def _pixel_sizes(path: Path) -> dict[str, float]:
 
 
 def _vertebrae(modality: str) -> Callable[[Path], Iterator[Case]]:
-    """Return the reader of vertebrae, in sagittal planes as they are stored; the discs and endplates of MR count, too."""
+    """Return the reader of vertebrae, in sagittal planes as stored; those of MR have discs and endplates, too."""
     folder, subject, image, labels = VERTEBRAE[modality]
 
     def read(data: Path) -> Iterator[Case]:

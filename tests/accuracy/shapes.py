@@ -66,7 +66,8 @@ def varied(extent: Extent, variant: Variant, shape: tuple[int, ...], number: int
         towards = np.array([1 if number >> axis & 1 else -1 for axis in range(len(shape))])
         centre = centre + 2 * half * SHIFT * towards
     half = half * GROWTH[variant]
-    return np.clip(np.stack([centre - half, centre + half]), -EDGE, np.array(shape) - EDGE)
+    moved: Extent = np.clip(np.stack([centre - half, centre + half]), -EDGE, np.array(shape) - EDGE)
+    return moved
 
 
 def filled(extent: Extent, shape: tuple[int, ...]) -> Mask:
@@ -77,5 +78,5 @@ def filled(extent: Extent, shape: tuple[int, ...]) -> Mask:
     centre, half = extent.mean(axis=0), np.diff(extent, axis=0)[0] / 2
     places = np.ogrid[window]
     squares = [((place - c) / h) ** 2 for place, c, h in zip(places, centre, half, strict=True)]
-    mask[window] = sum(squares[1:], squares[0]) <= 1
+    mask[window] = sum(squares) <= 1
     return mask

@@ -40,7 +40,5 @@ def write_training(folder: Path, data: Path) -> list[Path]:
     files = []
     for case in training_cases(data):
         files.append(folder / f"{case.modality}_{case.set.replace(' ', '_')}_{case.name}.npz")
-        np.savez_compressed(
-            files[-1], imgs=case.image, gts=case.labels.astype(np.uint8), spacing=np.array(case.spacing[::-1])
-        )
+        np.savez(files[-1], imgs=case.image, gts=case.labels.astype(np.uint8), spacing=np.array(case.spacing[::-1]))
     return files
