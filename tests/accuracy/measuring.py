@@ -37,7 +37,10 @@ class Score(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Found:
-    """What was measured on one object: `planes` is how many it has, `solid` tells that it was one 3-D box."""
+    """What was measured on one object: `planes` is how many it has, `solid` tells that it was one 3-D box.
+
+    `by_plane` has each plane's score in its exact box, where each has one.
+    """
 
     set: str
     case: str
@@ -45,6 +48,7 @@ class Found:
     planes: int
     solid: bool
     scores: Mapping[Variant, Score]
+    by_plane: tuple[Score, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,6 +114,7 @@ def by_planes(runtime: Runtime, case: Case, variants: Sequence[Variant] = tuple(
             planes=len(scores[label, variants[0]]),
             solid=False,
             scores={variant: _together(scores[label, variant]) for variant in variants},
+            by_plane=tuple(scores[label, Variant.EXACT]),
         )
         for label in labels
     ]

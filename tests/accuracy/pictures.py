@@ -15,9 +15,11 @@ from tests.accuracy.sets import Case, cases_of
 from tests.accuracy.shapes import Extent, Mask, Variant, compare, extent_of
 
 TILE, CAPTION, COLUMNS = 240, 28, 6  # pixels, and tiles in a row
+SHOWN, NAME = 2, 16  # planes of an object, and characters of a case's name
+WIDER = 0.25  # than the box's values
 AROUND = 0.5  # of the box is shown on every side of it
 TRUTH, FOUND, BOTH, BOX, INK = (60, 255, 60), (255, 70, 70), (255, 255, 255), (255, 210, 0), (230, 230, 230)
-LOW, HIGH = 1, 99  # percentiles of the crop that are shown black and white
+LOW, HIGH = 1, 99  # percentiles of the box that are shown black and white
 
 
 class Worst(NamedTuple):
@@ -56,12 +58,13 @@ def draw_worst(worst: Worst, runtime: Runtime, results: Sequence[Result], data: 
     return sheets
 
 
-def sheet(views: Sequence[View]) -> Image.Image:
-    """Return the pictures of `views` in rows."""
+def sheet(views: Sequence[View | None]) -> Image.Image:
+    """Return the pictures of `views` in rows; None leaves a place empty."""
     rows = -(-len(views) // COLUMNS)
     page = Image.new("RGB", (COLUMNS * TILE, rows * (TILE + CAPTION)))
     for number, view in enumerate(views):
-        page.paste(tile(view), ((number % COLUMNS) * TILE, (number // COLUMNS) * (TILE + CAPTION)))
+        if view:
+            page.paste(tile(view), ((number % COLUMNS) * TILE, (number // COLUMNS) * (TILE + CAPTION)))
     return page
 
 
@@ -74,7 +77,7 @@ def tile(view: View) -> Image.Image:
     inside = [(place >= 0) & (place < size) for place, size in zip(places, view.image.shape, strict=True)]
     at = np.ix_(*(np.clip(place, 0, size - 1) for place, size in zip(places, view.image.shape, strict=True)))
     there = np.outer(*inside)
-    picture = np.repeat(_grey(view.image[at], there)[..., np.newaxis], 3, axis=2)
+    picture = np.repeat(_grey(view.image[at], view, there)[..., np.newaxis], 3, axis=2)
     true, found = (_edge(mask[at] & there) for mask in (view.true, view.found))
     for edge, colour in ((true, TRUTH), (found, FOUND), (true & found, BOTH)):
         picture[edge] = colour
@@ -87,8 +90,11 @@ def tile(view: View) -> Image.Image:
     return drawn
 
 
-def _grey(crop: NDArray[np.float32], there: Mask) -> NDArray[np.uint8]:
-    low, high = np.percentile(crop[there], (LOW, HIGH))
+def _grey(crop: NDArray[np.float32], view: View, there: Mask) -> NDArray[np.uint8]:
+    """Return `crop` of the image, 0..255, in the range of what is in the box, a little wider; black where none is."""
+    (top, left), (bottom, right) = np.rint(view.extent).astype(int).clip(0).tolist()
+    low, high = np.percentile(view.image[top : bottom + 1, left : right + 1], (LOW, HIGH))
+    low, high = low - WIDER * (high - low), high + WIDER * (high - low)
     shown = np.clip((crop - low) / max(high - low, 1e-6), 0, 1) * 255 * there
     return np.asarray(shown, np.uint8)
 
@@ -100,7 +106,7 @@ def _edge(mask: Mask) -> Mask:
     return mask & ~core
 
 
-def _views(runtime: Runtime, case: Case, one: Found, strategy: Strategy) -> list[View]:
+def _views(runtime: Runtime, case: Case, one: Found, strategy: Strategy) -> list[View | None]:
     """Return the views of one object: found again, as no mask is kept while measuring."""
     true = case.labels == one.label
     if one.solid:
@@ -116,8 +122,8 @@ def _views(runtime: Runtime, case: Case, one: Found, strategy: Strategy) -> list
     large = sorted(sizes, key=lambda plane: -sizes[plane])[: max(1, len(sizes) // 2)]
     shown = dict.fromkeys([largest, min(large, key=lambda plane: scores[plane])])
     score = one.scores[Variant.EXACT]
-    name = f"{case.name} label {one.label}: {score.model.dice:.3f} (ellipse {score.shape.dice:.3f})"
-    return [
+    name = f"{one.label}: {score.model.dice:.3f}, ellipse {score.shape.dice:.3f}; {case.name[:NAME]}"
+    views: list[View | None] = [
         View(
             image=case.image[plane],
             true=true[plane],
@@ -127,3 +133,4 @@ def _views(runtime: Runtime, case: Case, one: Found, strategy: Strategy) -> list
         )
         for plane in shown
     ]
+    return views if len(views) == SHOWN else [*views, None]

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
 
+import numpy as np
+
 from tests.accuracy.bars import BARS, MOST_LOSS
 from tests.accuracy.measuring import Found, Result
 from tests.accuracy.shapes import Variant
@@ -16,8 +18,7 @@ WIDTH = 18
 
 def table(results: Sequence[Result], model: str) -> str:
     """Return the tables of planes and of 3-D boxes."""
-    solids = [result for result in results if result.solids]
-    parts = [_planes(results, model), *([_solids(solids, model)] if solids else []), _cases(results)]
+    parts = [_planes(results, model), *_solids(results, model), *_quality(results), _cases(results)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -71,22 +72,37 @@ def _planes(results: Sequence[Result], model: str) -> str:
     exact, ellipse = (
         fmean(means(one.objects, Variant.EXACT)[k] for one in judged) if judged else math.nan for k in (0, 1)
     )
-    lines.append(_line("mean of these sets", [str(len(judged)), "", _figure(exact), _figure(ellipse)]))
+    lines.append(_line("mean with a bar", [str(len(judged)), "", _figure(exact), _figure(ellipse)]))
     return "\n".join(lines)
 
 
-def _solids(results: Sequence[Result], model: str) -> str:
+def _solids(results: Sequence[Result], model: str) -> Iterator[str]:
+    """Yield the table of 3-D boxes; nothing where none was measured."""
+    measured = [result for result in results if result.solids]
+    if not measured:
+        return
     lines = [
         _line("one 3-D box", ["objects", "planes", model[:11], "ellipsoid", "bar", "", "10 % large", "", "ellipsoid"])
     ]
-    for result in results:
+    for result in measured:
         found, bar = result.solids, BARS[result.set]
         exact, ellipsoid = means(found, Variant.EXACT)
         loose, loose_ellipsoid = means(found, Variant.LOOSE_10)
         cells = [str(len(found)), str(sum(one.planes for one in found)), _figure(exact), _figure(ellipsoid)]
         cells += [_figure(bar.solid), _verdict(exact, bar.solid), _figure(loose), "", _figure(loose_ellipsoid)]
         lines.append(_line(result.set, cells))
-    return "\n".join(lines)
+    yield "\n".join(lines)
+
+
+def _quality(results: Sequence[Result]) -> Iterator[str]:
+    """Yield a sentence on how far the predicted overlaps (IoU) of planes are the true ones; nothing without any."""
+    scores = [score for result in results for one in result.objects for score in one.by_plane]
+    known = [(score.quality, score.model.overlap) for score in scores if not math.isnan(score.quality)]
+    if len(known) > 1:
+        said, true = np.array(known).T
+        r = np.corrcoef(said, true)[0, 1] if np.ptp(said) and np.ptp(true) else math.nan
+        error = np.abs(said - true).mean()
+        yield f"predicted overlap: r = {r:.2f} to the true one on {len(known)} planes, off by {error:.3f} in the mean"
 
 
 def _cases(results: Sequence[Result]) -> str:

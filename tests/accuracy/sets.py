@@ -18,6 +18,7 @@ Labels = NDArray[np.int32]
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PATIENTS = ("STS_002", "STS_005", "STS_008", "STS_019", "STS_025", "STS_029")
+MODALITIES = {"CT": "CT", "MR_T1": "MR", "PET": "PT"}  # the folder, and as DICOM has it
 LESIONS = ("CT_Lesion_000001_02_01_008-023", "CT_Lesion_000002_03_01_035-047")
 HEADS = tuple(f"{number:03d}_HC" for number in range(10))
 VERTEBRAE = {
@@ -31,7 +32,7 @@ class Case:
     """One volume with the truth about its objects.
 
     `image` is (plane, row, column) float32, `labels` the same shape int32, 0 where nothing is; `spacing` is in mm
-    (between planes, rows, columns).
+    (between planes, rows, columns), `modality` as DICOM has it.
     """
 
     set: str
@@ -92,7 +93,7 @@ def _sarcomas(modality: str) -> Callable[[Path], Iterator[Case]]:
         for patient in PATIENTS:
             image = _series(data / "ibsi_sts" / "dicom" / patient / modality / "image")
             mask = sitk.ReadImage(str(data / "ibsi_sts" / "nifti" / patient / f"{modality}_mask.nii.gz"))
-            yield _case(f"ibsi_sts {modality}", patient, modality[:2], image, _onto(mask, image))
+            yield _case(f"ibsi_sts {modality}", patient, MODALITIES[modality], image, _onto(mask, image))
 
     return read
 

@@ -37,6 +37,12 @@ class Counts(NamedTuple):
         return Counts(self.both + other.both, self.found + other.found, self.true + other.true)
 
     @property
+    def overlap(self) -> float:
+        """Return the intersection over the union, which models predict; 1 where both masks are empty."""
+        union = self.found + self.true - self.both
+        return self.both / union if union else 1.0
+
+    @property
     def dice(self) -> float:
         """Return the Dice overlap; 1 where both masks are empty."""
         return 2 * self.both / (self.found + self.true) if self.found + self.true else 1.0

@@ -1,11 +1,15 @@
-"""Which of the real cases a model may be trained on, and which only judge it: never the same case for both."""
+"""Which of the real cases a model may be trained on, and which only judge it: never the same case for both.
 
+`python tests/accuracy/split.py FOLDER` writes those that it may be trained on into FOLDER.
+"""
+
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from tests.accuracy.sets import SETS, Case, cases_of
+from tests.accuracy.sets import SETS, Case, cases_of, data_folder
 
 # The cases that may be trained on, by set; a patient is on one side with all of its modalities.
 TRAINING: dict[str, tuple[str, ...]] = {
@@ -42,3 +46,7 @@ def write_training(folder: Path, data: Path) -> list[Path]:
         files.append(folder / f"{case.modality}_{case.set.replace(' ', '_')}_{case.name}.npz")
         np.savez(files[-1], imgs=case.image, gts=case.labels.astype(np.uint8), spacing=np.array(case.spacing[::-1]))
     return files
+
+
+if __name__ == "__main__":
+    sys.stdout.writelines(f"{path}\n" for path in write_training(Path(sys.argv[1]), data_folder()))

@@ -8,6 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from dicomnode.domain import Strategy
+from dicomnode.inference.runtime import Decoded
 from tests.accuracy.baseline import FillsTheEllipse
 from tests.accuracy.measuring import LEAST_PIXELS, Result, asks_of, by_planes, in_solids, stack_of
 from tests.accuracy.pictures import BOTH, BOX, FOUND, TILE, TRUTH, View, tile
@@ -15,7 +16,7 @@ from tests.accuracy.report import as_json, means, table
 from tests.accuracy.sets import SETS, Case
 from tests.accuracy.shapes import Counts, Variant, compare, extent_of, filled, varied
 from tests.accuracy.split import TRAINING, trained_on
-from tests.fakes import FillsTheBox
+from tests.fakes import FillsTheBox, Size
 
 
 def block(shape: tuple[int, ...], *spans: tuple[int, int]) -> NDArray[np.bool_]:
@@ -68,6 +69,7 @@ def test_dice_is_twice_the_common_voxels_by_the_sum_of_both() -> None:
     counts = compare(block((4, 4), (0, 2), (0, 4)), block((4, 4), (1, 3), (0, 4)))
     assert counts == Counts(both=4, found=8, true=8)
     assert counts.dice == 0.5
+    assert counts.overlap == 4 / 12
     assert counts.plus(Counts(8, 8, 8)).dice == 0.75
     assert Counts().dice == 1.0
 
@@ -114,6 +116,23 @@ def test_the_table_says_whether_a_bar_is_met_and_by_how_much_it_is_not(runtime: 
     labels[0, 5:7, 5:9] = labels[0, 13:15, 21:25] = runtime == FillsTheBox()
     result = Result(set="organs", cases=("a",), objects=tuple(by_planes(runtime, case(labels))))
     assert said in table([result], "any").splitlines()[1]
+
+
+class Knows(FillsTheEllipse):
+    """A model that predicts an overlap: the less, the smaller the box."""
+
+    def decode(self, features: Size, boxes: NDArray[np.float64]) -> Decoded:
+        widths = boxes[:, 2] - boxes[:, 0]
+        return super().decode(features, boxes)._replace(quality=(widths / 100).astype(np.float32))
+
+
+def test_the_table_says_how_far_predicted_overlaps_are_true() -> None:
+    labels = block((2, 30, 30), (0, 2), (5, 15), (5, 25))
+    labels[1] = block((30, 30), (5, 15), (5, 13)) & (np.add.outer(np.arange(30), np.arange(30)) > 14)
+    result = Result(set="organs", cases=("a",), objects=tuple(by_planes(Knows(), case(labels))))
+    said = next(line for line in table([result], "any").splitlines() if line.startswith("predicted overlap"))
+    assert "r = 1.00 " in said or "r = -1.00 " in said
+    assert "on 2 planes" in said
 
 
 def test_json_has_the_means_by_kind_of_box() -> None:
