@@ -11,6 +11,7 @@ from importlib import import_module
 from pathlib import Path
 
 from dicomnode.domain import Strategy
+from dicomnode.inference.library import BUILT_IN
 from dicomnode.inference.loading import ModelWish
 from dicomnode.inference.runtime import Runtime
 from tests.accuracy.measuring import measure
@@ -39,7 +40,7 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="classical", help="a model's name, or MODULE:CALLABLE")
+    parser.add_argument("--model", default=BUILT_IN[0], help="a model's name, or MODULE:CALLABLE")
     parser.add_argument("--models", type=Path, default=Path("models"), help="the folder of imported models")
     parser.add_argument("--weights", type=Path, help="what the callable is given")
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS), metavar="SET", help=", ".join(SETS))
