@@ -1,6 +1,5 @@
 """Draw targets of several parts with their like beside them: bones, vertebrae, plates, pairs."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -25,7 +24,7 @@ from dicomnode.training.scenes.shapes import (
 
 
 class Subject(NamedTuple):
-    """Hold the outline of a target, of `others` of its own kind about it, and of `spaces` between them, as canals and discs."""
+    """Hold the outline of a target, of `others` of its kind about it, and of `spaces` between them: canals, discs."""
 
     target: Shape
     others: tuple[Shape, ...] = ()
@@ -44,8 +43,7 @@ def bone(generator: np.random.Generator) -> Subject:
 
 def vertebra(generator: np.random.Generator) -> Subject:
     """Return a vertebra cut across, along or frontally, with the next ones where the cut shows them."""
-    views: dict[Callable[[np.random.Generator], Subject], float] = {_across: 0.4, _along: 0.4, _frontal: 0.2}
-    return chosen(generator, views)(generator)
+    return chosen(generator, {_across: 0.4, _along: 0.4, _frontal: 0.2})(generator)
 
 
 def plates(generator: np.random.Generator) -> Subject:
