@@ -86,6 +86,8 @@ def gaussian(size: int, deviation: float) -> Field:
 
 def averaged(image: Field, factors: tuple[int, int]) -> Field:
     """Return (row, column) float32: the mean of each cell of `factors` samples of `image`."""
+    if factors == (1, 1):
+        return image
     return _mapped(image, *(_means(size, factor) for size, factor in zip(image.shape, factors, strict=True)))
 
 
