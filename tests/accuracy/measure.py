@@ -18,14 +18,14 @@ from tests.accuracy.measuring import measure
 from tests.accuracy.pictures import Worst, draw_worst
 from tests.accuracy.report import as_json, table, write_objects
 from tests.accuracy.sets import SETS, data_folder
-from tests.accuracy.split import trained_on
+from tests.accuracy.split import HALVES, SHIPPED, trained_on
 
 
 def main() -> None:
     """Print the tables, and write what else is asked for."""
     asked = _arguments()
     runtime, started = _runtime(asked.model, asked.models, asked.weights), time.perf_counter()
-    without = trained_on() if asked.held_out else frozenset()
+    without = trained_on(asked.held_out) if asked.held_out else frozenset()
     results = measure(runtime, asked.sets, data_folder(), without=without, solid=asked.solid)
     sys.stdout.write(table(results, asked.model.rpartition(":")[2]))
     sys.stderr.write(f"{time.perf_counter() - started:.0f} s\n")
@@ -44,7 +44,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--models", type=Path, default=Path("models"), help="the folder of imported models")
     parser.add_argument("--weights", type=Path, help="what the callable is given")
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS), metavar="SET", help=", ".join(SETS))
-    parser.add_argument("--held-out", action="store_true", help="leave out the cases that may be trained on")
+    parser.add_argument("--held-out", nargs="?", const=SHIPPED, choices=HALVES, help="leave out what is trained on")
     parser.add_argument(
         "--solid", type=_strategy, default=Strategy.AUTO, metavar="STRATEGY", help="for one 3-D box; none measures none"
     )
