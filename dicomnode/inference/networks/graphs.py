@@ -30,7 +30,7 @@ from dicomnode.inference.layouts import (
     offsets_of,
     write_layout,
 )
-from dicomnode.inference.networks.box_unet import BoxUnet
+from dicomnode.inference.networks.box_unet import BoxUnet, folded
 from dicomnode.inference.networks.lite_medsam import LiteMedSam
 from dicomnode.inference.networks.mask_decoder import PlaneFeatures
 from dicomnode.inference.networks.shipping import in_half
@@ -81,7 +81,7 @@ def make_graphs(folder: Path) -> None:
 def make_network(folder: Path) -> None:
     """Write the graph of the built-in network and the layout of its weights, in half precision, into `folder`."""
     torch.manual_seed(0)
-    network = _distinct(BoxUnet())
+    network = _distinct(folded(BoxUnet()))
     crops = torch.rand(_BOXES, CHANNELS, CROP_SIDE, CROP_SIDE)
     graphs = {NETWORK_NAME: _traced(network, (crops,), (["crops"], ["logits", "quality"]), "box")}
     layout = in_half(layout_of(network, _used(graphs)))

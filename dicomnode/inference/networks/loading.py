@@ -9,7 +9,7 @@ from torch import nn
 
 from dicomnode.errors import SettingsError
 from dicomnode.inference.layouts import LAYOUT_NAME, WEIGHTS_NAME, Layout, offsets_of, read_layout
-from dicomnode.inference.networks.box_unet import BoxUnet
+from dicomnode.inference.networks.box_unet import BoxUnet, folded
 from dicomnode.inference.networks.lite_medsam import LiteMedSam
 from dicomnode.shared import shared_file
 
@@ -25,8 +25,8 @@ def load_network(folder: Path) -> LiteMedSam:
 
 
 def load_box_unet(folder: Path) -> BoxUnet:
-    """Return the built-in network with the weights in `folder`, on the CPU in float32, whatever they are stored in."""
-    return _filled(BoxUnet(), folder, read_layout(shared_file(f"models/box-unet/{LAYOUT_NAME}")))
+    """Return the built-in network, folded, with the weights in `folder`, on the CPU in float32."""
+    return _filled(folded(BoxUnet()), folder, read_layout(shared_file(f"models/box-unet/{LAYOUT_NAME}")))
 
 
 def _filled(network: N, folder: Path, layout: Layout) -> N:
