@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 # Rows and columns of a crop, what it shows for each pixel, and how many times as wide as the box it is.
 SIDE, CHANNELS, REACH = 64, 7, 1.5
+BOX = 4  # the channel that shows the box
 # The logit of pixels that the crop does not show: far beyond what the network says, so that no threshold reaches it.
 OUTSIDE = -20.0
 # Grey values beyond these quantiles of the crop count as the quantile.
@@ -84,7 +85,7 @@ def _fill(crop: Crops, image: NDArray[np.float32], box: NDArray[np.float64]) -> 
     crop[1] = _inner(values)
     crop[2] = _evidence(crop[0])
     crop[3] = np.minimum(_MAPS.square_radius, 2) - 1
-    crop[4] = _MAPS.box
+    crop[BOX] = _MAPS.box
     crop[5], crop[6] = np.log(max(x1 - x0, 1) / 32) / 2, np.log(max(y1 - y0, 1) / 32) / 2
 
 

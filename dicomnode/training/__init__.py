@@ -1,1 +1,1 @@
-"""Train `box-unet` from drawn scenes and fine-tune MedSAM-Lite; it needs torch, the extra `[torch]`."""
+"""Train and fine-tune networks, from drawn scenes or from a site's own truth; it needs torch, and no node imports it."""
