@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from dicomnode.cpus import usable_cpus
 from dicomnode.errors import SettingsError
 from dicomnode.inference.engines import (
+    SMALL,
     Answers,
     Device,
     EngineIdentity,
@@ -17,7 +18,6 @@ from dicomnode.inference.engines import (
     EngineWish,
     Precision,
     no_int8,
-    SMALL,
     refusal,
     settle,
 )

@@ -36,7 +36,9 @@ class _Axis(NamedTuple):
 
 def draw_curve(rows: Sequence[Mapping[str, float]], path: Path) -> None:
     """Draw the train and the validation loss of `rows` over their steps into a PNG file, with axes and a legend."""
-    lines = {name: [(row[STEP], row[f"{name}_loss"]) for row in rows if isfinite(row[f"{name}_loss"])] for name in _COLOURS}
+    lines = {
+        name: [(row[STEP], row[f"{name}_loss"]) for row in rows if isfinite(row[f"{name}_loss"])] for name in _COLOURS
+    }
     picture = Image.new("RGB", _SIZE, "white")
     pen = ImageDraw.Draw(picture)
     across = _Axis(_ticks([x for line in lines.values() for x, _ in line]), _LEFT, _RIGHT)

@@ -1,8 +1,8 @@
-"""Make the graphs that the package ships: the network without its weights, for engines other than torch.
+"""Make the graphs that the package ships: the networks without their weights, for engines other than torch.
 
 The tensors of a graph bear their published names and are ONNX external data: they lie in `weights.safetensors` beside
-it, at offsets that the layout alone decides. Those that lie there in half precision are cast by the graph, which engines
-do once, when they load it. `make graphs` runs this; it needs torch and onnx.
+it, at offsets that the layout alone decides. Those that lie there in half precision are cast by the graph, which
+engines do once, when they load it. `make graphs` runs this; it needs torch and onnx.
 """
 
 import sys
