@@ -1,4 +1,4 @@
-"""Weights drawn at random: LiteMedSAM's, as the published ones do not lie in this repository, and the built-in model's."""
+"""Weights drawn at random: those of LiteMedSAM, which do not lie in this repository, and of the built-in network."""
 
 import re
 import shutil
