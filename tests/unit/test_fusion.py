@@ -49,10 +49,10 @@ def test_without_any_section_the_ellipsoid_is_inside() -> None:
 
 
 def test_the_logits_of_each_section_are_added_to_the_voxels_that_it_shows() -> None:
-    known, volume = sums(), np.linspace(-1, 1, 480, dtype=np.float32).reshape(SHAPE)
+    known, volume = sums(), np.linspace(-1, 1, 480).reshape(SHAPE).astype(np.float32)
     before = known.logits.copy()
     for section in MIDDLE:
-        known.add(section, volume.take(section.number, section.through.axis))
+        known.add(section, np.take(volume, section.number, section.through.axis))
     part = volume[1:6, 1:6, 2:9]
     times = np.zeros(part.shape, int)
     times[2] += 1
