@@ -1,0 +1,169 @@
+"""Cut the square that `box-unet` looks at out of an image, about each box, and lay what it answers back on the image.
+
+A box fills the middle of its crop, whatever its size and shape: both axes are resampled on their own. What lies beyond
+the image is its edge again.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Rows and columns of a crop, what it shows for each pixel, and how many times as wide as the box it is.
+SIDE, CHANNELS, REACH = 64, 7, 1.5
+BOX = 4  # the channel that shows the box
+# The logit of pixels that the crop does not show: far beyond what the network says, so that no threshold reaches it.
+OUTSIDE = -20.0
+# Grey values beyond these quantiles of the crop count as the quantile.
+LOW_QUANTILE, HIGH_QUANTILE = 0.01, 0.99
+# The core of a box: within this share of the radii of the ellipse in it. Its values set the inner window.
+CORE = 0.7
+# The inner window: this many times the core's median absolute deviation to either side of its median.
+DEVIATIONS, WINDOW_LIMIT = 4.0, 1.5
+# The histograms of what is inside the ellipse and of what is outside the box: their levels, how many pixels of no
+# difference are mixed into each, how far they are smoothed, and the most that a value can say, in nats.
+LEVELS, PSEUDO_PIXELS, EVIDENCE_LIMIT = 32, 30.0, 2.5
+_SMOOTHING = np.array([1.0, 2.0, 1.0]) / 4
+
+Crops = NDArray[np.float32]
+
+
+class _Maps(NamedTuple):
+    """What depends on the place in a crop alone, (row, column) each: r² in box units, and the regions."""
+
+    square_radius: NDArray[np.float32]
+    box: NDArray[np.float32]
+    core: NDArray[np.bool_]
+    ellipse: NDArray[np.bool_]
+    outside: NDArray[np.bool_]
+
+
+def crops_of(image: NDArray[np.float32], boxes: NDArray[np.float64]) -> Crops:
+    """Return what the network sees of each of `boxes`: (box, CHANNELS, 64, 64) float32.
+
+    `image` is (row, column) float32, all finite; `boxes` is (box, 4) float64: x0, y0, x1, y1 in continuous
+    pixel-centre coordinates. The channels: the crop's values from its 1 % to its 99 % quantile; the same about the
+    median of the box's core; what a value says for inside; r² of the ellipse in the box; the box; and the logarithms of
+    its width and height in pixels.
+    """
+    crops = np.empty((len(boxes), CHANNELS, SIDE, SIDE), np.float32)
+    for crop, box in zip(crops, boxes, strict=True):
+        _fill(crop, image, box)
+    return crops
+
+
+def resampled(image: NDArray[np.float32], box: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Return what the crop about `box`, (4,) float64, shows of `image`, (row, column) float32: (64, 64) float32."""
+    x0, y0, x1, y1 = box
+    rows, down = _to_crop(y0, y1, image.shape[0])
+    columns, across = _to_crop(x0, x1, image.shape[1])
+    seen: NDArray[np.float32] = down @ image[rows, columns].astype(np.float32, copy=False) @ across.T
+    return seen
+
+
+def placed(logits: NDArray[np.float32], boxes: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.float32]:
+    """Return `logits`, (box, 64, 64) float32, on the pixels of an image of `shape`: (box, row, column) float32.
+
+    A pixel whose centre is not in its box is OUTSIDE.
+    """
+    rows, columns = shape
+    whole = np.full((len(boxes), rows, columns), OUTSIDE, np.float32)
+    for one, target, (x0, y0, x1, y1) in zip(logits, whole, boxes, strict=True):
+        across, down = _inside(x0, x1, columns), _inside(y0, y1, rows)
+        target[down.start : down.stop, across.start : across.stop] = (
+            _from_crop(y0, y1, down) @ one @ _from_crop(x0, x1, across).T
+        )
+    return whole
+
+
+def _fill(crop: Crops, image: NDArray[np.float32], box: NDArray[np.float64]) -> None:
+    """Write the channels of one box into `crop`, (channel, row, column) float32."""
+    x0, y0, x1, y1 = box
+    values = resampled(image, box)
+    low, high = _quantiles(values)
+    crop[0] = (np.clip(values, low, high) - low) * (2 / (high - low)) - 1 if high > low else 0
+    crop[1] = _inner(values)
+    crop[2] = _evidence(crop[0])
+    crop[3] = np.minimum(_MAPS.square_radius, 2) - 1
+    crop[BOX] = _MAPS.box
+    crop[5], crop[6] = np.log(max(x1 - x0, 1) / 32) / 2, np.log(max(y1 - y0, 1) / 32) / 2
+
+
+def _to_crop(low: float, high: float, count: int) -> tuple[slice, NDArray[np.float32]]:
+    """Return which of `count` pixels along an axis a crop shows, and the weights of each in its 64: (64, pixel).
+
+    The box is from `low` to `high`. Each pixel of the crop is the mean under a triangle as wide as itself and its
+    neighbours, or as two pixels of the image where those are larger.
+    """
+    step = REACH * max(high - low, 1.0) / SIDE
+    centres = (low + high) / 2 + (np.arange(SIDE) - (SIDE - 1) / 2) * step
+    reach = max(step, 1.0)
+    first, last = int(np.floor(centres[0] - reach)), int(np.ceil(centres[-1] + reach))
+    at = np.arange(first, last + 1)
+    weights = np.maximum(0, 1 - np.abs(centres[:, None] - at) / reach)
+    weights /= weights.sum(axis=1, keepdims=True)
+    start, stop = min(max(first, 0), count - 1), min(max(last, 0), count - 1) + 1
+    kept = weights[:, start - first : stop - first].copy() if start >= first else np.zeros((SIDE, stop - start))
+    kept[:, 0] += weights[:, at < start].sum(axis=1)
+    kept[:, -1] += weights[:, at >= stop].sum(axis=1)
+    return slice(start, stop), kept.astype(np.float32)
+
+
+def _from_crop(low: float, high: float, at: range) -> NDArray[np.float32]:
+    """Return the weights of a crop's 64 pixels along an axis in each of the pixels `at`: (pixel, 64) float32."""
+    step = REACH * max(high - low, 1.0) / SIDE
+    places = (np.arange(at.start, at.stop) - (low + high) / 2) / step + (SIDE - 1) / 2
+    reach = max(1 / step, 1.0)
+    weights = np.maximum(0, 1 - np.abs(places[:, None] - np.arange(SIDE)) / reach)
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float32)
+
+
+def _inside(low: float, high: float, count: int) -> range:
+    """Return which of `count` pixels have their centres between `low` and `high`."""
+    return range(max(0, int(np.ceil(low))), max(0, min(count, int(np.floor(high)) + 1)))
+
+
+def _quantiles(values: NDArray[np.float32]) -> tuple[np.float32, np.float32]:
+    ordered = np.sort(values, axis=None)
+    last = len(ordered) - 1
+    return ordered[round(LOW_QUANTILE * last)], ordered[round(HIGH_QUANTILE * last)]
+
+
+def _inner(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return `values` about the median of the box's core, in DEVIATIONS of it: (row, column) float32."""
+    core = values[_MAPS.core]
+    middle = _median(core)
+    deviation = _median(np.abs(core - middle))
+    if not deviation > 0:
+        deviation = max(core.std(), np.float32(1e-6))
+    inner: NDArray[np.float32] = np.clip((values - middle) / (DEVIATIONS * deviation), -WINDOW_LIMIT, WINDOW_LIMIT)
+    return inner
+
+
+def _median(values: NDArray[np.float32]) -> np.float32:
+    return np.float32(np.partition(values, len(values) // 2)[len(values) // 2])
+
+
+def _evidence(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return how much likelier each of `values`, -1..1, is inside the ellipse than outside the box: -1..1 float32."""
+    levels = ((values + 1) * (0.5 * (LEVELS - 1)) + 0.5).astype(np.intp)
+    within, without = (
+        np.convolve(np.bincount(levels[where], minlength=LEVELS), _SMOOTHING, "same")
+        for where in (_MAPS.ellipse, _MAPS.outside)
+    )
+    both = (within + without) / (within.sum() + without.sum()) + 1e-6
+    within = (within + PSEUDO_PIXELS * both) / (within.sum() + PSEUDO_PIXELS)
+    without = (without + PSEUDO_PIXELS * both) / (without.sum() + PSEUDO_PIXELS)
+    ratio = np.clip(np.log(within / without) / EVIDENCE_LIMIT, -1, 1)
+    said: NDArray[np.float32] = ratio.astype(np.float32)[levels]
+    return said
+
+
+def _maps() -> _Maps:
+    along = (np.arange(SIDE) - (SIDE - 1) / 2) * (2 * REACH / SIDE)  # 1 at the sides of the box
+    square = (along[:, None] ** 2 + along**2).astype(np.float32)
+    box = (np.abs(along)[:, None] <= 1) & (np.abs(along) <= 1)
+    return _Maps(square, box.astype(np.float32), square <= CORE**2, square <= 1, ~box)
+
+
+_MAPS = _maps()
