@@ -32,7 +32,7 @@ def test_the_box_of_each_section_is_that_of_what_the_ellipsoid_shows_on_it() -> 
     boxes = Ellipsoid.inscribed(BOX, PLANES).sections(PLANES, SHAPE, 0.0)
     assert len(boxes) == 15 + 17 + 28
     for section, box in boxes.items():
-        drawn = extent(small.take(section.number * finer + finer // 2, section.through.axis))
+        drawn = extent(np.take(small, section.number * finer + finer // 2, section.through.axis))
         assert drawn is not None
         sides = np.array([(drawn.x0, drawn.y0, drawn.x1, drawn.y1), (box.x0, box.y0, box.x1, box.y1)])
         sides[0] = (sides[0] + 0.5) / finer - 0.5
