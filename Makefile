@@ -47,7 +47,7 @@ crash: $(VENV)/.test peers ## Kill a node again and again while it works, and lo
 	$(BIN)/python tests/crash/run.py --cuts 20 $(CRASH)
 
 graphs: $(VENV)/.test ## Make the graphs of the networks anew, without weights
-	$(BIN)/python -m dicomnode.inference.networks.graphs models/lite-medsam
+	$(BIN)/python -m dicomnode.inference.networks.graphs models
 
 conformance: $(VENV)/.product ## Make docs/conformance.md anew from the code
 	$(BIN)/dicomnode conformance --output docs/conformance.md

@@ -22,6 +22,7 @@ class Strategy(StrEnum):
     PROPAGATE = "propagate"  # from the middle plane outwards: what is found on a plane gives the box of the next
     STATIC = "static"  # the box round all boxes, on every plane from the first to the last
     TRIPLANAR_VOTE = "triplanar-vote"  # as static, and on sections through rows and columns: two of three decide
+    THREE_VIEW = "three-view"  # the ellipsoid in the 3-D box gives each section its box; what they find is summed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

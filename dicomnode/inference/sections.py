@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -12,10 +11,7 @@ from numpy.typing import NDArray
 from dicomnode.domain import Box, Stack
 from dicomnode.geometry import spacing_of
 from dicomnode.inference.boxes import EDGE, centres, image_of, within
-from dicomnode.inference.probabilities import from_votes
 from dicomnode.inference.runtime import Look
-
-MAJORITY, SECTIONS = 2, 3  # two of three sections decide
 
 
 class Through(StrEnum):
@@ -24,6 +20,11 @@ class Through(StrEnum):
     PLANE = "plane"  # (row, column)
     ROW = "row"  # one row of every plane: (plane, column), coronal in axial planes
     COLUMN = "column"  # one column of every plane: (plane, row), sagittal in axial planes
+
+    @property
+    def axis(self) -> int:
+        """Return which axis of (plane, row, column) it is one number on."""
+        return list(Through).index(self)
 
 
 class Section(NamedTuple):
@@ -42,6 +43,29 @@ class Section(NamedTuple):
                 return planes, columns
             case Through.COLUMN:
                 return planes, rows
+
+
+class Region(NamedTuple):
+    """Some voxels of a stack, those of these planes, rows and columns."""
+
+    planes: range
+    rows: range
+    columns: range
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Return how many planes, rows and columns it has."""
+        return len(self.planes), len(self.rows), len(self.columns)
+
+    def place_of(self, section: Section) -> tuple[int | slice, ...]:
+        """Return which voxels `section` shows, as an index of an array of the region, (plane, row, column)."""
+        axis = section.through.axis
+        return (*([slice(None)] * axis), section.number - self[axis].start)
+
+    def part_of(self, section: Section) -> tuple[slice, slice]:
+        """Return where the image of `section` shows them."""
+        down, right = (slice(one.start, one.stop) for axis, one in enumerate(self) if axis != section.through.axis)
+        return down, right
 
 
 def crossing(box: Box, planes: range, shape: tuple[int, int, int], least_side: float) -> dict[Section, Box]:
@@ -106,35 +130,3 @@ class Images:
         for number, layer in enumerate(layers, start=1):
             held[:, number] = layer
         return held
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Votes:
-    """How many of the three sections through a voxel have it inside: (plane, row, column) uint8, from plane `first`."""
-
-    first: int
-    counts: NDArray[np.uint8]
-
-    @classmethod
-    def on(cls, planes: range, shape: tuple[int, int, int]) -> "Votes":
-        """Return no votes on `planes` of a stack of `shape` (planes, rows, columns)."""
-        return cls(planes[0], np.zeros((len(planes), *shape[1:]), np.uint8))
-
-    def add(self, section: Section, inside: NDArray[np.bool_]) -> None:
-        """Count what is `inside` on `section`, its axes as `Through` says."""
-        planes = slice(self.first, self.first + len(self.counts))
-        match section.through:
-            case Through.PLANE:
-                self.counts[section.number - self.first] += inside
-            case Through.ROW:
-                self.counts[:, section.number] += inside[planes]
-            case Through.COLUMN:
-                self.counts[:, :, section.number] += inside[planes]
-
-    def won(self) -> dict[int, NDArray[np.bool_]]:
-        """Return the voxels that most sections have inside: plane index -> (row, column) bool."""
-        return {self.first + number: count >= MAJORITY for number, count in enumerate(self.counts)}
-
-    def shares(self) -> dict[int, NDArray[np.uint8]]:
-        """Return how many of the sections have a voxel inside: plane index -> (row, column) uint8, in 255ths."""
-        return {self.first + number: from_votes(count, SECTIONS, MAJORITY) for number, count in enumerate(self.counts)}

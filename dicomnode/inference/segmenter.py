@@ -11,16 +11,14 @@ from dicomnode.geometry import multiples, volume_of
 from dicomnode.inference.boxes import Shape, as_array
 from dicomnode.inference.encoding import Encoder
 from dicomnode.inference.feature_cache import FeatureCache
-from dicomnode.inference.probabilities import from_logits
-from dicomnode.inference.propagation import Found
 from dicomnode.inference.runtime import Runtime
 from dicomnode.inference.sections import Images, Section
 from dicomnode.inference.strategies import Means, course_of, wanted_window
-from dicomnode.inference.tracks import Ask, Track
+from dicomnode.inference.tracks import Answer, Ask, Track, track_of
 from dicomnode.inference.visits import Visit, visits_of
 
 Progress = Callable[[int, int], None]
-_Find = Callable[[Sequence[Ask]], list[tuple[Ask, Found]]]
+_Find = Callable[[Sequence[Ask]], list[tuple[Ask, Answer]]]
 
 # Boxes that are decoded together at the most, of each of which LiteMedSAM's decoder holds 33 MiB; and the pixels of
 # their logits, 256 MiB.
@@ -45,13 +43,13 @@ def segment(
         return ()
     means = Means(stack, options, runtime.least_side, runtime.box_strategy)
     courses = [course_of(prompt, means) for prompt in prompts]
-    tracks = [Track.of(number, course, stack) for number, course in enumerate(courses)]
+    probable = SegType.FRACTIONAL in options.seg_types
+    tracks = [track_of(number, course, stack, probable=probable) for number, course in enumerate(courses)]
     visits = visits_of(courses)
     look = runtime.look(stack, wanted_window(stack, options), reference=options.reference)
     images = Images(stack, look, (visit.section for visit in visits))
     with Encoder(runtime, cache, images, visits) as encoder:
-        model = _Model(runtime, encoder, probable=SegType.FRACTIONAL in options.seg_types)
-        _drive(visits, tracks, stack, model, progress)
+        _drive(visits, tracks, stack, _Model(runtime, encoder), progress)
     missing = _missing_after(stack)
     parameters = (*look.parameters, *((("reference", "true"),) if options.reference else ()))
     return tuple(track.mask(missing, parameters) for track in tracks)
@@ -64,18 +62,15 @@ def boxes_at_once(shape: Shape) -> int:
 
 
 class _Model(NamedTuple):
-    """A model with what it has encoded; `probable` tells that probabilities are asked for."""
+    """A model with what it has encoded."""
 
     runtime: Runtime
     encoder: Encoder
-    probable: bool
 
-    def found(self, features: object, asks: Sequence[Ask]) -> list[tuple[Ask, Found]]:
+    def answers(self, features: object, asks: Sequence[Ask]) -> list[tuple[Ask, Answer]]:
         """Return what the model finds in each box on the image that has `features`."""
         decoded = self.runtime.decode(features, as_array([ask.box for ask in asks]))
-        probabilities = from_logits(decoded.logits) if self.probable else [None] * len(asks)
-        parts = zip(decoded.logits > 0, decoded.quality, probabilities, strict=True)
-        found = [Found(inside, float(quality), probable) for inside, quality, probable in parts]
+        found = [Answer(*one) for one in zip(decoded.logits, decoded.quality.tolist(), strict=True)]
         return list(zip(asks, found, strict=True))
 
 
@@ -86,7 +81,7 @@ def _drive(visits: Sequence[Visit], tracks: Sequence[Track], stack: Stack, model
         asks = _asks(visit, tracks)
         if asks:
             most = boxes_at_once(visit.section.shape_in(stack.shape))
-            _answer(asks, visit.section, tracks, partial(model.found, model.encoder.features(number)), most)
+            _answer(asks, visit.section, tracks, partial(model.answers, model.encoder.features(number)), most)
         if asks or visit.certain:
             done, total = done + 1, total + (not visit.certain)
             progress(done, total)

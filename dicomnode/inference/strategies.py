@@ -1,14 +1,17 @@
 """Decide how each prompt is answered: by which strategy, on which sections, with which boxes."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
 from dicomnode.domain import FOLLOW, Box, Fact, JobOptions, Prompt, Rule, Stack, Strategy
 from dicomnode.inference.boxes import union
+from dicomnode.inference.ellipsoids import Ellipsoid
+from dicomnode.inference.fusion import Fusion, Sums, Votes
 from dicomnode.inference.propagation import AsReference, Beyond, Follow, InBox
-from dicomnode.inference.sections import Section, Through, crossing
+from dicomnode.inference.sections import Region, Section, Through, crossing
 
 NOWHERE = range(0)
 
@@ -18,8 +21,8 @@ class Course:
     """How one prompt is answered.
 
     `boxes` are those that are known from the start; `up` and `down` the planes, outwards, where those of their
-    neighbours give them, which `follow` says how, and `open_ended` that nobody knows how far. `votes_on` are the planes
-    whose voxels are voted on.
+    neighbours give them, which `follow` says how, and `open_ended` that nobody knows how far. `fusion`
+    begins to put together what is found on sections of three directions.
     """
 
     prompt: Prompt
@@ -29,7 +32,7 @@ class Course:
     down: range = NOWHERE
     follow: Follow | None = None
     open_ended: bool = False
-    votes_on: range | None = None
+    fusion: Callable[[], Fusion] | None = None
     parameters: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -86,7 +89,9 @@ def _course(strategy: Strategy, prompt: Prompt, means: Means, reach: int) -> Cou
         case Strategy.STATIC:
             return _static(prompt, means)
         case Strategy.TRIPLANAR_VOTE:
-            return _triplanar_vote(prompt, means)
+            return _without_a_grid(strategy, prompt, means) or _triplanar_vote(prompt, means)
+        case Strategy.THREE_VIEW:
+            return _without_a_grid(strategy, prompt, means) or _three_view(prompt, means)
 
 
 def _per_plane(prompt: Prompt, means: Means, reach: int) -> Course:
@@ -128,26 +133,51 @@ def _propagate(prompt: Prompt, means: Means) -> Course:
 
 def _static(prompt: Prompt, means: Means, notes: tuple[str, ...] = ()) -> Course:
     """Return the course with the box round all boxes on every plane from the first to the last."""
-    boxes = _drawn(prompt, means.stack)
-    planes, whole = range(min(boxes), max(boxes) + 1), union(boxes.values())
+    planes, whole = _solid(prompt, means.stack)
     same = _on_planes(dict.fromkeys(planes, whole))
     return Course(prompt=prompt, strategy=Strategy.STATIC, boxes=same, notes=notes)
 
 
+def _without_a_grid(strategy: Strategy, prompt: Prompt, means: Means) -> Course | None:
+    """Return the course of `static` where there are no sections through rows and columns; None where there are."""
+    if Fact.REGULAR in means.stack.facts:
+        return None
+    facts = ", ".join(sorted(means.stack.facts))
+    return _static(prompt, means, (f"{strategy} needs a regular stack and this is {facts}: static",))
+
+
 def _triplanar_vote(prompt: Prompt, means: Means) -> Course:
-    """Return the course of `static` on sections of all three directions; without one grid of voxels, `static` alone."""
-    stack = means.stack
-    if Fact.REGULAR not in stack.facts:
-        facts = ", ".join(sorted(stack.facts))
-        return _static(prompt, means, (f"{Strategy.TRIPLANAR_VOTE} needs a regular stack and this is {facts}: static",))
-    boxes = _drawn(prompt, stack)
-    planes, whole = range(min(boxes), max(boxes) + 1), union(boxes.values())
+    """Return the course of `static` on sections of all three directions."""
+    planes, whole = _solid(prompt, means.stack)
+    _, rows, columns = shape = means.stack.shape
     return Course(
         prompt=prompt,
         strategy=Strategy.TRIPLANAR_VOTE,
-        boxes=_on_planes(dict.fromkeys(planes, whole)) | crossing(whole, planes, stack.shape, means.least_side),
-        votes_on=planes,
+        boxes=_on_planes(dict.fromkeys(planes, whole)) | crossing(whole, planes, shape, means.least_side),
+        fusion=partial(Votes.on, Region(planes, range(rows), range(columns))),
     )
+
+
+def _three_view(prompt: Prompt, means: Means) -> Course:
+    """Return the course on the sections of the ellipsoid in the 3-D box, of all three directions."""
+    planes, whole = _solid(prompt, means.stack)
+    if len(planes) == 1:
+        return _static(
+            prompt, means, (f"{Strategy.THREE_VIEW} needs a box on several planes and this is on one: static",)
+        )
+    ellipsoid, shape = Ellipsoid.inscribed(whole, planes), means.stack.shape
+    return Course(
+        prompt=prompt,
+        strategy=Strategy.THREE_VIEW,
+        boxes=ellipsoid.sections(planes, shape, means.least_side),
+        fusion=partial(Sums.about, ellipsoid, ellipsoid.region(planes, shape)),
+    )
+
+
+def _solid(prompt: Prompt, stack: Stack) -> tuple[range, Box]:
+    """Return the 3-D box of `prompt`: its planes, from the first to the last, and the box round all boxes on them."""
+    boxes = _drawn(prompt, stack)
+    return range(min(boxes), max(boxes) + 1), union(boxes.values())
 
 
 def _drawn(prompt: Prompt, stack: Stack) -> dict[int, Box]:

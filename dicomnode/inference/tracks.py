@@ -1,16 +1,21 @@
-"""Keep what is found of each object while it is followed, and say at the end what its mask is and what was odd."""
+"""Keep what is found of each object, and say at the end what its mask is and what was odd."""
 
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dicomnode.domain import Box, Mask, Stack
+from dicomnode.inference.fusion import Fusion, Qualities
+from dicomnode.inference.probabilities import from_logits
 from dicomnode.inference.propagation import Beyond, Found
-from dicomnode.inference.sections import Section, Through, Votes
+from dicomnode.inference.sections import Section
 from dicomnode.inference.strategies import Course
+
+_Value = TypeVar("_Value", np.bool_, np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +31,84 @@ class Ask:
     own: bool = True
 
 
+class Answer(NamedTuple):
+    """What a model finds in a box: (row, column) float32 logits, inside where > 0, and its predicted quality or NaN."""
+
+    logits: NDArray[np.float32]
+    quality: float
+
+
+class Track(Protocol):
+    """What has been found on the course of one object so far."""
+
+    def next_ask(self, plane: int, step: int) -> Ask | None:
+        """Return the box on `plane` that the neighbour it is reached from gives; None where the object has ended."""
+        ...
+
+    def take(self, section: Section, answer: Answer, ask: Ask) -> Ask | None:
+        """Keep what is found where it was asked for; return what to try instead where it is not the object."""
+        ...
+
+    def mask(self, missing: Mapping[int, int], parameters: tuple[tuple[str, str], ...]) -> Mask:
+        """Return the mask, with probabilities where they are asked for.
+
+        `missing` is plane index -> how many planes are missing after it in the stack.
+        """
+        ...
+
+
+def track_of(number: int, course: Course, stack: Stack, *, probable: bool) -> Track:
+    """Return the track of course `number`, which has not begun; `probable` tells that probabilities are asked for."""
+    if course.fusion is None:
+        return Followed(number, course, probable)
+    return Fused(course, stack.shape, course.fusion(), Qualities.on(len(stack.planes)), probable)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
-class Track:
-    """What has been found on the course of one object so far.
+class Fused:
+    """An object that is found on sections of three directions, whose answers are put together at once and not kept.
+
+    `shape` is that of the stack (planes, rows, columns).
+    """
+
+    course: Course
+    shape: tuple[int, int, int]
+    fusion: Fusion
+    qualities: Qualities
+    probable: bool
+
+    def next_ask(self, plane: int, step: int) -> None:
+        """Return None: no box depends on another."""
+
+    def take(self, section: Section, answer: Answer, ask: Ask) -> None:
+        """Put what is found with the rest."""
+        self.fusion.add(section, answer.logits)
+        self.qualities.add(section, ask.box, answer.quality)
+
+    def mask(self, missing: Mapping[int, int], parameters: tuple[tuple[str, str], ...]) -> Mask:  # noqa: ARG002
+        """Return the mask on the planes of its region."""
+        return Mask(
+            prompt=self.course.prompt,
+            planes=self._on_planes(self.fusion.inside()),
+            quality=self.qualities.means(self.fusion.region.planes),
+            parameters=(("strategy", self.course.strategy.value), *self.course.parameters, *parameters),
+            notes=self.course.notes,
+            probabilities=self._on_planes(self.fusion.probabilities()) if self.probable else {},
+        )
+
+    def _on_planes(self, values: NDArray[_Value]) -> dict[int, NDArray[_Value]]:
+        """Return `values` of the region on whole planes, 0 elsewhere: plane index -> (row, column)."""
+        planes, rows, columns = self.fusion.region
+        found = {}
+        for plane, part in zip(planes, values, strict=True):
+            found[plane] = np.zeros(self.shape[1:], values.dtype)
+            found[plane][rows.start : rows.stop, columns.start : columns.stop] = part
+        return found
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Followed:
+    """An object that is found plane by plane, each with its own box or that which a neighbour gives.
 
     `found` is by plane index; `lost` are the directions, 1 or -1, in which it has ended; `again` are the planes where
     its own box was used again.
@@ -36,15 +116,10 @@ class Track:
 
     number: int
     course: Course
-    votes: Votes | None
+    probable: bool
     found: dict[int, Found] = field(default_factory=dict)
     lost: set[int] = field(default_factory=set)
     again: list[int] = field(default_factory=list)
-
-    @classmethod
-    def of(cls, number: int, course: Course, stack: Stack) -> "Track":
-        """Return the track of course `number`, which has not begun."""
-        return cls(number, course, Votes.on(course.votes_on, stack.shape) if course.votes_on else None)
 
     def next_ask(self, plane: int, step: int) -> Ask | None:
         """Return the box on `plane` that the neighbour it is reached from gives; None where the object has ended."""
@@ -55,13 +130,11 @@ class Track:
             return Ask(self.number, given, step, own=False)
         return self._own(step)
 
-    def take(self, section: Section, found: Found, ask: Ask) -> Ask | None:
-        """Keep what was `found` where it was asked for; return what to try instead where it is not the object."""
+    def take(self, section: Section, answer: Answer, ask: Ask) -> Ask | None:
+        """Keep what is found where it was asked for; return what to try instead where it is not the object."""
         follow, plane = self.course.follow, section.number
-        if self.votes:
-            self.votes.add(section, found.inside)
-        if section.through is not Through.PLANE:
-            return None
+        probabilities = from_logits(answer.logits) if self.probable else None
+        found = Found(answer.logits > 0, answer.quality, probabilities)
         if not ask.step or follow is None or follow.holds(found, self.found[plane - ask.step], self._seed(ask.step)):
             self.found[plane] = found
             if ask.step and ask.own:
@@ -73,24 +146,16 @@ class Track:
         return None
 
     def mask(self, missing: Mapping[int, int], parameters: tuple[tuple[str, str], ...]) -> Mask:
-        """Return the mask, with probabilities where they were found.
-
-        `missing` is plane index -> how many planes are missing after it in the stack.
-        """
-        known = {index: one.quality for index, one in sorted(self.found.items()) if math.isfinite(one.quality)}
-        found = {index: one.inside for index, one in sorted(self.found.items())}
+        """Return the mask on the planes that it was found on."""
+        found = dict(sorted(self.found.items()))
         return Mask(
             prompt=self.course.prompt,
-            planes=self.votes.won() if self.votes else found,
-            quality=known,
+            planes={index: one.inside for index, one in found.items()},
+            quality={index: one.quality for index, one in found.items() if math.isfinite(one.quality)},
             parameters=(("strategy", self.course.strategy.value), *self.course.parameters, *parameters),
             notes=(*self.course.notes, *self._notes(missing)),
-            probabilities=self._probabilities(),
+            probabilities={i: one.probabilities for i, one in found.items() if one.probabilities is not None},
         )
-
-    def _probabilities(self) -> dict[int, NDArray[np.uint8]]:
-        known = {index: one.probabilities for index, one in sorted(self.found.items()) if one.probabilities is not None}
-        return self.votes.shares() if known and self.votes else known
 
     def _own(self, step: int) -> Ask | None:
         """Return the object's own box; without one it ends here."""

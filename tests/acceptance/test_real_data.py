@@ -122,6 +122,16 @@ def test_the_document_says_what_was_made(cases: Cases, modality: str) -> None:
         assert one["volume_ml"] == pytest.approx(one["voxels"] * abs(np.linalg.det(case.truth.affine)) / 1000, rel=1e-3)
 
 
+def test_three_views_of_one_3_d_box_find_more_than_its_ellipsoid(data_dir: Path, tmp_path: Path) -> None:
+    truth = read_nifti(data_dir / "ibsi_sts" / "nifti" / "STS_025" / "PET_mask.nii.gz")
+    source = data_dir / "ibsi_sts" / "dicom" / "STS_025" / "PET"
+    told = segment(source, output=tmp_path, options=("--strategy", "three-view"))
+    assert told.document["results"][0]["segments"][0]["made_with"]["strategy"] == "three-view"
+    found = on_grid(voxels_of_seg(told.only_seg())[1], truth)
+    inside = np.asarray(truth.voxels > 0)
+    assert dice(found, inside) > dice(ellipsoid_in_box_of(inside), inside)
+
+
 @pytest.mark.parametrize("series", ["MR_T1", "MR_T2"])
 def test_oblique_originals_give_a_mask_on_every_plane_that_was_drawn_on(
     data_dir: Path, tmp_path: Path, series: str
@@ -203,3 +213,12 @@ def assert_document(document: Mapping[str, Any]) -> None:
             assert result["annotation_uid"].endswith(Path(made["path"]).name.removesuffix("_SEG.dcm"))
         for one in result["segments"]:
             assert set(one) == {"number", "label", "voxels", "volume_ml", "planes", "quality", "made_with", "nifti"}
+
+
+def ellipsoid_in_box_of(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the ellipsoid that touches the six sides of the box of `inside`, (i, j, k) bool, as such a mask."""
+    squares = np.zeros(inside.shape)
+    for axis, indices in enumerate(np.nonzero(inside)):
+        middle, radius = (indices.max() + indices.min()) / 2, (indices.max() - indices.min() + 1) / 2
+        squares += ((np.indices(inside.shape)[axis] - middle) / radius) ** 2
+    return squares <= 1

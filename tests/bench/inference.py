@@ -56,7 +56,7 @@ def main(checkpoint: Path | None) -> None:
     """Print the tables."""
     with TemporaryDirectory() as folder:
         model = _model(Path(folder), checkpoint)
-        _print_engines(bench(model.folder, ROUNDS, _say_round))
+        _print_engines(bench(model, ROUNDS, _say_round))
         _print_study(model, compare=checkpoint is not None)
         if checkpoint is not None:
             _print_masks(model)
@@ -208,7 +208,7 @@ def _print_strategies(model: ImportedModel) -> None:
     prompts = [_round(mask, stack) for mask in bodies_drawn]
     runtime, cache = _runtime(model, EngineWish()), FeatureCache()
     sys.stdout.write(f"\n{len(prompts)} bodies in a 3-D box each\n\n")
-    for strategy in (Strategy.PROPAGATE, Strategy.STATIC, Strategy.TRIPLANAR_VOTE):
+    for strategy in (Strategy.PROPAGATE, Strategy.STATIC, Strategy.TRIPLANAR_VOTE, Strategy.THREE_VIEW):
         options = JobOptions(strategy=strategy)
         masks = segment(stack, prompts, runtime, options, cache=cache, progress=lambda *_: None)
         overlaps = [_dice(mask.planes, dict(enumerate(body))) for mask, body in zip(masks, bodies_drawn, strict=True)]

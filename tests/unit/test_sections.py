@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from dicomnode.domain import Box, JobOptions, Stack, Strategy
 from dicomnode.inference.runtime import AsShown, Decoded
-from dicomnode.inference.sections import Images, Section, Through, Votes, crossing
+from dicomnode.inference.sections import Images, Section, Through, crossing
 from tests.fakes import BRIGHT, FillsTheBox, FindsBright, Size
 from tests.values import masks_of, prompt, solid, stack_at, stack_showing
 
@@ -60,20 +60,6 @@ def test_the_box_on_a_section_is_as_large_as_the_model_needs() -> None:
     assert found[Section(Through.ROW, 3)] == Box(x0=1.5, y0=2.5, x1=6.5, y1=5.5)
     assert found[Section(Through.COLUMN, 6)] == Box(x0=2.0, y0=2.5, x1=5.0, y1=5.5)
     assert len(found) == 2 + 5
-
-
-def test_two_votes_of_three_win_on_the_planes_that_are_voted_on() -> None:
-    votes = Votes.on(range(1, 3), SHAPE)
-    plane, row, column = (np.zeros(shape, bool) for shape in ((8, 10), (6, 10), (6, 8)))
-    plane[4, 5] = plane[2, 2] = True
-    row[:, 5] = True
-    column[1, 4] = True
-    votes.add(Section(Through.PLANE, 2), plane)
-    votes.add(Section(Through.ROW, 4), row)
-    votes.add(Section(Through.COLUMN, 5), column)
-    won = votes.won()
-    assert set(won) == {1, 2}
-    assert [np.argwhere(inside).tolist() for _, inside in sorted(won.items())] == [[[4, 5]], [[4, 5]]]
 
 
 def ball() -> tuple[Stack, NDArray[np.bool_]]:

@@ -7,7 +7,7 @@ import pytest
 from dicomnode.domain import FOLLOW, Box, JobOptions, Prompt, Rule, Stack, Strategy
 from dicomnode.inference.classical import ClassicalRuntime
 from dicomnode.inference.propagation import AsReference, Beyond, InBox
-from dicomnode.inference.sections import Section, Through
+from dicomnode.inference.sections import Region, Section, Through
 from dicomnode.inference.strategies import Course, Means, course_of, wanted_window
 from tests.values import prompt, solid, stack_at
 
@@ -107,7 +107,8 @@ def test_a_vote_needs_sections_through_rows_and_columns_of_the_box() -> None:
     stack = stack_at(*range(9))
     found = course(stack, solid(stack, 2, 5, LEFT), strategy=Strategy.TRIPLANAR_VOTE)
     assert planes(found) == dict.fromkeys(range(2, 6), LEFT)
-    assert found.votes_on == range(2, 6)
+    assert found.fusion is not None
+    assert found.fusion().region == Region(range(2, 6), range(8), range(10))
     assert {section.number for section in found.boxes if section.through is Through.ROW} == {1, 2, 3, 4}
     assert {section.number for section in found.boxes if section.through is Through.COLUMN} == {1, 2, 3}
     assert found.boxes[Section(Through.ROW, 2)] == Box(x0=0.5, y0=1.5, x1=3.5, y1=5.5)
@@ -117,7 +118,7 @@ def test_a_vote_needs_sections_through_rows_and_columns_of_the_box() -> None:
 def test_without_a_regular_stack_there_is_no_vote_and_a_note_says_so() -> None:
     stack = stack_at(0, 1, 2, 4, 5, 6, 7)
     found = course(stack, solid(stack, 2, 4, LEFT), strategy=Strategy.TRIPLANAR_VOTE)
-    assert (found.strategy, found.votes_on) == (Strategy.STATIC, None)
+    assert (found.strategy, found.fusion) == (Strategy.STATIC, None)
     assert found.notes == ("triplanar-vote needs a regular stack and this is IRREGULAR, MISSING_SLICES: static",)
 
 
