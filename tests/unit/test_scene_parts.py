@@ -10,7 +10,7 @@ from dicomnode.training.scenes.choosing import chosen, log_uniform
 from dicomnode.training.scenes.degrading import as_mr, bias, noise, windowed
 from dicomnode.training.scenes.fields import averaged, blurred, correlated, gaussian, sampled, stripes, waves
 from dicomnode.training.scenes.palettes import SOFT, Palette, any_values, ct, mixed, mr, pet
-from dicomnode.training.scenes.shapes import LESIONS, ORGANS, Draw, along, moved, radial, shape, stroke
+from dicomnode.training.scenes.shapes import ORGANS, Draw, along, moved, radial, shape, stroke
 from dicomnode.training.scenes.ultrasound import echoes
 
 LINE = np.linspace(-2, 2, 81, dtype=np.float32)
@@ -93,7 +93,7 @@ def test_log_uniform_numbers_halve_at_the_geometric_mean() -> None:
     assert np.median(found) == pytest.approx(10, rel=0.15)
 
 
-@pytest.mark.parametrize("draw", {**ORGANS, **LESIONS})
+@pytest.mark.parametrize("draw", ORGANS)
 def test_every_outline_has_an_inside_and_an_outside(draw: Draw) -> None:
     for seed in range(6):
         level = shape(generator(seed), {draw: 1})(X, Y)

@@ -56,6 +56,7 @@ SPINE = Taking(cut=0.25, edge=0.1)
 COARSE = Taking(sizes=(5, 28), small=0, spread=(0.6, 1.5), thick=0.1)
 PROBE = Taking(sizes=(36, 108), small=0.03, spread=(0.4, 1.2), thick=0.0, cut=0.03, edge=0.0)
 
+# Half of all scenes look like CT, as half of the work does; those of no modality keep the network from relying on one.
 KINDS: Mapping[str, Kind] = {
     "ct-organ": Kind(0.18, _organ, ct, organ, as_ct),
     "ct-lesion": Kind(0.13, _lesion, ct, lesion, as_ct),
