@@ -17,6 +17,9 @@ TURN, STRETCH, BEND, KNOTS = 0.5, 0.15, 0.03, 4
 MOST_SIDE, COARSEST = 160, 2.5
 # Gamma (log deviation), noise (share of the values' deviation at the most), and how often values are turned over.
 GAMMA, NOISE, INVERTED = 0.25, 0.3, 0.1
+# How often structures get other values, how many of those beside the object at the most, and how far they change
+# (deviation, in deviations of the image).
+RECOLOURED, MOST_RECOLOURED, COLOUR = 0.4, 8, 0.5
 _HALF = 0.5  # of a pixel is inside
 
 
@@ -77,7 +80,7 @@ class Objects:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Structure:
-    """A structure where it is: `inside` is (plane, row, column) bool from the voxel `first` on, with an empty rim."""
+    """A structure where it is: `inside` is (plane, row, column) bool from the voxel `first` on."""
 
     first: tuple[int, int, int]
     inside: NDArray[np.bool_]
@@ -91,12 +94,11 @@ class _Structure:
             return None
         seen = np.logical_or.reduce([masks[index] for index in on])
         rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
-        inside = np.zeros((on[-1] - on[0] + 3, np.ptp(rows) + 3, np.ptp(columns) + 3), np.bool_)
+        inside = np.zeros((on[-1] - on[0] + 1, np.ptp(rows) + 1, np.ptp(columns) + 1), np.bool_)
         for index in on:
-            part = masks[index][rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-            inside[index - on[0] + 1, 1:-1, 1:-1] = part
+            inside[index - on[0]] = masks[index][rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
         places = tuple(_places(inside))
-        return cls((on[0] - 1, int(rows[0]) - 1, int(columns[0]) - 1), inside, places) if places else None
+        return cls((on[0], int(rows[0]), int(columns[0])), inside, places) if places else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,10 +115,35 @@ class _Volume:
         structure = self.structures[generator.integers(len(self.structures))]
         place = structure.places[generator.integers(len(structure.places))]
         bend = _Bend.drawn(generator, place)
-        rows, columns = (first for axis, first in enumerate(structure.first) if axis != place.axis)
-        image = np.take(self.image, place.number + structure.first[place.axis], place.axis)
-        inside = np.take(structure.inside, place.number, place.axis).astype(np.float32)
-        return bend.seen(image, (rows, columns)), bend.seen(inside, (0, 0)) > _HALF
+        number = place.number + structure.first[place.axis]
+        image = bend.seen(np.take(self.image, number, place.axis), _shift(structure, place.axis, 1))
+        truth = bend.seen_mask(np.take(structure.inside, place.number, place.axis), (0, 0))
+        if generator.random() < RECOLOURED:
+            image = image + self._other_colours(generator, structure, bend, (place.axis, number)) * image.std()
+        return image, truth > _HALF
+
+    def _other_colours(
+        self, generator: np.random.Generator, structure: _Structure, bend: "_Bend", section: tuple[int, int]
+    ) -> NDArray[np.float32]:
+        """Return what makes `structure` and some of those beside it brighter or darker, as a share of the contrast."""
+        axis, number = section
+        on = [one for one in self.structures if 0 <= number - one.first[axis] < one.inside.shape[axis]]
+        beside = [one for one in on if one is not structure]
+        chosen = [structure, *(beside[at] for at in generator.permutation(len(beside))[:MOST_RECOLOURED])]
+        rows, columns = _shift(structure, axis, 1)
+        change = np.zeros(bend.rows.shape, np.float32)
+        for one in chosen:
+            row, column = _shift(one, axis, -1)
+            inside = np.take(one.inside, number - one.first[axis], axis)
+            strength = np.float32(generator.normal(0, COLOUR))
+            change += strength * bend.seen_mask(inside, (rows + row, columns + column))
+        return change
+
+
+def _shift(structure: _Structure, axis: int, way: int) -> tuple[int, int]:
+    """Return the first row and column of `structure` on sections across `axis`, times `way`."""
+    row, column = (way * first for number, first in enumerate(structure.first) if number != axis)
+    return row, column
 
 
 def _places(inside: NDArray[np.bool_]) -> Iterable[_Place]:
@@ -157,6 +184,11 @@ class _Bend(NamedTuple):
         """Return `image`, (row, column), as it is there, its rows and columns being so much further on."""
         return _sampled(_averaged(image, self.width), self.rows + shift[0], self.columns + shift[1])
 
+    def seen_mask(self, inside: NDArray[np.bool_], shift: tuple[int, int]) -> NDArray[np.float32]:
+        """Return the share of each pixel that is `inside`, (row, column) bool, beyond which nothing is."""
+        wider = np.pad(inside, self.width).astype(np.float32)
+        return self.seen(wider, (shift[0] + self.width, shift[1] + self.width))
+
 
 def _smooth(generator: np.random.Generator, shape: Sequence[int]) -> NDArray[np.float64]:
     """Return numbers of deviation 1 that change smoothly over `shape`: (row, column)."""
@@ -168,12 +200,19 @@ def _smooth(generator: np.random.Generator, shape: Sequence[int]) -> NDArray[np.
 
 
 def _averaged(image: NDArray[np.float32], width: int) -> NDArray[np.float32]:
-    """Return the mean of `image` about each pixel over `width` x `width` of them, (row, column) float32."""
-    for axis in (0, 1):
-        if width > 1:
-            parts = [np.roll(image, step, axis) for step in range(-(width // 2), width - width // 2)]
-            image = np.mean(parts, axis=0, dtype=np.float32)
-    return image
+    """Return the mean of `image` about each pixel over `width` x `width` of them, (row, column) float32.
+
+    Its edge goes on beyond it.
+    """
+    if width == 1:
+        return image
+    rows, columns = image.shape
+    padded = np.pad(image, (width // 2, (width - 1) // 2), mode="edge")
+    lines = np.add.reduce([padded[step : step + rows] for step in range(width)]) / np.float32(width)
+    mean: NDArray[np.float32] = np.add.reduce([lines[:, step : step + columns] for step in range(width)]) / np.float32(
+        width
+    )
+    return mean
 
 
 def _sampled(
