@@ -1,7 +1,6 @@
 """Choose one thing of a table of shares."""
 
 from collections.abc import Mapping
-from itertools import accumulate
 from typing import TypeVar
 
 import numpy as np
@@ -11,9 +10,12 @@ Thing = TypeVar("Thing")
 
 def chosen(generator: np.random.Generator, shares: Mapping[Thing, float]) -> Thing:
     """Return one key of `shares`, as often as its share of their sum."""
-    at = generator.random() * sum(shares.values())
-    passed = accumulate(shares.values())
-    return next((thing for thing, until in zip(shares, passed, strict=True) if at < until), next(reversed([*shares])))
+    left = generator.random() * sum(shares.values())
+    for thing, share in shares.items():
+        left -= share
+        if left < 0:
+            return thing
+    return next(reversed([*shares]))  # the rest of a rounding
 
 
 def often(generator: np.random.Generator, probability: float) -> bool:

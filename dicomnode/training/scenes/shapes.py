@@ -113,10 +113,14 @@ def stroke(points: NDArray[np.float64], radii: NDArray[np.float64]) -> Shape:
         nearest = np.full((len(y), x.shape[1]), -np.inf, np.float32)
         for start, step, length, radius in zip(points, steps / lengths[:, None], lengths, radii, strict=False):
             dx, dy = x - np.float32(start[0]), y - np.float32(start[1])
-            along_it = dx * np.float32(step[0]) + dy * np.float32(step[1])
-            part = np.minimum(np.maximum(along_it, 0), 1) * np.float32(length)
+            part = dx * np.float32(step[0]) + dy * np.float32(step[1])
+            np.clip(part, 0, 1, out=part)
+            part *= np.float32(length)
             dx, dy = dx - part * np.float32(step[0]), dy - part * np.float32(step[1])
-            np.maximum(nearest, np.float32(radius) - np.sqrt(dx * dx + dy * dy), out=nearest)
+            dx *= dx
+            dy *= dy
+            dx += dy
+            np.maximum(nearest, np.float32(radius) - np.sqrt(dx, out=dx), out=nearest)
         return nearest
 
     return level
