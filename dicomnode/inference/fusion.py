@@ -32,6 +32,13 @@ class Fusion(Protocol):
         """Take in what a model finds on `section`, inside where > 0, its axes as `Through` says."""
         ...
 
+    def further(self, shape: tuple[int, int, int], least_side: float) -> "tuple[Fusion, dict[Section, Box]] | None":
+        """Return better boxes, and what takes in their answers in the place of this; None where what is found stands.
+
+        Boxes are on sections of a stack of `shape`, and of at least `least_side`.
+        """
+        ...
+
     def inside(self) -> NDArray[np.bool_]:
         """Return which voxels of the region are inside, (plane, row, column)."""
         ...
@@ -57,6 +64,9 @@ class Votes:
         """Count what is inside on `section`."""
         self.counts[self.region.place_of(section)] += logits[self.region.part_of(section)] > 0
 
+    def further(self, shape: tuple[int, int, int], least_side: float) -> None:
+        """Return None."""
+
     def inside(self) -> NDArray[np.bool_]:
         """Return the voxels that most sections have inside."""
         return self.counts >= MAJORITY
@@ -70,25 +80,42 @@ class Votes:
 class Sums:
     """The clipped logits of the three sections through a voxel and the ellipsoid's, summed.
 
-    `logits` is (plane, row, column) float32, of the region alone: some 50 MiB for a large organ.
+    `logits` is (plane, row, column) float32, of the region alone: some 50 MiB for a large organ. `again` tells that the
+    sections' boxes are those of what was found before, and no longer the ellipsoid's.
     Where one view mistakes a neighbour for the object, the two others and the place in the box speak against it.
     """
 
+    ellipsoid: Ellipsoid
     region: Region
     logits: NDArray[np.float32]
+    again: bool = False
 
     @classmethod
-    def about(cls, ellipsoid: Ellipsoid, region: Region) -> "Sums":
+    def about(cls, ellipsoid: Ellipsoid, region: Region, *, again: bool = False) -> "Sums":
         """Return what `ellipsoid` alone says of the voxels of `region`."""
         logits = ellipsoid.squares(region)
         np.subtract(1, logits, out=logits)
         logits *= np.float32(ELLIPSOID_WEIGHT * ELLIPSOID_STEEPNESS)
-        return cls(region, logits)
+        return cls(ellipsoid, region, logits, again)
 
     def add(self, section: Section, logits: NDArray[np.float32]) -> None:
         """Add the clipped `logits` of `section`."""
         seen = logits[self.region.part_of(section)]
         self.logits[self.region.place_of(section)] += np.clip(seen, -MOST_LOGIT, MOST_LOGIT)
+
+    def further(self, shape: tuple[int, int, int], least_side: float) -> "tuple[Sums, dict[Section, Box]] | None":
+        """Return the boxes round what is inside on each section, and the sums of what they find; None from those.
+
+        A section with nothing inside has no box, and says that nothing is inside.
+        """
+        boxes = {} if self.again else self.region.extents(self.inside(), shape, least_side)
+        if not boxes:
+            return None
+        begun = Sums.about(self.ellipsoid, self.region, again=True)
+        for section in self.region.sections():
+            if section not in boxes:
+                begun.logits[self.region.place_of(section)] -= np.float32(MOST_LOGIT)
+        return begun, boxes
 
     def inside(self) -> NDArray[np.bool_]:
         """Return the voxels whose sum is positive."""
