@@ -14,10 +14,12 @@ from dicomnode.inference.probabilities import from_logits, from_votes
 from dicomnode.inference.sections import Region, Section, Through
 
 MAJORITY, VIEWS = 2, len(Through)  # two of three sections decide
-# What a section's logits count for at the most: more would let one view that is sure outvote two others.
+# What a section's logits count for at the most: more would let one view that is sure outvote two others. Measured on
+# three patients' CT, MR and PET tumours (docs/decisions/0022), all from 2 to 10 are within 0.001 in Dice.
 MOST_LOGIT = 4.0
 # The ellipsoid's logit is STEEPNESS * (1 - r2), r2 the squared radius, and counts WEIGHT times beside the views'.
-ELLIPSOID_STEEPNESS, ELLIPSOID_WEIGHT = 2.0, 0.7
+# Measured there, weights from 0 to 0.7 are within 0.001, and more takes away from what the views find.
+ELLIPSOID_STEEPNESS, ELLIPSOID_WEIGHT = 2.0, 0.35
 
 
 class Fusion(Protocol):

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from math import exp
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from dicomnode.domain import Box, JobOptions, Mask, SegType, Stack, Strategy
 from dicomnode.inference.boxes import extent
 from dicomnode.inference.classical import ClassicalRuntime
+from dicomnode.inference.fusion import ELLIPSOID_STEEPNESS, ELLIPSOID_WEIGHT, MOST_LOGIT
 from dicomnode.inference.runtime import Decoded
 from tests.fakes import BRIGHT, FillsTheBox, FindsBright, Size
 from tests.values import masks_of, prompt, solid, stack_at, stack_showing
@@ -206,7 +208,8 @@ def test_probabilities_are_those_of_the_sums_where_they_are_asked_for() -> None:
     assert set(mask.probabilities) == set(mask.planes)
     for plane, inside in mask.planes.items():
         assert ((mask.probabilities[plane] >= 128) == inside).all()
-    assert mask.probabilities[11][15, 19] > mask.probabilities[11][15, 8] >= 128
+    in_the_middle = MOST_LOGIT + ELLIPSOID_WEIGHT * ELLIPSOID_STEEPNESS / 3
+    assert mask.probabilities[11][15, 19] == round(255 / (1 + exp(-in_the_middle)))
     assert mask.probabilities[11][0, 0] == 0
     (plain,) = masks_of(stack, [solid(stack, 4, 18, BOX)], FillsTheEllipse(), THREE_VIEW)
     assert plain.probabilities == {}
