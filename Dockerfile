@@ -35,7 +35,7 @@ RUN mkdir -p /etc/dicomnode /data /models \
     && chmod 0700 /data
 USER 10001
 WORKDIR /data
-# /models is for imported models (docs/models.md); the one that comes along, classical, has no weights.
+# /models is for imported models (docs/models.md); those that come along lie in the package.
 VOLUME ["/data", "/models"]
 EXPOSE 11112
 STOPSIGNAL SIGTERM

@@ -18,7 +18,7 @@ from dicomnode.dicom.results.seg_reading import read_frames
 from dicomnode.dicom.scan import scan
 from dicomnode.dicom.stack import read_stack
 from dicomnode.domain import Job, JobOptions
-from dicomnode.inference.runtime import load_built_in
+from dicomnode.inference.runtime import DEFAULT, load_built_in
 from dicomnode.logs import LogFormat, LogLevel
 from dicomnode.network.associations import Peer
 from dicomnode.network.loopback import Loopback
@@ -139,7 +139,7 @@ def _compare(phantom: Phantom, seg: Path, picture: Path) -> tuple[Comparison, ..
     content = seg.read_bytes()
     with Decoders() as decoders:
         stack = read_stack(job.images, decoders)
-        prompts = prompts_of(job, stack, Tools(runtime=load_built_in("classical"), decoders=decoders)).prompts
+        prompts = prompts_of(job, stack, Tools(runtime=load_built_in(DEFAULT), decoders=decoders)).prompts
     draw(stack, prompts, [content], picture)
     found = {name: np.zeros(stack.shape, dtype=bool) for name in phantom.truth}
     names = dict(enumerate(phantom.truth, start=1))  # the RTSTRUCT lists the organs in this order
@@ -162,4 +162,4 @@ def _agreement(name: str, found: NDArray[np.bool_], truth: NDArray[np.bool_]) ->
 def _job(phantom: Phantom) -> Job:
     instances, _ = scan([*phantom.images, phantom.structure_set])
     pair = plan(instances).pairs[0]
-    return job_of(pair, JobOptions(), load_built_in("classical").identity)
+    return job_of(pair, JobOptions(), load_built_in(DEFAULT).identity)

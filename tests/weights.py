@@ -1,4 +1,4 @@
-"""Weights of LiteMedSAM's layout drawn at random, for the published ones do not lie in this repository."""
+"""Weights drawn at random: those of LiteMedSAM, which do not lie in this repository, and of the built-in network."""
 
 import re
 import shutil
@@ -10,13 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicomnode.inference.importing import ImportTools, import_model
-from dicomnode.inference.layouts import DECODER_NAME, ENCODER_NAME, LAYOUT_NAME, WEIGHTS_NAME, Layout, read_layout
+from dicomnode.inference.layouts import (
+    DECODER_NAME,
+    ENCODER_NAME,
+    LAYOUT_NAME,
+    NETWORK_NAME,
+    WEIGHTS_NAME,
+    Layout,
+    read_layout,
+)
 from dicomnode.inference.probing import Probed
 from dicomnode.inference.safetensors_file import write_weights
 from dicomnode.shared import shared_file
 
 FINITE = Probed(engine="none", finite=True, lowest=-1.0, highest=1.0, torch_difference=None)
 GRAPHS = shared_file("models/lite-medsam")
+BUILT_IN = shared_file("models/box-unet")
 Tensor = NDArray[np.float32] | NDArray[np.int64]
 
 _EMBEDDING = re.compile(r"(attention_biases|gaussian_matrix|(_embed|_tokens?|_embeddings\.\d)\.weight)$")
@@ -38,6 +47,21 @@ def model_folder(folder: Path, weights: Mapping[str, Tensor] | None = None) -> P
     for name in (ENCODER_NAME, DECODER_NAME):
         shutil.copyfile(GRAPHS / name, folder / name)
     write_weights(folder / WEIGHTS_NAME, lite_medsam_layout(), weights or random_weights(1))
+    return folder
+
+
+def box_unet_folder(folder: Path) -> Path:
+    """Fill `folder` with the graph of the built-in network and random weights in half precision; return it.
+
+    What it answers is of the order of 1.
+    """
+    generator = np.random.default_rng(1)
+    layout = read_layout(BUILT_IN / LAYOUT_NAME)
+    weights = {one.name: _drawn(generator, one.name, one.shape) for one in layout}
+    for last in ("mask.weight", "quality.2.weight"):
+        weights[last] = (weights[last] / 40).astype(np.float32)
+    shutil.copyfile(BUILT_IN / NETWORK_NAME, folder / NETWORK_NAME)
+    write_weights(folder / WEIGHTS_NAME, layout, weights)
     return folder
 
 

@@ -30,6 +30,7 @@ class Commands(LazyGroup):
         "send": Lazy("dicomnode_cli.send", "send", "Send DICOM files to a destination."),
         "pull": Lazy("dicomnode_cli.pull", "pull", "Fetch objects of a source for the node, or into a folder."),
         "models": Lazy("dicomnode_cli.models", "app", "Import models, and look after them."),
+        "train": Lazy("dicomnode_cli.train", "train", "Train the model that comes with the package."),
         "conformance": Lazy(
             "dicomnode_cli.conformance", "conformance", "Print the DICOM conformance statement of this version."
         ),

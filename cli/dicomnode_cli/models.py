@@ -13,10 +13,19 @@ from dicomnode.inference.benching import bench
 from dicomnode.inference.catalog import entry_of, read_catalog
 from dicomnode.inference.importing import Imported, ImportTools, import_model
 from dicomnode.inference.layouts import INT8_ENCODER_NAME, LAYOUT_NAME
-from dicomnode.inference.library import BUILT_IN, changes, export_weights, find_model, models_in, remove_model
+from dicomnode.inference.library import (
+    BUILT_IN,
+    changes,
+    export_weights,
+    find_model,
+    models_in,
+    remove_model,
+    shipped_model,
+    shipped_models,
+)
 from dicomnode.inference.probing import probe_model
 from dicomnode.inference.pulling import pull
-from dicomnode.inference.quantizing import make_int8, quantize_model
+from dicomnode.inference.quantizing import check_quantizable, make_int8, quantize_model
 from dicomnode.settings import find, set_value
 from dicomnode.shared import shared_file
 from dicomnode_cli import models_showing, showing
@@ -82,7 +91,7 @@ def pull_(
     settings_file = _settings_file(config) if default else None
     entry = entry_of(read_catalog(), name)
     if name in BUILT_IN:
-        raise SettingsError(f"model {name!r}", "it comes with dicomnode, and has no weights to be fetched")
+        raise SettingsError(f"model {name!r}", "it comes with dicomnode, and nothing of it is fetched")
     folder = load_settings(config).settings.models_folder
     with showing.progress_bar(Console(stderr=True)) as show:
 
@@ -112,10 +121,10 @@ def show(name: NameArgument, *, as_json: JsonOption = False, config: ConfigOptio
     settings = load_settings(config).settings
     catalog = read_catalog()
     imported = None
-    if (settings.models_folder / name).is_dir() or name not in catalog:
+    if name in shipped_models() or (settings.models_folder / name).is_dir() or name not in catalog:
         imported = find_model(settings.models_folder, name)
     entry = catalog.get(name)
-    if imported and entry and not any(map(entry.is_of, imported.lineage.sources)):
+    if imported and entry and not (imported.shipped or any(map(entry.is_of, imported.lineage.sources))):
         entry = None  # the name is the same, and the file is not
     document = models_showing.document(name, imported, entry, default=name == settings.model.name)
     if as_json:
@@ -142,15 +151,16 @@ def remove(
 @app.command()
 def verify(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="A model; without it, all imported ones.")
+        str | None, typer.Argument(metavar="[NAME]", help="A model; without it, all that have files.")
     ] = None,
     *,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Read every byte of the imported models, and say what is missing or has changed: exit code 1 if anything is."""
+    """Read every byte of the models, and say what is missing or has changed: exit code 1 if anything is."""
     folder = load_settings(config).settings.models_folder
-    models = list(models_in(folder)) if name is None else [find_model(folder, name)]
+    everything = (*map(shipped_model, shipped_models()), *models_in(folder))
+    models = everything if name is None else (find_model(folder, name),)
     found = [
         {"name": Path(one.what).parent.name, "changes": [f"{one.what}: {one.detail}"]}
         if isinstance(one, Refused)
@@ -160,7 +170,7 @@ def verify(
     if as_json:
         showing.write_json({"folder": str(folder), "models": found})
     else:
-        models_showing.print_changes(found, folder, Console())
+        models_showing.print_changes(found, Console())
     if any(one["changes"] for one in found):
         raise typer.Exit(_FAILED)
 
@@ -172,7 +182,7 @@ def export(
     *,
     config: ConfigOption = None,
 ) -> None:
-    """Write the weights of the imported model NAME as a safetensors file; a file that is there stays."""
+    """Write the weights of the model NAME as a safetensors file; a file that is there stays."""
     export_weights(find_model(load_settings(config).settings.models_folder, name), file)
     typer.echo(f"wrote {file}")
 
@@ -193,6 +203,7 @@ def quantize(
     it makes runs without.
     """
     model = find_model(load_settings(config).settings.models_folder, name)
+    check_quantizable(model)
     squares = squares_of([path.absolute() for path in paths], planes)
     quantize_model(model, squares, make_int8)
     typer.echo(f"made {model.folder / INT8_ENCODER_NAME} with {showing.count(len(squares), 'plane')}")
@@ -206,10 +217,10 @@ def bench_(
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Time the imported model NAME on every engine that is installed, in each precision, taking turns."""
+    """Time the model NAME on every engine that is installed, in each precision, taking turns."""
     model = find_model(load_settings(config).settings.models_folder, name)
     with showing.progress_bar(Console(stderr=True)) as show:
-        found = bench(model.folder, rounds, lambda done, total: show("rounds", done, total))
+        found = bench(model, rounds, lambda done, total: show("rounds", done, total))
     document = models_showing.timings(found)
     if as_json:
         showing.write_json(document)

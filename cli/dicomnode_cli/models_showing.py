@@ -18,6 +18,7 @@ from dicomnode.inference.library import BUILT_IN, ImportedModel
 from dicomnode.inference.words import few
 from dicomnode_cli import showing
 
+_MB = 1e6
 _HASH = 12  # hexadecimal digits that tables show
 
 Document = dict[str, Any]
@@ -38,7 +39,7 @@ def rows(there: Sequence[ImportedModel | Refused], catalog: Catalog, default: st
                 "state": _state(name, imported, damaged),
                 "default": name == default,
                 "architecture": lineage.architecture if lineage else None,
-                "weights_sha256": lineage.weights_sha256 if lineage else None,
+                "weights_sha256": lineage.weights_sha256 if lineage else entry.weights_sha256 if entry else None,
                 "licence": lineage.licence if lineage else entry.licence if entry else None,
                 "problem": damaged.get(name),
             }
@@ -68,6 +69,7 @@ def document(name: str, imported: ImportedModel | None, entry: CatalogEntry | No
         "state": _state(name, [name] if imported else (), ()),
         "default": default,
         "folder": str(imported.folder) if imported else None,
+        "bytes": imported.size if imported else None,
         "lineage": asdict(imported.lineage) if imported else None,
         "catalog": asdict(entry) if entry else None,
     }
@@ -77,7 +79,7 @@ def print_document(found: Document, console: Console) -> None:
     """Print all that is known of a model, a line each."""
     lines = {"model": found["name"], "state": found["state"], "default": "yes" if found["default"] else "no"}
     if found["folder"]:
-        lines["folder"] = found["folder"]
+        lines |= {"folder": found["folder"], "size": f"{found['bytes'] / _MB:.1f} MB"}
     for part in ("lineage", "catalog"):
         lines |= {f"{part}: {key}": value for key, value in _flat(found[part] or {}) if key != "name" and value}
     _print_lines(lines, console)
@@ -119,13 +121,11 @@ def print_report(found: Document, console: Console) -> None:
     _print_lines(lines, console)
 
 
-def print_changes(found: Sequence[Document], folder: Path, console: Console) -> None:
+def print_changes(found: Sequence[Document], console: Console) -> None:
     """Print for each model whether it is in order."""
     for one in found:
         for change in one["changes"] or ["in order"]:
             showing.line(console, f"{one['name']}: {change}")
-    if not found:
-        showing.line(console, f"there are no imported models in {folder}")
 
 
 def _state(

@@ -1,15 +1,16 @@
-"""Time an imported model on the engines that are installed, taking turns, so that one noisy minute favours none."""
+"""Time a model on the engines that are installed, taking turns, so that one noisy minute favours none."""
 
 import importlib.util
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dicomnode.errors import SettingsError
+from dicomnode.inference.box_unet import BoxUnetRuntime
 from dicomnode.inference.engines import (
     PRECISIONS,
     Device,
@@ -19,16 +20,23 @@ from dicomnode.inference.engines import (
     EngineWish,
     Precision,
     open_engine,
+    open_network,
 )
+from dicomnode.inference.layouts import NETWORK_NAME
+from dicomnode.inference.library import ImportedModel
 
 FEW_BOXES, MANY_BOXES = 1, 9
-_SIDE, _MATRIX = 256, 2048
+_SIDE, _PLANE, _MATRIX = 256, 512, 2048
 _PACKAGES = {EngineName.ONNX: "onnxruntime", EngineName.OPENVINO: "openvino", EngineName.TORCH: "torch"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Timing:
-    """How fast an engine is: seconds to load, to encode a plane, and for each further box on an encoded plane."""
+    """How fast an engine is: seconds to load, for a plane, and for each further box on that plane.
+
+    A plane is what an encoder makes of its square; of a model that looks at crops it is all that comes before and after
+    the network as well, with one box.
+    """
 
     identity: EngineIdentity
     load: float
@@ -57,9 +65,9 @@ def wishes() -> Iterator[EngineWish]:
                     yield EngineWish(engine=engine, device=device, precision=precision)
 
 
-def bench(folder: Path, rounds: int, progress: Callable[[int, int], None]) -> Timings:
-    """Time the model in `folder` on all that it runs on; tell `progress` (done, total) rounds."""
-    runners, left_out = _open_all(folder)
+def bench(model: ImportedModel, rounds: int, progress: Callable[[int, int], None]) -> Timings:
+    """Time `model` on all that it runs on; tell `progress` (done, total) rounds."""
+    runners, left_out = _open_all(model)
     rate = 0.0
     for done in range(rounds):
         progress(done, rounds)
@@ -70,29 +78,92 @@ def bench(folder: Path, rounds: int, progress: Callable[[int, int], None]) -> Ti
     return Timings(timings=tuple(one.timing() for one in runners), rate=rate, left_out=tuple(left_out))
 
 
-def _open_all(folder: Path) -> tuple[list["_Runner"], list[str]]:
+def _open_all(model: ImportedModel) -> tuple[list["_Runner"], list[str]]:
     runners, left_out = [], []
     for wish in wishes():
         started = time.perf_counter()
         try:
-            engine = open_engine(wish, folder)
+            subject = _subject(model, wish)
         except SettingsError as error:
             if wish.device is Device.CPU and wish.precision is not Precision.FP16:  # a CPU has none
                 left_out.append(f"{wish.engine.value} {wish.precision.value}: {error.detail}")
             continue
-        runners.append(_Runner(engine, time.perf_counter() - started))
+        runners.append(_Runner(subject, time.perf_counter() - started))
     return runners, left_out
 
 
-class _Runner:
-    """An engine and the best times that it had."""
+class _Subject(Protocol):
+    """What is timed: images are encoded, and boxes on the last of them decoded."""
 
-    def __init__(self, engine: Engine, load: float) -> None:
-        self._engine, self._load = engine, load
-        generator = np.random.default_rng(0)
-        self._images = generator.random((engine.batch, 3, _SIDE, _SIDE), np.float32)
-        corners = np.sort(generator.uniform(0, _SIDE - 1, (MANY_BOXES, 2, 2)), axis=1).reshape(-1, 4)
-        self._boxes = corners.astype(np.float32)
+    identity: EngineIdentity
+    images: int
+    #: how many seconds of the first box belong to the plane: none, or all
+    first_box_is_of_the_plane: bool
+
+    def encode(self) -> Any:  # noqa: ANN401 - the features of an engine
+        """Return the features of the last image, all of them being encoded."""
+        ...
+
+    def decode(self, features: Any, count: int) -> None:  # noqa: ANN401
+        """Decode `count` boxes."""
+        ...
+
+
+def _subject(model: ImportedModel, wish: EngineWish) -> _Subject:
+    if NETWORK_NAME in model.lineage.files:
+        network = open_network(wish, model.folder)
+        return _Crops(BoxUnetRuntime(model.lineage.weights_sha256, network), network.identity)
+    return _Squares(open_engine(wish, model.folder))
+
+
+class _Squares:
+    """An engine and the squares that it takes."""
+
+    first_box_is_of_the_plane = False
+
+    def __init__(self, engine: Engine) -> None:
+        self.identity, self.images = engine.identity, engine.batch
+        self._engine = engine
+        self._squares = np.random.default_rng(0).random((engine.batch, 3, _SIDE, _SIDE), np.float32)
+        self._boxes = _boxes(_SIDE).astype(np.float32)
+
+    def encode(self) -> Any:  # noqa: ANN401
+        return self._engine.encode(self._squares)[-1]
+
+    def decode(self, features: Any, count: int) -> None:  # noqa: ANN401
+        self._engine.decode(features, self._boxes[:count])
+
+
+class _Crops:
+    """A model that looks at crops, and a plane."""
+
+    first_box_is_of_the_plane = True
+    images = 1
+
+    def __init__(self, runtime: BoxUnetRuntime, identity: EngineIdentity) -> None:
+        self.identity = identity
+        self._runtime = runtime
+        self._plane = np.random.default_rng(0).random((_PLANE, _PLANE), np.float32)
+        self._boxes = _boxes(_PLANE)
+
+    def encode(self) -> Any:  # noqa: ANN401
+        return self._runtime.encode([self._plane], (1.0, 1.0))[0]
+
+    def decode(self, features: Any, count: int) -> None:  # noqa: ANN401
+        self._runtime.decode(features, self._boxes[:count])
+
+
+def _boxes(side: int) -> NDArray[np.float64]:
+    """Return MANY_BOXES boxes on an image of `side` pixels, (box, 4) float64."""
+    generator = np.random.default_rng(0)
+    return np.sort(generator.uniform(0, side - 1, (MANY_BOXES, 2, 2)), axis=1).reshape(-1, 4)
+
+
+class _Runner:
+    """What is timed, and the best times that it had."""
+
+    def __init__(self, subject: _Subject, load: float) -> None:
+        self._subject, self._load = subject, load
         self._best = {"all": np.inf, "few": np.inf, "many": np.inf}
 
     def turn(self) -> None:
@@ -100,19 +171,20 @@ class _Runner:
 
         A GPU goes on encoding after `encode` has returned: only masks are waited for.
         """
-        features = self._timed("all", self._both)[0]
-        self._timed("few", lambda: self._engine.decode(features, self._boxes[:FEW_BOXES]))
-        self._timed("many", lambda: self._engine.decode(features, self._boxes))
+        features = self._timed("all", self._both)
+        self._timed("few", lambda: self._subject.decode(features, FEW_BOXES))
+        self._timed("many", lambda: self._subject.decode(features, MANY_BOXES))
 
     def timing(self) -> Timing:
         """Return the best of all turns."""
         box = (self._best["many"] - self._best["few"]) / (MANY_BOXES - FEW_BOXES)
-        encode = (self._best["all"] - self._best["few"]) / len(self._images)
-        return Timing(identity=self._engine.identity, load=self._load, encode=encode, box=box)
+        first = 0.0 if self._subject.first_box_is_of_the_plane else self._best["few"]
+        encode = (self._best["all"] - first) / self._subject.images
+        return Timing(identity=self._subject.identity, load=self._load, encode=encode, box=box)
 
     def _both(self) -> Any:  # noqa: ANN401 - the features of an engine
-        features = self._engine.encode(self._images)
-        self._engine.decode(features[-1], self._boxes[:FEW_BOXES])
+        features = self._subject.encode()
+        self._subject.decode(features, FEW_BOXES)
         return features
 
     def _timed(self, name: str, work: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever the work gives

@@ -57,6 +57,12 @@ def centres(low: float, high: float, count: int) -> range:
     return range(min(max(first, 0), count - 1), min(max(last, 0), count - 1) + 1)
 
 
+def clipped(boxes: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Return x0, y0, x1, y1 of `boxes`, (..., 4) float64, within the outer pixel edges of an image of `shape`."""
+    rows, columns = shape
+    return np.clip(boxes, EDGE, np.array([columns, rows, columns, rows]) + EDGE)
+
+
 def as_array(boxes: Sequence[Box]) -> NDArray[np.float64]:
     """Return x0, y0, x1, y1 of `boxes`, (box, 4) float64."""
     return np.array([(box.x0, box.y0, box.x1, box.y1) for box in boxes], dtype=np.float64)

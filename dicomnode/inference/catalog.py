@@ -2,9 +2,10 @@
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dicomnode.errors import SettingsError
+from dicomnode.inference.layouts import WEIGHTS_NAME
 from dicomnode.inference.lineage import Source
 from dicomnode.shared import shared_file
 
@@ -15,7 +16,8 @@ class CatalogEntry:
 
     `weights` is the name of its file, "none" for a model without; `git_blob` and `sha256` are of that file, where they
     are known; `origins` are addresses that it can be fetched from, `page` is where a person finds it; `input_size` is
-    the side of the square that the network sees, in pixels.
+    the side of the square that the network sees, in pixels; `files` are the names and sha256 of those that come with
+    the package.
     """
 
     description: str
@@ -28,6 +30,12 @@ class CatalogEntry:
     sha256: str | None = None
     page: str | None = None
     origins: tuple[str, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def weights_sha256(self) -> str | None:
+        """Return the sha256 of the weights that come with the package."""
+        return self.files.get(WEIGHTS_NAME)
 
     def is_of(self, source: Source) -> bool:
         """Return whether `source` is the published file."""

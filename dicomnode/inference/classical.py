@@ -13,6 +13,9 @@ import SimpleITK as sitk  # noqa: N813 - its own usage
 from numpy.typing import NDArray
 
 from dicomnode.domain import Code, ModelIdentity, Stack, Strategy
+from dicomnode.inference.boxes import clipped
+from dicomnode.inference.engines import EngineWish
+from dicomnode.inference.grey import grey_of
 from dicomnode.inference.runtime import AsShown, Decoded
 
 # The logit of pixels that cannot be inside; far beyond any sum of the terms below, so a threshold cannot reach it.
@@ -39,9 +42,6 @@ KERNEL_WIDTH, KERNEL_ERROR = 17, 0.01
 ROUNDS = 4
 # Keeps pixel centres that lie on the ellipse inside it, however the division rounds.
 RIM = 1e-9
-# The brightness of red, green and blue (ITU-R BT.601, as in PS3.3 C.7.6.3.1.2), and the axes of a colour image.
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)
-COLOUR_DIMENSIONS = 3
 
 IDENTITY = ModelIdentity(
     name="classical",
@@ -77,13 +77,11 @@ class ClassicalRuntime:
     def encode(self, images: Sequence[NDArray[np.float32]], spacing: tuple[float, float]) -> list[PlaneFeatures]:
         """Return what does not depend on the boxes.
 
-        An image is (row, column) float32 in any unit, NaN and infinities counting as the least finite value, or
-        (row, column, 3) float32 red, green and blue, of which the brightness counts; `spacing` (between rows, between
-        columns) in mm.
+        `images` are as `grey_of` takes them; `spacing` (between rows, between columns) in mm.
         """
         finest = min(spacing)
         unit = (finest / spacing[0], finest / spacing[1])
-        return [PlaneFeatures(image=_finite(_grey(image)), unit=unit) for image in images]
+        return [PlaneFeatures(image=grey_of(image), unit=unit) for image in images]
 
     def decode(self, features: PlaneFeatures, boxes: NDArray[np.float64]) -> Decoded:
         """Return logits, (box, row, column) float32, inside where > 0; no quality is predicted.
@@ -92,7 +90,7 @@ class ClassicalRuntime:
         """
         logits = np.full((len(boxes), *features.image.shape), OUTSIDE, np.float32)
         for number, box in enumerate(boxes):
-            _draw(logits[number], features, _clipped(box, features.image.shape))
+            _draw(logits[number], features, clipped(box, features.image.shape))
         return Decoded(logits=logits, quality=np.full(len(boxes), np.nan, np.float32))
 
     def size_of(self, features: PlaneFeatures) -> int:  # noqa: ARG002
@@ -100,21 +98,9 @@ class ClassicalRuntime:
         return 0
 
 
-def _grey(image: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the brightness of `image`, (row, column) float32."""
-    return (image * LUMA).sum(axis=-1) if image.ndim == COLOUR_DIMENSIONS else image
-
-
-def _finite(image: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return `image` with its non-finite pixels at the least finite value: (row, column) float32."""
-    known = np.isfinite(image)
-    return np.where(known, image, image[known].min() if known.any() else 0).astype(np.float32)
-
-
-def _clipped(box: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """Return x0, y0, x1, y1 of `box` within the image's outer pixel edges: (4,) float64."""
-    rows, columns = shape
-    return np.clip(box, -0.5, np.array([columns, rows, columns, rows]) - 0.5)
+def load(wish: EngineWish) -> ClassicalRuntime:  # noqa: ARG001 - it needs no engine
+    """Return the model."""
+    return ClassicalRuntime()
 
 
 def _draw(plane: NDArray[np.float32], features: PlaneFeatures, box: NDArray[np.float64]) -> None:

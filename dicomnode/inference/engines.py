@@ -53,6 +53,8 @@ PRECISIONS = {  # what each engine can compute in at best; the device may have l
     EngineName.TORCH: (Precision.FP32, Precision.BF16, Precision.FP16),
 }
 
+SMALL = "the network is so small that fp32 costs hardly anything"  # why one of one graph runs in fp32 by itself
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EngineWish:
@@ -78,6 +80,9 @@ class EngineIdentity:
     derived: str = ""
 
 
+Answers = tuple[NDArray[np.float32], NDArray[np.float32]]  # of a network: logits, and the IoU that it predicts
+
+
 class Engine(Protocol):
     """Runs a network on squares of 256 pixels; features belong to the engine that made them."""
 
@@ -95,7 +100,7 @@ class Engine(Protocol):
         """Return the features of each of `images`, (image, 3, 256, 256) float32 in 0..1."""
         ...
 
-    def decode(self, features: Any, boxes: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:  # noqa: ANN401 - the engine's own
+    def decode(self, features: Any, boxes: NDArray[np.float32]) -> Answers:  # noqa: ANN401 - the engine's own
         """Return logits, (box, 256, 256) float32, and predicted IoU, (box,) float32.
 
         `boxes` is (box, 4) float32: x0, y0, x1, y1 in the square's pixels.
@@ -107,22 +112,47 @@ class Engine(Protocol):
         ...
 
 
+class Network(Protocol):
+    """Runs a network of one graph, which sees an object in a square crop about its box."""
+
+    @property
+    def identity(self) -> EngineIdentity:
+        """Return what was chosen and why."""
+        ...
+
+    def run(self, crops: NDArray[np.float32]) -> Answers:
+        """Return logits, (box, row, column) float32, and predicted IoU, (box,) float32.
+
+        `crops` is (box, channel, row, column) float32.
+        """
+        ...
+
+
 def open_engine(wish: EngineWish, folder: Path) -> Engine:
-    """Return the engine that `wish` names with the model in `folder` loaded.
+    """Return the engine that `wish` names with the model in `folder`, an encoder and a decoder, loaded.
 
     An engine that is not installed, or that cannot do what is wished, is a SettingsError.
     """
-    module = ENGINES[wish.engine]
+    opened: Engine = _module_of(wish.engine).open_engine(folder, wish)
+    return opened
+
+
+def open_network(wish: EngineWish, folder: Path) -> Network:
+    """Return the network of one graph in `folder` on the engine that `wish` names; errors as of `open_engine`."""
+    opened: Network = _module_of(wish.engine).open_network(folder, wish)
+    return opened
+
+
+def _module_of(engine: EngineName) -> Any:  # noqa: ANN401 - a module
     try:
-        opened: Engine = import_module(module).open_engine(folder, wish)
+        return import_module(ENGINES[engine])
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("dicomnode"):
             raise
         raise SettingsError(
-            f"engine {wish.engine.value!r}",
-            f"it needs the package {error.name}, which is not installed: pip install 'dicomnode[{wish.engine.value}]'",
+            f"engine {engine.value!r}",
+            f"it needs the package {error.name}, which is not installed: pip install 'dicomnode[{engine.value}]'",
         ) from error
-    return opened
 
 
 def no_int8(name: str) -> SettingsError:

@@ -8,12 +8,13 @@ from typing import NamedTuple, Protocol
 
 WEIGHTS_NAME = "weights.safetensors"  # what the graphs beside it read
 ENCODER_NAME, DECODER_NAME = "encoder.onnx", "decoder.onnx"
+NETWORK_NAME = "network.onnx"  # of a network of one graph
 INT8_ENCODER_NAME, INT8_WEIGHTS_NAME = "int8/encoder.xml", "int8/encoder.bin"  # what quantising makes of the encoder
 INT8_FILES = (INT8_ENCODER_NAME, INT8_WEIGHTS_NAME)
 LAYOUT_NAME = "layout.json"
 
-_ITEM_SIZES = {"float32": 4, "int64": 8}
-_CODES = {"float32": "F32", "int64": "I64"}  # dtype -> its name in the safetensors format
+_ITEM_SIZES = {"float32": 4, "float16": 2, "int64": 8}
+_CODES = {"float32": "F32", "float16": "F16", "int64": "I64"}  # dtype -> its name in the safetensors format
 _METADATA = {"format": "pt"}  # what the format's readers for PyTorch ask for
 _ALIGNMENT = 64  # bytes that the data begin at a multiple of
 _LENGTH_SIZE = 8

@@ -1,4 +1,4 @@
-"""Find, check and remove the models that were imported: one folder each in the models folder."""
+"""Find, check and remove models: those that were imported, a folder each, and those whose files come along."""
 
 import re
 import shutil
@@ -8,28 +8,37 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dicomnode.errors import Reason, Refused, SettingsError, Unavailable
+from dicomnode.inference.catalog import read_catalog
 from dicomnode.inference.layouts import WEIGHTS_NAME
 from dicomnode.inference.lineage import LINEAGE_NAME, Lineage, read_lineage, sha256_of
 from dicomnode.inference.runtime import RUNTIMES
 from dicomnode.inference.workplaces import workplace
+from dicomnode.shared import shared_file
 
 NAME_PATTERN = r"[a-z0-9][a-z0-9._-]{0,63}"
 NAME_RULE = "1 to 64 lower-case letters, digits, ., - and _, the first a letter or a digit"
-MODEL_RULE = f"classical, or the name of an imported model: {NAME_RULE}"
-BUILT_IN = tuple(RUNTIMES)  # models that come with the package, and have no folder
+BUILT_IN = tuple(RUNTIMES)  # models that come with the package
+MODEL_RULE = f"{', '.join(BUILT_IN)}, or the name of an imported model: {NAME_RULE}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImportedModel:
-    """One model in the models folder."""
+    """One model that has files: in the models folder, or `shipped` with the package."""
 
     folder: Path
     lineage: Lineage
+    shipped: bool = False
 
     @property
     def name(self) -> str:
         """Return what the settings call it."""
         return self.lineage.name
+
+    @property
+    def size(self) -> int:
+        """Return how many bytes those of its files take that are there."""
+        paths = [self.folder / name for name in self.lineage.files]
+        return sum(path.stat().st_size for path in paths if path.exists())
 
 
 def models_in(models: Path) -> Iterator[ImportedModel | Refused]:
@@ -43,10 +52,37 @@ def models_in(models: Path) -> Iterator[ImportedModel | Refused]:
                 yield error
 
 
-def find_model(models: Path, name: str) -> ImportedModel:
-    """Return the model `name` in the folder `models`; the error lists those there are."""
-    if name in BUILT_IN:
+def shipped_model(name: str) -> ImportedModel:
+    """Return the model `name` that comes with the package, as the catalog describes it; one without files is refused.
+
+    Its lineage names no sources and no importer.
+    """
+    entry = read_catalog()[name]
+    if not entry.files:
         raise SettingsError(f"model {name!r}", "it comes with dicomnode, and has no files of its own")
+    lineage = Lineage(
+        name=name,
+        architecture=name,
+        origin=entry.origin,
+        licence=entry.licence,
+        imported_by="",
+        weights_sha256=entry.files[WEIGHTS_NAME],
+        files=entry.files,
+        sources=(),
+    )
+    return ImportedModel(folder=shared_file(f"models/{entry.card}").parent, lineage=lineage, shipped=True)
+
+
+def shipped_models() -> tuple[str, ...]:
+    """Return the names of the models whose files come with the package."""
+    catalog = read_catalog()
+    return tuple(name for name in BUILT_IN if catalog[name].files)
+
+
+def find_model(models: Path, name: str) -> ImportedModel:
+    """Return the model `name` in the folder `models`, or of those that come along; the error lists those there are."""
+    if name in BUILT_IN:
+        return shipped_model(name)
     folder = models / name
     if folder.parent == models and (folder / LINEAGE_NAME).is_file():
         return _model(folder)
@@ -70,12 +106,13 @@ def changes(model: ImportedModel, without: Container[str] = ()) -> Iterator[str]
 
 
 def check_files(model: ImportedModel, without: Container[str] = ()) -> None:
-    """Refuse `model` if one of its files is missing or not what was imported; the error names it.
+    """Refuse `model` if one of its files is missing or not what was imported or shipped; the error names it.
 
     Files `without` which it can be used are not looked at.
     """
     for sentence in changes(model, without):
-        raise Refused(Reason.BAD_MODEL, f"model {model.name!r}", f"{sentence}; import it again")
+        again = "install dicomnode again" if model.shipped else "import it again"
+        raise Refused(Reason.BAD_MODEL, f"model {model.name!r}", f"{sentence}; {again}")
 
 
 def export_weights(model: ImportedModel, file: Path) -> None:
@@ -97,7 +134,9 @@ def export_weights(model: ImportedModel, file: Path) -> None:
 
 def remove_model(models: Path, name: str) -> None:
     """Delete the model `name` in the folder `models`, also a damaged one; whoever looks sees it whole or not at all."""
-    if name in BUILT_IN or not (models / check_name(name)).is_dir():
+    if name in BUILT_IN:
+        raise SettingsError(f"model {name!r}", "it comes with dicomnode, and is not removed")
+    if not (models / check_name(name)).is_dir():
         find_model(models, name)
     with workplace(models) as grave:
         (models / name).rename(grave / name)

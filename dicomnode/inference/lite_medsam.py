@@ -7,15 +7,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dicomnode.domain import Code, ModelIdentity, Plane, Stack, Strategy
-from dicomnode.errors import Reason, Refused
+from dicomnode.domain import Plane, Stack, Strategy
 from dicomnode.inference.engines import Engine
+from dicomnode.inference.learnt import check_numbers, identity_of
 from dicomnode.inference.runtime import Decoded
 from dicomnode.inference.transforms import Framing, boxes_to_network, from_network, to_network
 from dicomnode.inference.windows import Window, to_byte_range, window_of
-
-_FAMILY = Code(value="123110", scheme="DCM", meaning="Artificial Intelligence")  # PS3.16 CID 7162
-_VERSION_LENGTH = 12  # characters of the weights' sha256, which tells versions apart
 
 
 class Features(NamedTuple):
@@ -51,7 +48,8 @@ class LiteMedSamRuntime:
     def __init__(self, name: str, weights: str, engine: Engine, *, reference: bool = False) -> None:
         self.reference = reference
         self.batch = engine.batch
-        self.identity = _identity(name, weights, engine, reference=reference)
+        arithmetic = (("arithmetic", "reference"),) if reference else ()
+        self.identity = identity_of(name, weights, engine.identity, *arithmetic)
         self._engine = engine
 
     def look(self, stack: Stack, window: str, *, reference: bool) -> Windowed:
@@ -72,29 +70,10 @@ class LiteMedSamRuntime:
     def decode(self, features: Features, boxes: NDArray[np.float64]) -> Decoded:
         """Return what is in `boxes`; logits that are no numbers are refused as BAD_MODEL."""
         in_square = boxes_to_network(boxes, features.framing, reference=self.reference)
-        logits, quality = self._engine.decode(features.of_square, in_square)
-        if not (np.isfinite(logits).all() and np.isfinite(quality).all()):
-            engine = self._engine.identity
-            detail = f"engine {engine.engine.value} in {engine.precision.value} answers what is no number"
-            raise Refused(Reason.BAD_MODEL, f"model {self.identity.name!r}", detail)
+        answers = self._engine.decode(features.of_square, in_square)
+        logits, quality = check_numbers(answers, self.identity.name, self._engine.identity)
         return Decoded(logits=from_network(logits, features.framing), quality=quality)
 
     def size_of(self, features: Features) -> int:
         """Return how many bytes `features` take."""
         return self._engine.size_of(features.of_square)
-
-
-def _identity(name: str, weights: str, engine: Engine, *, reference: bool) -> ModelIdentity:
-    chosen = engine.identity
-    parameters = (
-        ("weights", f"sha256:{weights}"),
-        ("engine", f"{chosen.engine.value} {chosen.version}"),
-        ("device", chosen.device.value),
-        ("precision", chosen.precision.value),
-        ("chosen", chosen.reason),
-        *((("quantised", chosen.derived),) if chosen.derived else ()),
-        *((("arithmetic", "reference"),) if reference else ()),
-    )
-    return ModelIdentity(
-        name=name, version=weights[:_VERSION_LENGTH], family=_FAMILY, source=weights, parameters=parameters
-    )

@@ -25,7 +25,7 @@ class ModelWish:
     def __call__(self) -> Runtime:
         """Return the model, all of the files that it is made of checked."""
         if self.name in RUNTIMES:
-            return load_built_in(self.name)
+            return load_built_in(self.name, self.engine)
         model = find_model(self.folder, self.name)
         int8 = self.engine.precision is Precision.INT8
         if int8 and not set(INT8_FILES) <= model.lineage.files.keys():

@@ -12,7 +12,17 @@ from onnxruntime.capi import onnxruntime_pybind11_state as failures  # pyright: 
 
 from dicomnode.cpus import usable_cpus
 from dicomnode.errors import SettingsError
-from dicomnode.inference.engines import Device, EngineIdentity, EngineName, EngineWish, Precision, refusal, settle
+from dicomnode.inference.engines import (
+    Answers,
+    Device,
+    EngineIdentity,
+    EngineName,
+    EngineWish,
+    Precision,
+    refusal,
+    settle,
+)
+from dicomnode.inference.layouts import DECODER_NAME, ENCODER_NAME, NETWORK_NAME
 from dicomnode.inference.onnx_pairs import Port, Signature
 
 _ONLY_FATAL = 4  # of ONNX Runtime's levels of severity: errors are raised, and would be written to stderr as well
@@ -45,8 +55,8 @@ class OnnxEngine:
 
     def __init__(self, folder: Path, identity: EngineIdentity) -> None:
         self.identity = identity
-        self._encoder = _session(folder / "encoder.onnx")
-        self._decoder = _session(folder / "decoder.onnx")
+        self._encoder = _session(folder / ENCODER_NAME)
+        self._decoder = _session(folder / DECODER_NAME)
         self._images = self._encoder.get_inputs()[0].name
         self._features = [one.name for one in self._encoder.get_outputs()]
 
@@ -55,7 +65,7 @@ class OnnxEngine:
         found = dict(zip(self._features, _run(self._encoder, {self._images: images}), strict=True))
         return [{name: one[number : number + 1] for name, one in found.items()} for number in range(len(images))]
 
-    def decode(self, features: Features, boxes: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def decode(self, features: Features, boxes: NDArray[np.float32]) -> Answers:
         """Return logits, (box, 256, 256) float32, and predicted IoU, (box,) float32."""
         logits, quality = _run(self._decoder, {**features, "boxes": boxes})
         return logits, quality
@@ -65,19 +75,28 @@ class OnnxEngine:
         return sum(one.nbytes for one in features.values())
 
 
+class OnnxNetwork:
+    """A network of one graph in a session."""
+
+    def __init__(self, folder: Path, identity: EngineIdentity) -> None:
+        self.identity = identity
+        self._session = _session(folder / NETWORK_NAME)
+        self._crops = self._session.get_inputs()[0].name
+
+    def run(self, crops: NDArray[np.float32]) -> Answers:
+        """Return logits, (box, row, column) float32, and predicted IoU, (box,) float32."""
+        logits, quality = _run(self._session, {self._crops: crops})
+        return logits, quality
+
+
 def open_engine(folder: Path, wish: EngineWish) -> OnnxEngine:
     """Return the engine with the model in `folder`; a wish for a GPU is refused: that is for the engine torch."""
-    if wish.device is Device.CUDA:
-        raise SettingsError("device 'cuda'", "engine 'onnx' runs on the CPU; engine 'torch' runs on a GPU")
-    precision = settle(wish, Device.CPU, (Precision.FP32,), Precision.FP32)
-    identity = EngineIdentity(
-        engine=EngineName.ONNX,
-        version=ort.__version__,
-        device=Device.CPU,
-        precision=precision,
-        reason="engine onnx computes in fp32 on the CPU",
-    )
-    return OnnxEngine(folder, identity)
+    return OnnxEngine(folder, _identity(wish))
+
+
+def open_network(folder: Path, wish: EngineWish) -> OnnxNetwork:
+    """Return the network of one graph in `folder`; a wish for a GPU is refused."""
+    return OnnxNetwork(folder, _identity(wish))
 
 
 def signature_of(graph: Path) -> Signature:
@@ -86,6 +105,19 @@ def signature_of(graph: Path) -> Signature:
     with _refusing(str(graph), "ONNX Runtime cannot load it"):
         inputs, outputs = (tuple(map(_port, ports)) for ports in (session.get_inputs(), session.get_outputs()))
     return Signature(inputs=inputs, outputs=outputs)
+
+
+def _identity(wish: EngineWish) -> EngineIdentity:
+    if wish.device is Device.CUDA:
+        raise SettingsError("device 'cuda'", "engine 'onnx' runs on the CPU; engine 'torch' runs on a GPU")
+    precision = settle(wish, Device.CPU, (Precision.FP32,), Precision.FP32)
+    return EngineIdentity(
+        engine=EngineName.ONNX,
+        version=ort.__version__,
+        device=Device.CPU,
+        precision=precision,
+        reason="engine onnx computes in fp32 on the CPU",
+    )
 
 
 def _port(tensor: ort.NodeArg) -> Port:

@@ -1,5 +1,6 @@
 """The engine `openvino`: OpenVINO on the CPU, in fp32, bf16 or int8."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,8 @@ from numpy.typing import NDArray
 from dicomnode.cpus import usable_cpus
 from dicomnode.errors import SettingsError
 from dicomnode.inference.engines import (
+    SMALL,
+    Answers,
     Device,
     EngineIdentity,
     EngineName,
@@ -18,7 +21,13 @@ from dicomnode.inference.engines import (
     refusal,
     settle,
 )
-from dicomnode.inference.layouts import DECODER_NAME, ENCODER_NAME, INT8_ENCODER_NAME, INT8_WEIGHTS_NAME
+from dicomnode.inference.layouts import (
+    DECODER_NAME,
+    ENCODER_NAME,
+    INT8_ENCODER_NAME,
+    INT8_WEIGHTS_NAME,
+    NETWORK_NAME,
+)
 from dicomnode.inference.lineage import sha256_of
 
 _SIDE = 256
@@ -48,22 +57,30 @@ class OpenVinoEngine:
         _infer(self._encoder, [ov.Tensor(np.ascontiguousarray(image))])
         return tuple(_copied(self._encoder.get_output_tensor(number)) for number in range(self._features))
 
-    def decode(self, features: Features, boxes: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def decode(self, features: Features, boxes: NDArray[np.float32]) -> Answers:
         """Return logits, (box, 256, 256) float32, and predicted IoU, (box,) float32."""
-        _infer(self._decoder, [*features, ov.Tensor(np.ascontiguousarray(boxes))])
-        logits, quality = (self._decoder.get_output_tensor(number).data.copy() for number in (0, 1))
-        return logits, quality
+        return _answers(self._decoder, [*features, ov.Tensor(np.ascontiguousarray(boxes))])
 
     def size_of(self, features: Features) -> int:
         """Return how many bytes `features` take."""
         return sum(one.byte_size for one in features)
 
 
+class OpenVinoNetwork:
+    """A network of one graph, compiled for any number of boxes."""
+
+    def __init__(self, graph: Path, identity: EngineIdentity, hint: str) -> None:
+        self.identity = identity
+        self._request = _compiled(ov.Core(), graph, hint, None).create_infer_request()
+
+    def run(self, crops: NDArray[np.float32]) -> Answers:
+        """Return logits, (box, row, column) float32, and predicted IoU, (box,) float32."""
+        return _answers(self._request, [ov.Tensor(np.ascontiguousarray(crops))])
+
+
 def open_engine(folder: Path, wish: EngineWish) -> OpenVinoEngine:
     """Return the engine with the model in `folder`; a GPU is refused, and int8 where it was not made before."""
-    if wish.device is Device.CUDA:
-        raise SettingsError("device 'cuda'", "engine 'openvino' runs on the CPU; engine 'torch' runs on a GPU")
-    fast = "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    fast = _computes_in_bf16(wish)
     best = Precision.BF16 if fast else Precision.FP32
     # where the CPU has no bf16, OpenVINO would compute in something else and not say so
     allowed = tuple(dict.fromkeys((Precision.FP32, best, Precision.INT8)))
@@ -75,15 +92,34 @@ def open_engine(folder: Path, wish: EngineWish) -> OpenVinoEngine:
             raise no_int8(folder.name)
         derived = sha256_of(folder / INT8_WEIGHTS_NAME)
     why = "the CPU computes in bf16" if fast else "the CPU does not compute in bf16"
-    identity = EngineIdentity(
+    identity = replace(_identity(wish, precision, why), derived=derived)
+    return OpenVinoEngine(encoder, decoder, identity, "bf16" if fast and precision is not Precision.FP32 else "f32")
+
+
+def open_network(folder: Path, wish: EngineWish) -> OpenVinoNetwork:
+    """Return the network of one graph in `folder`, by itself in fp32; a GPU is refused."""
+    allowed = (Precision.FP32, Precision.BF16) if _computes_in_bf16(wish) else (Precision.FP32,)
+    precision = settle(wish, Device.CPU, allowed, Precision.FP32)
+    hint = "bf16" if precision is Precision.BF16 else "f32"
+    return OpenVinoNetwork(folder / NETWORK_NAME, _identity(wish, precision, SMALL), hint)
+
+
+def _computes_in_bf16(wish: EngineWish) -> bool:
+    """Return whether the CPU does; a wish for a GPU is refused."""
+    if wish.device is Device.CUDA:
+        raise SettingsError("device 'cuda'", "engine 'openvino' runs on the CPU; engine 'torch' runs on a GPU")
+    return "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def _identity(wish: EngineWish, precision: Precision, why: str) -> EngineIdentity:
+    """Return what runs in `precision`; `why` says the reason where none was wished."""
+    return EngineIdentity(
         engine=EngineName.OPENVINO,
         version=str(ov.get_version()),
         device=Device.CPU,
         precision=precision,
         reason=why if wish.precision is Precision.AUTO else "as set",
-        derived=derived,
     )
-    return OpenVinoEngine(encoder, decoder, identity, "bf16" if fast and precision is not Precision.FP32 else "f32")
 
 
 def _compiled(core: ov.Core, graph: Path, hint: str, shape: list[int] | None) -> ov.CompiledModel:
@@ -109,6 +145,13 @@ def _infer(request: ov.InferRequest, inputs: list[ov.Tensor]) -> None:
         request.infer()
     except RuntimeError as error:
         raise refusal("OpenVINO", "it failed on the model", error) from error
+
+
+def _answers(request: ov.InferRequest, inputs: list[ov.Tensor]) -> Answers:
+    """Return copies of both outputs, as a request writes its next ones where it wrote the last."""
+    _infer(request, inputs)
+    logits, quality = (request.get_output_tensor(number).data.copy() for number in (0, 1))
+    return logits, quality
 
 
 def _copied(tensor: ov.Tensor) -> ov.Tensor:

@@ -16,6 +16,12 @@ from dicomnode.inference.workplaces import sync, workplace
 Make = Callable[[Path, Sequence[NDArray[np.float32]], Path], None]  # an encoder, what it is calibrated with, the result
 
 
+def check_quantizable(model: ImportedModel) -> None:
+    """Refuse `model` if it has no encoder, of which an int8 form could be made."""
+    if ENCODER_NAME not in model.lineage.files:
+        raise SettingsError(f"model {model.name!r}", f"only an {ENCODER_NAME} is quantised, and it has none")
+
+
 def quantize_model(model: ImportedModel, squares: Sequence[NDArray[np.float32]], make: Make) -> ImportedModel:
     """Return `model` with an encoder in int8 beside its own, which `make` makes, in place of one that was made before.
 

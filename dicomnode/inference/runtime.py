@@ -9,10 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicomnode.domain import ModelIdentity, Plane, Stack, Strategy
+from dicomnode.inference.engines import EngineWish
 
-RUNTIMES = {  # model -> (module, class); importing this imports no engine
-    "classical": ("dicomnode.inference.classical", "ClassicalRuntime"),
+RUNTIMES = {  # model -> its module, whose `load` gives the model; importing this imports no engine
+    "box-unet": "dicomnode.inference.box_unet",
+    "classical": "dicomnode.inference.classical",
 }
+DEFAULT = "classical"  # what is used where nobody names a model
 
 
 class Decoded(NamedTuple):
@@ -103,8 +106,7 @@ class Runtime(Protocol):
         ...
 
 
-def load_built_in(name: str) -> Runtime:
-    """Return the model `name` of those that come with the package."""
-    module, attribute = RUNTIMES[name]
-    runtime: Runtime = getattr(import_module(module), attribute)()
+def load_built_in(name: str, wish: EngineWish | None = None) -> Runtime:
+    """Return the model `name` of those that come with the package, on the engine that is wished for if it needs one."""
+    runtime: Runtime = import_module(RUNTIMES[name]).load(wish or EngineWish())
     return runtime

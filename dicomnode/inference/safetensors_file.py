@@ -34,7 +34,10 @@ _DTYPES = {
 }
 
 
-def write_weights(path: Path, layout: Layout, arrays: Mapping[str, NDArray[np.float32] | NDArray[np.int64]]) -> None:
+Array = NDArray[np.float32] | NDArray[np.float16] | NDArray[np.int64]
+
+
+def write_weights(path: Path, layout: Layout, arrays: Mapping[str, Array]) -> None:
     """Write `arrays` in the order of `layout` to the file at `path`."""
     with path.open("wb") as file:
         file.write(header_of(layout))

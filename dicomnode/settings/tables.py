@@ -10,8 +10,9 @@ from dicomnode.dicom.labels import read_tables
 from dicomnode.domain import SEG_ONLY, JobOptions, ObjectKind, OutputProfile, PriorityRule, SegType, Strategy
 from dicomnode.errors import SettingsError
 from dicomnode.inference.engines import Device, EngineName, EngineWish, Precision
-from dicomnode.inference.library import BUILT_IN, MODEL_RULE, NAME_PATTERN
+from dicomnode.inference.library import MODEL_RULE, NAME_PATTERN
 from dicomnode.inference.loading import ModelWish
+from dicomnode.inference.runtime import DEFAULT
 from dicomnode.logs import LogFormat, LogLevel
 from dicomnode.settings.profiles import BUILT_IN_PROFILES, Profile, unique_profiles
 from dicomnode.settings.remotes import Destination, Pull, Source
@@ -141,7 +142,7 @@ class Storage(Table):
 class Model(Table):
     """What segments."""
 
-    name: Annotated[str, AfterValidator(_model)] = Field(default=BUILT_IN[0], description=MODEL_RULE)
+    name: Annotated[str, AfterValidator(_model)] = Field(default=DEFAULT, description=MODEL_RULE)
     folder: Annotated[Path, AfterValidator(absolute)] | None = Field(
         default=None, strict=False, description="the path of a folder"
     )

@@ -68,7 +68,7 @@ class BoxUnetTask:
             self._validation.append(self._samples(_VALIDATION, VALIDATION_COUNT))
         device = next(network.parameters()).device
         shown = Shown(*(torch.from_numpy(one).to(device) for one in self._validation[0]))
-        answers = [network(part) for part in shown.crops.split(self.size)]
+        answers = [network(part) for part in torch.split(shown.crops, self.size)]
         logits, quality = (torch.cat(parts).float() for parts in zip(*answers, strict=True))
         box = shown.crops[:, BOX]
         found, inside = (logits > 0) * box, (shown.truths > HALF) * box

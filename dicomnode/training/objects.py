@@ -1,6 +1,6 @@
 """Take objects of label maps on planes and sections of their volumes, bent and degraded a little."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import NamedTuple
@@ -17,21 +17,22 @@ TURN, STRETCH, BEND, KNOTS = 0.5, 0.15, 0.03, 4
 MOST_SIDE, COARSEST = 160, 2.5
 # Gamma (log deviation), noise (share of the values' deviation at the most), and how often values are turned over.
 GAMMA, NOISE, INVERTED = 0.25, 0.3, 0.1
+_HALF = 0.5  # of a pixel is inside
 
 
 class Labelled(NamedTuple):
-    """A volume and what each of its voxels is: (plane, row, column) float32 and int, 0 for nothing; `group` its kind.
+    """An image and the structures on it: (plane, row, column) float32, and by structure and plane (row, column) bool.
 
-    An image of one plane has a first axis of 1.
+    `kind` is what some images have in common, such as their modality and where they come from.
     """
 
-    group: str
+    kind: str
     image: NDArray[np.float32]
-    labels: NDArray[np.integer]
+    masks: Sequence[Mapping[int, NDArray[np.bool_]]]
 
 
 class _Place(NamedTuple):
-    """One object on one section: across which axis and where; the first and last of its rows and columns."""
+    """A structure on one section, by its own voxels: across which axis and where; first and last rows and columns."""
 
     axis: int
     number: int
@@ -41,89 +42,120 @@ class _Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Objects:
-    """All objects of some volumes; each group, in it each volume, and in it each label comes as often as the others."""
+    """All objects of some volumes: each kind, in it each volume, and in it each structure comes as often as others."""
 
-    groups: tuple[tuple["_Volume", ...], ...]
+    kinds: tuple[tuple["_Volume", ...], ...]
 
     @classmethod
     def of(cls, volumes: Iterable[Labelled]) -> "Objects":
         """Return the objects of `volumes`, those that are large enough on some section."""
-        groups: dict[str, list[_Volume]] = {}
+        kinds: dict[str, list[_Volume]] = {}
         for one in volumes:
             found = _Volume.of(one)
-            if found.places:
-                groups.setdefault(one.group, []).append(found)
-        return cls(tuple(tuple(groups[name]) for name in sorted(groups)))
+            if found.structures:
+                kinds.setdefault(one.kind, []).append(found)
+        return cls(tuple(tuple(kinds[name]) for name in sorted(kinds)))
 
     @property
     def digest(self) -> str:
         """Return the sha256 of all volumes."""
         digest = sha256()
-        for volume in (one for group in self.groups for one in group):
-            digest.update(volume.labelled.image.tobytes())
-            digest.update(volume.labelled.labels.tobytes())
+        for volume in (one for kind in self.kinds for one in kind):
+            digest.update(volume.image.tobytes())
+            for structure in volume.structures:
+                digest.update(repr(structure.first).encode() + structure.inside.tobytes())
         return digest.hexdigest()
 
     def drawn(self, generator: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Return what lies about one object, (row, column) float32, and what of it is inside, bool; never nothing."""
         while True:
-            group = self.groups[generator.integers(len(self.groups))]
-            image, truth = group[generator.integers(len(group))].drawn(generator)
+            kind = self.kinds[generator.integers(len(self.kinds))]
+            image, truth = kind[generator.integers(len(kind))].drawn(generator)
             if np.count_nonzero(truth) >= LEAST_PIXELS:
                 return _degraded(generator, image), truth
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class _Structure:
+    """A structure where it is: `inside` is (plane, row, column) bool from the voxel `first` on, with an empty rim."""
+
+    first: tuple[int, int, int]
+    inside: NDArray[np.bool_]
+    places: tuple[_Place, ...]
+
+    @classmethod
+    def of(cls, masks: Mapping[int, NDArray[np.bool_]]) -> "_Structure | None":
+        """Return the structure with these masks by plane; None where it is nowhere large enough."""
+        on = sorted(index for index, mask in masks.items() if mask.any())
+        if not on:
+            return None
+        seen = np.logical_or.reduce([masks[index] for index in on])
+        rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
+        inside = np.zeros((on[-1] - on[0] + 3, np.ptp(rows) + 3, np.ptp(columns) + 3), np.bool_)
+        for index in on:
+            part = masks[index][rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+            inside[index - on[0] + 1, 1:-1, 1:-1] = part
+        places = tuple(_places(inside))
+        return cls((on[0] - 1, int(rows[0]) - 1, int(columns[0]) - 1), inside, places) if places else None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _Volume:
-    labelled: Labelled
-    places: tuple[tuple[int, tuple[_Place, ...]], ...]  # label, where it is
+    image: NDArray[np.float32]
+    structures: tuple[_Structure, ...]
 
     @classmethod
     def of(cls, labelled: Labelled) -> "_Volume":
-        values = [int(value) for value in np.unique(labelled.labels) if value]
-        found = ((value, tuple(_places(labelled.labels == value))) for value in values)
-        return cls(labelled, tuple((value, places) for value, places in found if places))
+        found = (_Structure.of(masks) for masks in labelled.masks)
+        return cls(labelled.image, tuple(one for one in found if one))
 
     def drawn(self, generator: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        value, places = self.places[generator.integers(len(self.places))]
-        place = places[generator.integers(len(places))]
-        image = self.labelled.image.take(place.number, place.axis)
-        inside = self.labelled.labels.take(place.number, place.axis) == value
-        return _bent(generator, image, inside, place)
+        structure = self.structures[generator.integers(len(self.structures))]
+        place = structure.places[generator.integers(len(structure.places))]
+        bend = _Bend.drawn(generator, place)
+        rows, columns = (first for axis, first in enumerate(structure.first) if axis != place.axis)
+        image = np.take(self.image, place.number + structure.first[place.axis], place.axis)
+        inside = np.take(structure.inside, place.number, place.axis).astype(np.float32)
+        return bend.seen(image, (rows, columns)), bend.seen(inside, (0, 0)) > _HALF
 
 
 def _places(inside: NDArray[np.bool_]) -> Iterable[_Place]:
     """Yield where `inside`, (plane, row, column) bool, is large enough, on the sections across each axis."""
     for axis, others in enumerate(((1, 2), (0, 2), (0, 1))):
-        for number in np.flatnonzero(inside.any(axis=others)):
-            section = inside.take(number, axis)
+        for number in np.flatnonzero(np.any(inside, axis=others)):
+            section = np.take(inside, number, axis)
             rows, columns = np.flatnonzero(section.any(axis=1)), np.flatnonzero(section.any(axis=0))
             sides = rows[-1] - rows[0] + 1, columns[-1] - columns[0] + 1
             if np.count_nonzero(section) >= LEAST_PIXELS and min(sides) >= LEAST_SIDE:
                 yield _Place(axis, int(number), (int(rows[0]), int(rows[-1])), (int(columns[0]), int(columns[-1])))
 
 
-def _bent(
-    generator: np.random.Generator, image: NDArray[np.float32], inside: NDArray[np.bool_], place: _Place
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Return what lies about `place`, turned, stretched, bent and perhaps coarser."""
-    middle = np.array([sum(place.rows) / 2, sum(place.columns) / 2])
-    extent = np.array([np.ptp(place.rows) + 1.0, np.ptp(place.columns) + 1.0]) * SURROUNDINGS
-    finest = min(1.0, MOST_SIDE / extent.max())
-    coarser = np.exp(generator.uniform(0, np.log(COARSEST))) if extent.min() * finest > MOST_SIDE / 4 else 1.0
-    shape = np.maximum(np.rint(extent * finest / coarser), 8).astype(int)
-    at = np.stack(np.meshgrid(*(np.linspace(-0.5, 0.5, side) for side in shape), indexing="ij"))
-    at = at + BEND * np.stack([_smooth(generator, shape) for _ in range(2)])
-    turn, stretch = generator.normal(0, TURN / 2), np.exp(generator.normal(0, STRETCH / 2, 2))
-    at = at * (extent * stretch)[:, None, None]
-    across, down = np.cos(turn), np.sin(turn)
-    rows = middle[0] + across * at[0] - down * at[1]
-    columns = middle[1] + down * at[0] + across * at[1]
-    footprint = max(1, round(float(coarser / finest)))
-    return (
-        _sampled(_averaged(image, footprint), rows, columns),
-        _sampled(_averaged(inside.astype(np.float32), footprint), rows, columns) > 0.5,  # noqa: PLR2004 - half of a pixel
-    )
+class _Bend(NamedTuple):
+    """Where what lies about a place is looked at: rows and columns, (row, column) each, and over how many pixels."""
+
+    rows: NDArray[np.float64]
+    columns: NDArray[np.float64]
+    width: int
+
+    @classmethod
+    def drawn(cls, generator: np.random.Generator, place: _Place) -> "_Bend":
+        """Return what lies about `place`, turned, stretched, bent and perhaps coarser."""
+        middle = np.array([sum(place.rows) / 2, sum(place.columns) / 2])
+        extent = np.array([np.ptp(place.rows) + 1.0, np.ptp(place.columns) + 1.0]) * SURROUNDINGS
+        finest = min(1.0, MOST_SIDE / extent.max())
+        coarse = np.exp(generator.uniform(0, np.log(COARSEST))) if extent.min() * finest > MOST_SIDE / 4 else 1.0
+        shape = np.maximum(np.rint(extent * finest / coarse), 8).astype(int)
+        at = np.stack(np.meshgrid(*(np.linspace(-0.5, 0.5, side) for side in shape), indexing="ij"))
+        at = at + BEND * np.stack([_smooth(generator, shape) for _ in range(2)])
+        turn, stretch = generator.normal(0, TURN / 2), np.exp(generator.normal(0, STRETCH / 2, 2))
+        at = at * (extent * stretch)[:, None, None]
+        cosine, sine = np.cos(turn), np.sin(turn)
+        rows, columns = cosine * at[0] - sine * at[1], sine * at[0] + cosine * at[1]
+        return cls(middle[0] + rows, middle[1] + columns, max(1, round(float(coarse / finest))))
+
+    def seen(self, image: NDArray[np.float32], shift: tuple[int, int]) -> NDArray[np.float32]:
+        """Return `image`, (row, column), as it is there, its rows and columns being so much further on."""
+        return _sampled(_averaged(image, self.width), self.rows + shift[0], self.columns + shift[1])
 
 
 def _smooth(generator: np.random.Generator, shape: Sequence[int]) -> NDArray[np.float64]:

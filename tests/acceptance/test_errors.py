@@ -23,7 +23,7 @@ def test_an_unknown_model_is_wrong_usage(tmp_path: Path) -> None:
     done = run(tmp_path, "segment", ".", "--model", "magic")
     assert done.returncode == 2
     folder = tmp_path / ".local/share/dicomnode/models"
-    expected = f"dicomnode: model 'magic': BAD_SETTING: there is none in {folder}; there are: classical\n"
+    expected = f"dicomnode: model 'magic': BAD_SETTING: there is none in {folder}; there are: box-unet, classical\n"
     assert done.stderr == expected
 
 

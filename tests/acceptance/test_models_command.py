@@ -95,6 +95,7 @@ def test_list_and_show_tell_what_is_there(imported: tuple[Shell, Any]) -> None:
     shell, document = imported
     rows = {row["name"]: row for row in shell.json("models", "list")["models"]}
     assert {name: row["state"] for name, row in rows.items()} == {
+        "box-unet": "comes with dicomnode",
         "classical": "comes with dicomnode",
         "ours": "imported",
         "lite-medsam": "not here",
@@ -115,7 +116,7 @@ def test_the_default_is_not_removed(imported: tuple[Shell, Any]) -> None:
 
 def test_verify_names_a_changed_file_and_export_writes_none_of_it(imported: tuple[Shell, Any]) -> None:
     shell, document = imported
-    assert shell.run("models", "verify").stdout == "ours: in order\n"
+    assert shell.run("models", "verify").stdout == "box-unet: in order\nours: in order\n"
     shell.run("models", "export", "ours", "exported.safetensors")
     exported = (shell.folder / "exported.safetensors").read_bytes()
     assert sha256(exported).hexdigest() == document["weights_sha256"]
@@ -129,6 +130,18 @@ def test_verify_names_a_changed_file_and_export_writes_none_of_it(imported: tupl
         assert "encoder.onnx has changed" in shell.run("models", "export", "ours", "x.safetensors", expect=1).stderr
     finally:
         graph.write_bytes(content)
+
+
+def test_the_model_that_comes_along_is_shown_verified_and_exported(shell: Shell) -> None:
+    shown = shell.json("models", "show", "box-unet")
+    weights = shown["lineage"]["weights_sha256"]
+    assert (shown["state"], shown["catalog"]["card"]) == ("comes with dicomnode", "box-unet/README.md")
+    assert 1_000_000 < shown["bytes"] < 6_000_000
+    (listed,) = (row for row in shell.json("models", "list")["models"] if row["name"] == "box-unet")
+    assert (listed["weights_sha256"], listed["licence"]) == (weights, "Apache-2.0")
+    assert shell.run("models", "verify", "box-unet").stdout == "box-unet: in order\n"
+    shell.run("models", "export", "box-unet", "weights.safetensors")
+    assert sha256((shell.folder / "weights.safetensors").read_bytes()).hexdigest() == weights
 
 
 def test_weights_of_another_network_are_one_line_on_stderr(shell: Shell) -> None:
@@ -181,15 +194,21 @@ def test_pull_takes_no_other_file_than_the_published_one(shell: Shell, site: str
     assert "with a browser it is found at https://drive.google.com" in told
     missing = shell.run("models", "pull", "lite-medsam", "--from", f"{site}/missing", expect=1).stderr
     assert "it answers 404" in missing
-    assert [one["state"] for one in shell.json("models", "list")["models"]] == ["comes with dicomnode", "not here"]
+    assert [one["state"] for one in shell.json("models", "list")["models"]] == [
+        *2 * ["comes with dicomnode"],
+        "not here",
+    ]
 
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (["pull", "classical"], "it comes with dicomnode"),
-        (["pull", "magic"], "there are: classical, lite-medsam"),
-        (["show", "magic"], "there are: classical"),
+        (["pull", "box-unet"], "it comes with dicomnode"),
+        (["remove", "box-unet"], "it comes with dicomnode"),
+        (["quantize", "box-unet", "."], "only an encoder.onnx is quantised"),
+        (["pull", "magic"], "there are: box-unet, classical, lite-medsam"),
+        (["show", "magic"], "there are: box-unet, classical"),
         (["import", "nothing.pth"], "does not exist"),
     ],
 )

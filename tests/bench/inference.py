@@ -56,7 +56,7 @@ def main(checkpoint: Path | None) -> None:
     """Print the tables."""
     with TemporaryDirectory() as folder:
         model = _model(Path(folder), checkpoint)
-        _print_engines(bench(model.folder, ROUNDS, _say_round))
+        _print_engines(bench(model, ROUNDS, _say_round))
         _print_study(model, compare=checkpoint is not None)
         if checkpoint is not None:
             _print_masks(model)

@@ -16,6 +16,7 @@ from dicomnode.errors import Refused, SettingsError, Unavailable
 from dicomnode.inference.importing import ImportTools, import_model
 from dicomnode.inference.layouts import DECODER_NAME, ENCODER_NAME, INT8_ENCODER_NAME, INT8_FILES, INT8_WEIGHTS_NAME
 from dicomnode.inference.library import (
+    BUILT_IN,
     ImportedModel,
     changes,
     check_files,
@@ -23,8 +24,9 @@ from dicomnode.inference.library import (
     find_model,
     models_in,
     remove_model,
+    shipped_model,
 )
-from dicomnode.inference.quantizing import quantize_model
+from dicomnode.inference.quantizing import check_quantizable, quantize_model
 from tests.checkpoints import SMALL, random_weights, shipped, torch_zip
 from tests.disks import room_for
 from tests.weights import FINITE
@@ -125,7 +127,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from dicomnode.inference.library import find_model
-from dicomnode.inference.quantizing import quantize_model
+from dicomnode.inference.quantizing import check_quantizable, quantize_model
 
 def make(encoder, squares, target):
     target.write_bytes(b"half of it")
@@ -193,10 +195,16 @@ def test_a_folder_that_no_model_can_be_called_is_none(model: ImportedModel, tool
     assert list(models_in(tools.models)) == [model]
 
 
-def test_a_model_that_comes_with_the_package_has_no_files(tmp_path: Path) -> None:
+def test_a_model_that_comes_with_the_package_may_have_no_files_and_is_not_removed(tmp_path: Path) -> None:
     with pytest.raises(
         SettingsError, match="model 'classical': BAD_SETTING: it comes with dicomnode, and has no files"
     ):
         find_model(tmp_path, "classical")
-    with pytest.raises(SettingsError, match="it comes with dicomnode, and has no files"):
-        remove_model(tmp_path, "classical")
+    for name in BUILT_IN:
+        with pytest.raises(SettingsError, match="it comes with dicomnode, and is not removed"):
+            remove_model(tmp_path, name)
+
+
+def test_a_model_of_one_graph_is_not_quantised() -> None:
+    with pytest.raises(SettingsError, match=r"model 'box-unet': .*only an encoder\.onnx is quantised"):
+        check_quantizable(shipped_model("box-unet"))

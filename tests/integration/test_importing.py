@@ -221,7 +221,7 @@ def test_a_model_is_tried_before_it_is_there(bench: Bench) -> None:
     assert seen == [{WEIGHTS_NAME, ENCODER_NAME, DECODER_NAME}]
 
 
-@pytest.mark.parametrize("name", ["", "Mine", "../mine", ".mine", "a/b", "-x", "x" * 65, "classical"])
+@pytest.mark.parametrize("name", ["", "Mine", "../mine", ".mine", "a/b", "-x", "x" * 65, "classical", "box-unet"])
 def test_a_name_that_is_none_is_refused(bench: Bench, name: str) -> None:
     with pytest.raises(SettingsError, match="model"):
         bench.imports(name=name)
@@ -242,13 +242,13 @@ def test_models_are_found_by_name_and_an_error_lists_them(bench: Bench) -> None:
     assert [one.name for one in models_in(bench.models) if isinstance(one, ImportedModel)] == ["a", "b"]
     assert find_model(bench.models, "a").folder == bench.models / "a"
     for name in ("c", "..", "../models/a", "a/../b"):
-        with pytest.raises(SettingsError, match="there are: classical, a, b"):
+        with pytest.raises(SettingsError, match="there are: box-unet, classical, a, b"):
             find_model(bench.models, name)
 
 
 def test_without_a_models_folder_there_are_no_models(tmp_path: Path) -> None:
     assert list(models_in(tmp_path / "none")) == []
-    with pytest.raises(SettingsError, match=r"there are: classical$"):
+    with pytest.raises(SettingsError, match=r"there are: box-unet, classical$"):
         find_model(tmp_path / "none", "mine")
 
 
@@ -318,7 +318,7 @@ def test_what_is_removed_is_gone(bench: Bench) -> None:
     bench.imports()
     remove_model(bench.models, "mine")
     assert list(bench.models.iterdir()) == []
-    with pytest.raises(SettingsError, match="there are: classical"):
+    with pytest.raises(SettingsError, match="there are: box-unet, classical"):
         remove_model(bench.models, "mine")
     with pytest.raises(SettingsError, match="a name is"):
         remove_model(bench.models, "..")

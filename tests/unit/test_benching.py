@@ -9,6 +9,22 @@ import pytest
 
 from dicomnode.inference import benching
 from dicomnode.inference.engines import Device, EngineIdentity, EngineName, EngineWish, Precision
+from dicomnode.inference.library import ImportedModel
+from dicomnode.inference.lineage import Lineage
+
+MODEL = ImportedModel(
+    folder=Path("model"),
+    lineage=Lineage(
+        name="ours",
+        architecture="lite-medsam",
+        origin="",
+        licence="",
+        imported_by="",
+        weights_sha256="",
+        files={"encoder.onnx": ""},
+        sources=(),
+    ),
+)
 
 
 class Lazy:
@@ -39,5 +55,5 @@ def test_an_engine_that_encodes_later_gets_no_better_time(monkeypatch: pytest.Mo
     monkeypatch.setattr(benching, "open_engine", lambda _wish, _folder: engine)
     monkeypatch.setattr(benching, "time", SimpleNamespace(perf_counter=lambda: engine.seconds))
     monkeypatch.setattr(benching, "_rate", lambda: 1.0)
-    (found,) = benching.bench(Path("model"), 3, lambda *_: None).timings
+    (found,) = benching.bench(MODEL, 3, lambda *_: None).timings
     assert (found.encode, found.box) == (8, 1)

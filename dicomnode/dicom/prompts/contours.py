@@ -25,7 +25,8 @@ _EXAMPLES = 3  # of what was left out, in one sentence
 class Contours:
     """Contours by plane index: `outlines` are (point, 2) float64 x, y in pixel-centre coordinates, `points` single.
 
-    `contrary` counts the contours that lie on another plane than those of the stack that they name.
+    `contrary` counts the contours that lie on another plane than those of the stack that they name, `across` those that
+    run across planes: there their outline is no more than its extent.
     """
 
     outlines: Mapping[int, tuple[NDArray[np.float64], ...]]
@@ -33,12 +34,14 @@ class Contours:
     notes: tuple[str, ...]
     exclusions: tuple[Exclusion, ...]
     contrary: int
+    across: int
 
 
 @dataclass(slots=True)
 class _Placing:
     """What has been placed so far."""
 
+    across: int = 0
     outlines: dict[int, list[NDArray[np.float64]]] = field(default_factory=lambda: defaultdict(list))
     points: dict[int, list[Point]] = field(default_factory=lambda: defaultdict(list))
     notes: list[str] = field(default_factory=list)
@@ -65,6 +68,7 @@ def place_contours(contours: Sequence[Dataset], stack: Stack, what: str) -> Cont
         notes=(*placing.notes, *named.notes()),
         exclusions=_left_out(placing, len(contours), what),
         contrary=named.contrary,
+        across=placing.across,
     )
 
 
@@ -104,6 +108,7 @@ def _place(placing: _Placing, contour: tuple[str, NDArray[np.float64]], match: M
         placing.off.append(f"{what} is {match.distance:.2f} mm from the nearest")
         return
     if match.oblique:
+        placing.across += 1
         placing.notes.append(f"{what} runs across planes: its whole extent is the box on each of {len(match.planes)}")
     elif match.distance > _NOTED_DISTANCE_MM:
         placing.notes.append(f"{what} lies {match.distance:.2f} mm off its plane")

@@ -38,7 +38,7 @@ class Region:
     `outlines` plane index -> what was drawn, (point, 2) float64 x, y, for pictures. `name` is '' where it has none.
     `is_target` tells that it is a lesion or tumour by the rules of its kind of object: a GTV, a measurement;
     `settled` that its extents are boxes already: their margin is in them, and no plane between them is left out;
-    `solid` that they are one box for a range of planes.
+    `solid` that they are one box for a range of planes. `across` counts the contours that run across planes.
     """
 
     what: str
@@ -55,6 +55,7 @@ class Region:
     is_target: bool = False
     settled: bool = False
     solid: bool = False
+    across: int = 0
     notes: tuple[str, ...] = ()
 
 

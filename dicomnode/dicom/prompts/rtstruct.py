@@ -5,11 +5,14 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+import numpy as np
+from numpy.typing import NDArray
 from pydicom import Dataset
 
 from dicomnode.dicom.prompts.boxes import extent
 from dicomnode.dicom.prompts.codes import code_in
 from dicomnode.dicom.prompts.contours import Contours, place_contours, planes_drawn_on, points_of
+from dicomnode.dicom.prompts.filling import filled
 from dicomnode.dicom.prompts.region import Codes, References, Region, Regions
 from dicomnode.dicom.prompts.seg_planes import SourceIndex
 from dicomnode.dicom.reading import PARSER_ERRORS, items, text
@@ -88,6 +91,32 @@ def regions_of_rtstruct(
     return Regions(regions=tuple(regions), exclusions=tuple(exclusions))
 
 
+def masks_of_rtstruct(
+    ds: Dataset, annotation: Annotation, stack: Stack, options: JobOptions, elsewhere: Collection[str] = ()
+) -> tuple[list[tuple[str, dict[int, NDArray[np.bool_]]]], tuple[Exclusion, ...]]:
+    """Return each region's name and the pixels within its contours on the planes of `stack`, and what gave none.
+
+    A pixel is inside where its centre is within an odd number of contours, which leaves holes out, drawn apart or
+    joined by a keyhole (PS3.3 C.8.8.6.3). A region with contours across the planes gives none (NOT_REGULAR). Refuses
+    with what `regions_of_rtstruct` refuses.
+    """
+    found = regions_of_rtstruct(ds, annotation, stack, options, elsewhere)
+    masks: list[tuple[str, dict[int, NDArray[np.bool_]]]] = []
+    exclusions = list(found.exclusions)
+    for region in found.regions:
+        inside = {index: filled(drawn, stack.shape[1:]) for index, drawn in region.outlines.items()}
+        inside = {index: mask for index, mask in inside.items() if mask.any()}
+        if region.across:
+            detail = f"{region.across} contours run across the planes"
+            exclusions.append(Exclusion(what=region.what, reason=Reason.NOT_REGULAR, detail=detail))
+        elif inside:
+            masks.append((region.name, inside))
+        else:
+            detail = "its contours enclose no pixel's centre"
+            exclusions.append(Exclusion(what=region.what, reason=Reason.NOT_A_PROMPT, detail=detail))
+    return masks, tuple(exclusions)
+
+
 def _rois(ds: Dataset, annotation: Annotation) -> tuple[tuple[_Roi, ...], list[Exclusion]]:
     """Join the three sequences of a structure set by ROI Number, never by their order (PS3.3 C.8.8.5, 6 and 8).
 
@@ -162,6 +191,7 @@ def _region(roi: _Roi, stack: Stack, options: JobOptions) -> tuple[Region, list[
         codes=roi.codes,
         colour=roi.colour,
         is_target=roi.interpreted_type == "GTV",
+        across=found.across,
         notes=(*notes, *found.notes),
     )
     return region, list(found.exclusions)

@@ -13,13 +13,16 @@ from dicomnode.dicom.prompts.islands import islands
 from dicomnode.dicom.prompts.region import Region, Regions
 from dicomnode.dicom.prompts.seg_descriptions import codes_of, colour_of, segments_of, tracking_uid_of
 from dicomnode.dicom.prompts.seg_frames import SegFrame, frames_of, is_label_map
-from dicomnode.dicom.prompts.seg_planes import Ground, SourceIndex
+from dicomnode.dicom.prompts.seg_masks import on_plane
+from dicomnode.dicom.prompts.seg_planes import Ground, Placed, SourceIndex
 from dicomnode.dicom.reading import numbers, text
 from dicomnode.domain import Annotation, Box, Exclusion, JobOptions, Stack
 from dicomnode.errors import Reason, Refused
 
 #: returns the stored values of a frame, counted from 1: (row, column) integers
 StoredFrame = Callable[[int], NDArray[np.integer[Any]]]
+
+Keep = Callable[[int, NDArray[np.bool_], SegFrame, Placed], None]
 
 _EXAMPLES = 3  # of what was left out, in one sentence
 
@@ -69,6 +72,44 @@ def region_of_segment(ds: Dataset, stored: StoredFrame, number: int, stack: Stac
     return replace(region, notes=(*region.notes, *notes))
 
 
+#: the masks of one region: plane index -> (row, column) bool
+PlaneMasks = dict[int, NDArray[np.bool_]]
+
+
+def masks_of_seg(
+    ds: Dataset, stored: StoredFrame, stack: Stack, elsewhere: Collection[str], what: str
+) -> tuple[list[tuple[str, PlaneMasks]], tuple[Exclusion, ...]]:
+    """Return each segment's name and its pixels on the planes of `stack`, and what gave none and why.
+
+    A frame with other pixels than the plane's gives the nearest of its own; one that runs across the planes gives none
+    (NOT_REGULAR). Segments whose numbers are `elsewhere` are left out. Refuses with what `regions_of_seg` refuses.
+    """
+    found = _Reading(ds, stack, what)
+    wanted = [number for number in found.segments if str(number) not in elsewhere]
+    kept: dict[int, PlaneMasks] = defaultdict(dict)
+
+    def keep(number: int, mask: NDArray[np.bool_], frame: SegFrame, placed: Placed) -> None:
+        grid = None if placed.pixelwise else frame.grid
+        for index in () if placed.oblique else placed.extents:
+            here = on_plane(mask, grid, stack.planes[index])
+            kept[number][index] = here | kept[number].get(index, np.False_)
+
+    found.read(stored, [one for one in found.frames if one.segment in {None, *wanted}], split=False, keep=keep)
+    masks: list[tuple[str, PlaneMasks]] = []
+    exclusions = [*found.broken, *found.unreadable()]
+    for number in wanted:
+        try:
+            region = found.region(number)
+            exclusions.extend(found.left_out(number))
+            if not kept[number]:
+                detail = "its frames run across the planes"
+                raise Refused(Reason.NOT_REGULAR, region.what, detail)  # noqa: TRY301
+            masks.append((region.name or f"segment {number}", kept[number]))
+        except Refused as error:
+            exclusions.append(Exclusion.of(error))
+    return masks, (*exclusions, *found.nameless())
+
+
 @dataclass(slots=True)
 class _Found:
     """What the frames of one segment gave so far."""
@@ -108,8 +149,13 @@ class _Reading:
         self._found: dict[int, _Found] = defaultdict(_Found)
         self._unreadable: list[Refused] = []
 
-    def read(self, stored: StoredFrame, frames: Iterable[SegFrame], *, split: bool) -> None:
-        """Place the masks in `frames`, whose pixels `stored` has; with `split` each island by itself."""
+    def read(
+        self, stored: StoredFrame, frames: Iterable[SegFrame], *, split: bool, keep: Keep | None = None
+    ) -> None:
+        """Place the masks in `frames`, whose pixels `stored` has; with `split` each island by itself.
+
+        `keep` is told of each (its segment, the mask, its frame, where it lies).
+        """
         for frame in frames:
             title = f"{self._what}, frame {frame.number}"
             try:
@@ -120,7 +166,10 @@ class _Reading:
                 self._unreadable.append(error)
                 continue
             for number, mask in self._masks(frame, values):
-                self._place(number, islands(mask) if split else [mask], frame)
+                parts = islands(mask) if split else [mask]
+                for part, placed in zip(parts, self._place(number, parts, frame), strict=True):
+                    if keep:
+                        keep(number, part, frame, placed)
 
     def region(self, number: int) -> Region:
         """Return segment `number`, or refuse it."""
@@ -170,7 +219,7 @@ class _Reading:
     def _title(self, number: int) -> str:
         return f"{self._what} segment {number} {text(self.segments[number], 'SegmentLabel')!r}"
 
-    def _place(self, number: int, masks: Iterable[NDArray[np.bool_]], frame: SegFrame) -> None:
+    def _place(self, number: int, masks: Iterable[NDArray[np.bool_]], frame: SegFrame) -> list[Placed]:
         found = self._found[number]
         found.drawn += 1
         named = self._index.planes(frame.sources)
@@ -181,6 +230,7 @@ class _Reading:
             found.extents[index].append(box)
         if placed[0].trouble:
             found.off.append(f"frame {frame.number}: {placed[0].trouble}")
+        return placed
 
 
 def _check_frame_of_reference(ds: Dataset, stack: Stack, what: str, *, names_a_plane: bool) -> list[str]:

@@ -19,11 +19,15 @@ _HALF = 0.5  # pixel
 
 
 class Placed(NamedTuple):
-    """The extents of a mask by plane index; where there are none, why; whether its plane runs across the stack's."""
+    """The extents of a mask by plane index; where there are none, why; whether its plane runs across the stack's.
+
+    `pixelwise` tells that its pixels are those of the plane, whatever places are stated.
+    """
 
     extents: dict[int, Box]
     trouble: str = ""
     oblique: bool = False
+    pixelwise: bool = False
 
 
 class SourceIndex:
@@ -125,7 +129,7 @@ def _by_source(mask: NDArray[np.bool_], stack: Stack, named: list[int]) -> Place
     if mask.shape != size:
         detail = f"it has no place and {mask.shape[1]} x {mask.shape[0]} pixels, its source {size[1]} x {size[0]}"
         return Placed({}, detail)
-    return Placed({named[0]: extent(_outline(mask))})
+    return Placed({named[0]: extent(_outline(mask))}, pixelwise=True)
 
 
 def _outline(mask: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -1,0 +1,1 @@
+"""Read the truth that a network is fine-tuned with: images and who has segmented what on them."""
