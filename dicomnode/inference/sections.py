@@ -1,7 +1,7 @@
 """The images that a model looks at: planes of a stack, and sections through the rows and columns of all of them."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dicomnode.domain import Box, Stack
 from dicomnode.geometry import spacing_of
-from dicomnode.inference.boxes import EDGE, centres, image_of, within
+from dicomnode.inference.boxes import EDGE, centres, extent, image_of, within
 from dicomnode.inference.runtime import Look
 
 
@@ -66,6 +66,26 @@ class Region(NamedTuple):
         """Return where the image of `section` shows them."""
         down, right = (slice(one.start, one.stop) for axis, one in enumerate(self) if axis != section.through.axis)
         return down, right
+
+    def sections(self) -> Iterator[Section]:
+        """Return the sections of all three directions through it."""
+        return (Section(through, number) for through, numbers in zip(Through, self, strict=True) for number in numbers)
+
+    def extents(self, inside: NDArray[np.bool_], shape: tuple[int, int, int], least_side: float) -> dict[Section, Box]:
+        """Return the box of what is `inside` on each section of a stack of `shape` that shows something of it.
+
+        `inside` is (plane, row, column), of the region; boxes are of at least `least_side`.
+        """
+        found: dict[Section, Box] = {}
+        for section in self.sections():
+            image = section.shape_in(shape)
+            shown = np.zeros(image, bool)
+            shown[self.part_of(section)] = inside[self.place_of(section)]
+            drawn = extent(shown)
+            box = drawn and within(drawn, drawn, image, least_side)
+            if box:
+                found[section] = box
+        return found
 
 
 def crossing(box: Box, planes: range, shape: tuple[int, int, int], least_side: float) -> dict[Section, Box]:

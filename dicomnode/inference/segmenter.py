@@ -45,11 +45,13 @@ def segment(
     courses = [course_of(prompt, means) for prompt in prompts]
     probable = SegType.FRACTIONAL in options.seg_types
     tracks = [track_of(number, course, stack, probable=probable) for number, course in enumerate(courses)]
-    visits = visits_of(courses)
     look = runtime.look(stack, wanted_window(stack, options), reference=options.reference)
-    images = Images(stack, look, (visit.section for visit in visits))
-    with Encoder(runtime, cache, images, visits) as encoder:
-        _drive(visits, tracks, stack, _Model(runtime, encoder), progress)
+    done = 0
+    while visits := visits_of(courses):
+        images = Images(stack, look, (visit.section for visit in visits))
+        with Encoder(runtime, cache, images, visits) as encoder:
+            done = _drive(visits, tracks, stack, _Model(runtime, encoder), _Counter(progress, done))
+        courses = [track.further(runtime.least_side) for track in tracks]
     missing = _missing_after(stack)
     parameters = (*look.parameters, *((("reference", "true"),) if options.reference else ()))
     return tuple(track.mask(missing, parameters) for track in tracks)
@@ -74,9 +76,20 @@ class _Model(NamedTuple):
         return list(zip(asks, found, strict=True))
 
 
-def _drive(visits: Sequence[Visit], tracks: Sequence[Track], stack: Stack, model: _Model, progress: Progress) -> None:
-    """Make all `visits`; of those that may not be needed, the others are skipped and not counted."""
-    done, total = 0, sum(visit.certain for visit in visits)
+class _Counter(NamedTuple):
+    """Who is told of the images that were looked at, and how many were before."""
+
+    progress: Progress
+    before: int
+
+
+def _drive(visits: Sequence[Visit], tracks: Sequence[Track], stack: Stack, model: _Model, counter: _Counter) -> int:
+    """Make all `visits`; of those that may not be needed, the others are skipped and not counted.
+
+    Return how many images have been looked at until then.
+    """
+    done = counter.before
+    total = done + sum(visit.certain for visit in visits)
     for number, visit in enumerate(visits):
         asks = _asks(visit, tracks)
         if asks:
@@ -84,7 +97,8 @@ def _drive(visits: Sequence[Visit], tracks: Sequence[Track], stack: Stack, model
             _answer(asks, visit.section, tracks, partial(model.answers, model.encoder.features(number)), most)
         if asks or visit.certain:
             done, total = done + 1, total + (not visit.certain)
-            progress(done, total)
+            counter.progress(done, total)
+    return done
 
 
 def _asks(visit: Visit, tracks: Sequence[Track]) -> list[Ask]:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -13,7 +13,7 @@ from dicomnode.inference.fusion import Fusion, Qualities
 from dicomnode.inference.probabilities import from_logits
 from dicomnode.inference.propagation import Beyond, Found
 from dicomnode.inference.sections import Section
-from dicomnode.inference.strategies import Course
+from dicomnode.inference.strategies import NOWHERE, Course
 
 _Value = TypeVar("_Value", np.bool_, np.uint8)
 
@@ -49,6 +49,13 @@ class Track(Protocol):
         """Keep what is found where it was asked for; return what to try instead where it is not the object."""
         ...
 
+    def further(self, least_side: float) -> Course:
+        """Return the course to take once all of the last one is answered; it has no boxes where all is found.
+
+        Boxes are of at least `least_side`.
+        """
+        ...
+
     def mask(self, missing: Mapping[int, int], parameters: tuple[tuple[str, str], ...]) -> Mask:
         """Return the mask, with probabilities where they are asked for.
 
@@ -64,7 +71,7 @@ def track_of(number: int, course: Course, stack: Stack, *, probable: bool) -> Tr
     return Fused(course, stack.shape, course.fusion(), Qualities.on(len(stack.planes)), probable)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Fused:
     """An object that is found on sections of three directions, whose answers are put together at once and not kept.
 
@@ -84,6 +91,15 @@ class Fused:
         """Put what is found with the rest."""
         self.fusion.add(section, answer.logits)
         self.qualities.add(section, ask.box, answer.quality)
+
+    def further(self, least_side: float) -> Course:
+        """Return the course with the better boxes that what is found gives; what they find takes its place."""
+        better = self.fusion.further(self.shape, least_side)
+        if better is None:
+            return replace(self.course, boxes={})
+        self.fusion, boxes = better
+        self.qualities = Qualities.on(self.shape[0])
+        return replace(self.course, boxes=boxes)
 
     def mask(self, missing: Mapping[int, int], parameters: tuple[tuple[str, str], ...]) -> Mask:  # noqa: ARG002
         """Return the mask on the planes of its region."""
@@ -144,6 +160,10 @@ class Followed:
             return self._own(ask.step)
         self.lost.add(ask.step)
         return None
+
+    def further(self, least_side: float) -> Course:  # noqa: ARG002
+        """Return a course that goes nowhere."""
+        return replace(self.course, boxes={}, up=NOWHERE, down=NOWHERE)
 
     def mask(self, missing: Mapping[int, int], parameters: tuple[tuple[str, str], ...]) -> Mask:
         """Return the mask on the planes that it was found on."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from dicomnode.domain import Box
 from dicomnode.inference.ellipsoids import Ellipsoid
-from dicomnode.inference.fusion import Qualities, Sums, Votes
+from dicomnode.inference.fusion import MOST_LOGIT, Qualities, Sums, Votes
 from dicomnode.inference.sections import Region, Section, Through
 
 SHAPE = (6, 8, 10)
@@ -59,6 +59,29 @@ def test_the_logits_of_each_section_are_added_to_the_voxels_that_it_shows() -> N
     times[:, 2] += 1
     times[:, :, 3] += 1
     np.testing.assert_allclose(known.logits - before, times * part, atol=1e-6)
+
+
+def test_ellipses_on_all_sections_are_the_ellipsoid() -> None:
+    known, volume = sums(), Ellipsoid.inscribed(BOX, PLANES).squares(Region(range(6), range(8), range(10)))
+    logits = np.where(volume <= 1, np.float32(9), np.float32(-9))
+    for section in known.region.sections():
+        known.add(section, np.take(logits, section.number, section.through.axis))
+    assert (known.inside() == (volume <= 1)[1:6, 1:6, 2:9]).all()
+
+
+def test_what_is_inside_gives_boxes_once_and_sections_without_any_speak_against_it() -> None:
+    known = sums()
+    known.logits[:] = -1
+    known.logits[1:3, 2, 3:6] = 1
+    again = known.further(SHAPE, 1.0)
+    assert again is not None
+    begun, boxes = again
+    assert boxes[Section(Through.PLANE, 2)] == Box(x0=4.5, y0=2.5, x1=7.5, y1=3.5)
+    assert boxes[Section(Through.ROW, 3)] == Box(x0=4.5, y0=1.5, x1=7.5, y1=3.5)
+    assert len(boxes) == 2 + 1 + 3
+    np.testing.assert_allclose(begun.logits[1, 2, 4], sums().logits[1, 2, 4])
+    np.testing.assert_allclose(begun.logits[0, 0, 0], sums().logits[0, 0, 0] - 3 * MOST_LOGIT)
+    assert begun.further(SHAPE, 1.0) is None
 
 
 @pytest.mark.parametrize("sure", [0, 1, 2])

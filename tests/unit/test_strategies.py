@@ -92,7 +92,9 @@ def test_an_object_is_followed_beyond_its_first_and_last_plane_as_far_as_asked(
     assert found.parameters == (() if not reach else (("propagate", "auto" if reach == FOLLOW else str(reach)),))
 
 
-@pytest.mark.parametrize("strategy", [Strategy.PROPAGATE, Strategy.STATIC, Strategy.TRIPLANAR_VOTE])
+@pytest.mark.parametrize(
+    "strategy", [Strategy.PROPAGATE, Strategy.STATIC, Strategy.TRIPLANAR_VOTE, Strategy.THREE_VIEW]
+)
 def test_where_a_strategy_follows_nothing_beyond_drawn_planes_a_note_says_so(strategy: Strategy) -> None:
     stack = stack_at(*range(9))
     drawn = on(stack, {4: LEFT, 6: RIGHT})
