@@ -110,7 +110,7 @@ def _print_engines(found: Timings) -> None:
 def _print_built_in(found: Timings, lite_medsam: Timings) -> None:
     """Print a line for each engine and precision of the model that comes along, beside LiteMedSAM's encoder there."""
     sys.stdout.write(
-        f"\nbox-unet: one box on a plane of 512 x 512, from its values to its mask; the best of {BUILT_IN_ROUNDS} turns\n\n"
+        f"\nbox-unet: one box on a plane of 512 x 512, from its values to its mask; the best of {BUILT_IN_ROUNDS}\n\n"
     )
     encodes = {_where(one): one.encode for one in lite_medsam.timings}
     for one in found.timings:
