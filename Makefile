@@ -12,7 +12,7 @@ EXTRAS = $(shell $(BIN)/python -c 'import sys; print("[int8,openvino,torch]" if 
 SOURCES := pyproject.toml constraints.txt dicomnode/__init__.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench crash graphs conformance peers clean
+.PHONY: help demo test check bench accuracy crash graphs conformance peers clean
 
 help: ## Say what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 14
@@ -37,6 +37,9 @@ bench: $(VENV)/.test ## Measure, as ratios within one run; WEIGHTS=... compares 
 	$(BIN)/python tests/bench/writing.py
 	$(BIN)/python tests/bench/ingest.py
 	$(BIN)/python tests/bench/inference.py $(WEIGHTS)
+
+accuracy: $(VENV)/.test ## Measure a model on the real data beside the filled ellipse; ACCURACY="--model NAME ..."
+	$(BIN)/python tests/accuracy/measure.py $(ACCURACY)
 
 # In the second run 20 of the kills are cuts of the power as well.
 crash: $(VENV)/.test peers ## Kill a node again and again while it works, and look for what is lost; CRASH="..."

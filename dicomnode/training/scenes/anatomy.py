@@ -1,12 +1,11 @@
 """Draw targets of several parts with their like beside them: bones, vertebrae, plates, pairs."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
 from dicomnode.training.scenes.choosing import chosen, often
-from dicomnode.training.scenes.fields import TURN
+from dicomnode.training.scenes.fields import TURN, Field
 from dicomnode.training.scenes.shapes import (
     Shape,
     along,
@@ -25,7 +24,7 @@ from dicomnode.training.scenes.shapes import (
 
 
 class Subject(NamedTuple):
-    """Hold the outline of a target, of `others` of its own kind about it, and of `spaces` between them, as canals and discs."""
+    """Hold the outline of a target, of `others` of its kind about it, and of `spaces` between them: canals, discs."""
 
     target: Shape
     others: tuple[Shape, ...] = ()
@@ -44,8 +43,7 @@ def bone(generator: np.random.Generator) -> Subject:
 
 def vertebra(generator: np.random.Generator) -> Subject:
     """Return a vertebra cut across, along or frontally, with the next ones where the cut shows them."""
-    views: dict[Callable[[np.random.Generator], Subject], float] = {_across: 0.4, _along: 0.4, _frontal: 0.2}
-    return chosen(generator, views)(generator)
+    return chosen(generator, {_across: 0.4, _along: 0.4, _frontal: 0.2})(generator)
 
 
 def plates(generator: np.random.Generator) -> Subject:
@@ -109,20 +107,16 @@ def _across(generator: np.random.Generator) -> Subject:
         parts += [stroke(np.array([[s * 0.28, 0.2], [s * reach, drop]]), np.full(2, width * 1.2)) for s in (-1, 1)]
     if often(generator, 0.7) or not parts:
         parts.append(stroke(np.array([[0, 0.5], [0, generator.uniform(0.8, 1.2)]]), np.full(2, width * 1.3)))
-    body = joined(*parts)
-    free: Shape = lambda x, y: np.minimum(body(x, y), np.sqrt(x * x + (y - np.float32(0.22)) ** 2) - np.float32(canal))  # noqa: E731
     angle = generator.normal(0, 0.2)
-    return Subject(bent(generator, _by(angle, free)), (), (_by(angle, _oval(0, 0.22, canal, canal)),))
+    hole = _by(angle, _oval(0, 0.22, canal, canal))
+    return Subject(bent(generator, _without(_by(angle, joined(*parts)), hole)), (), (hole,))
 
 
 def _along(generator: np.random.Generator) -> Subject:
     """Return the sagittal section: a block, a process behind it that may hang free, and the next vertebrae."""
     wide, tall = generator.uniform(0.4, 0.6), generator.uniform(0.34, 0.5)
     waist = generator.uniform(0, 0.12)
-    block: Shape = lambda x, y: 1 - ((np.abs(x) * (1 + waist * (1 - y * y))) ** 6 + np.abs(y) ** 6) ** np.float32(1 / 6)  # noqa: E731
-    parts: list[Shape] = [
-        lambda x, y: block((x + np.float32(0.5)) / np.float32(wide), y / np.float32(tall)) * np.float32(tall)
-    ]
+    parts: list[Shape] = [_block(-0.5, wide, tall, waist)]
     if often(generator, 0.75):
         end = [generator.uniform(0.7, 1.1), generator.uniform(0.1, 0.6)]
         parts.append(stroke(np.array([[generator.uniform(0.3, 0.5), 0.1], end]), generator.uniform(0.1, 0.2, 2)))
@@ -161,6 +155,24 @@ def _oval(x: float, y: float, wide: float, tall: float) -> Shape:
     return lambda px, py: (
         (1 - np.sqrt(((px - np.float32(x)) * sx) ** 2 + ((py - np.float32(y)) * sy) ** 2)) * np.float32(min(wide, tall))
     )
+
+
+def _block(x: float, wide: float, tall: float, waist: float) -> Shape:
+    """Return a rectangle of round corners about `x`, 0, its sides drawn in by `waist` at half its height."""
+
+    def level(px: Field, py: Field) -> Field:
+        down = py * np.float32(1 / tall)
+        across = (px - np.float32(x)) * np.float32(1 / wide) * (1 + np.float32(waist) * (1 - down * down))
+        across, down = across * across, down * down
+        sixth = across * across * across + down * down * down
+        found: Field = (1 - np.cbrt(np.sqrt(sixth))) * np.float32(tall)
+        return found
+
+    return level
+
+
+def _without(inner: Shape, hole: Shape) -> Shape:
+    return lambda x, y: np.minimum(inner(x, y), -hole(x, y))
 
 
 def _leaned(generator: np.random.Generator, inner: Shape) -> Shape:

@@ -11,7 +11,7 @@ from dicomnode.training.scenes.shapes import Shape
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Canvas:
-    """Hold (row, column) float32 `value` and `grain` (deviation of the texture), painted in place, the `target`, its like and its spaces."""
+    """Hold `value` and `grain` (deviation of the texture), painted in place, the target, its like and its spaces."""
 
     grid: Grid
     target: Inside

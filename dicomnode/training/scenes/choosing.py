@@ -1,10 +1,10 @@
 """Choose one thing of a table of shares."""
 
 from collections.abc import Mapping
+from itertools import accumulate
 from typing import TypeVar
 
 import numpy as np
-
 
 Thing = TypeVar("Thing")
 
@@ -12,11 +12,8 @@ Thing = TypeVar("Thing")
 def chosen(generator: np.random.Generator, shares: Mapping[Thing, float]) -> Thing:
     """Return one key of `shares`, as often as its share of their sum."""
     at = generator.random() * sum(shares.values())
-    for thing, share in shares.items():
-        at -= share
-        if at < 0:
-            break
-    return thing
+    passed = accumulate(shares.values())
+    return next((thing for thing, until in zip(shares, passed, strict=True) if at < until), next(reversed([*shares])))
 
 
 def often(generator: np.random.Generator, probability: float) -> bool:

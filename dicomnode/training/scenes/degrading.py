@@ -18,27 +18,30 @@ def contrast(image: Field, truth: Inside) -> float:
     return max(abs(float(image[truth].mean()) - float(image[around].mean())), spread, 1e-6)
 
 
-def as_ct(generator: np.random.Generator, image: Field, truth: Inside) -> Field:
-    """Return `image` in Hounsfield units with correlated noise, sometimes streaks, sometimes windowed to grey levels."""
-    deviation = min(max(contrast(image, truth) / log_uniform(generator, HARDEST, EASIEST), 1.5), 45.0)
-    found = image + noise(generator, image.shape, 0.7) * np.float32(deviation)
+def as_ct(generator: np.random.Generator, image: Field, truth: Inside, easiest: float = EASIEST) -> Field:
+    """Return `image` in Hounsfield units with noise, sometimes streaks, sometimes windowed to grey levels."""
+    deviation = min(max(contrast(image, truth) / log_uniform(generator, HARDEST, easiest), 1.5), 110.0)
+    found: Field = image + noise(generator, image.shape, 0.7) * np.float32(deviation)
     if often(generator, 0.15):
         found += streaks(generator, image.shape) * np.float32(deviation * generator.uniform(0.5, 2))
     if often(generator, 0.35):
         return windowed(generator, found, truth)
-    return np.round(np.maximum(found, -1024)) if often(generator, 0.5) else found
+    if often(generator, 0.5):
+        found = np.round(np.maximum(found, -1024))
+    return found
 
 
-def as_mr(generator: np.random.Generator, image: Field, truth: Inside) -> Field:
+def as_mr(generator: np.random.Generator, image: Field, truth: Inside, easiest: float = EASIEST) -> Field:
     """Return `image` under a bias field with Rician noise in arbitrary units."""
     biased = image * bias(generator, image.shape, 0.25)
-    deviation = min(contrast(biased, truth) / log_uniform(generator, HARDEST, EASIEST), 0.12)
+    deviation = min(contrast(biased, truth) / log_uniform(generator, HARDEST, easiest), 0.2)
     real = biased + noise(generator, image.shape, 0.2) * np.float32(deviation)
     imaginary = white(generator, image.shape) * np.float32(deviation)
-    found = np.sqrt(real * real + imaginary * imaginary)
+    found: Field = np.sqrt(real * real + imaginary * imaginary)
     if often(generator, 0.2):
         found = found ** np.float32(generator.uniform(0.7, 1.5))
-    return found * np.float32(log_uniform(generator, 50, 4000))
+    found *= np.float32(log_uniform(generator, 50, 4000))
+    return found
 
 
 def as_pet(generator: np.random.Generator, image: Field, truth: Inside) -> Field:
@@ -73,11 +76,15 @@ def as_any(generator: np.random.Generator, image: Field, truth: Inside) -> Field
 
 
 def noise(generator: np.random.Generator, shape: tuple[int, int], share: float) -> Field:
-    """Return (row, column) float32 noise of deviation 1, correlated over some pixels as often as `share`."""
+    """Return (row, column) float32 noise of deviation 1, as often as `share` correlated: soft, or sharp."""
+    found = white(generator, shape)
     if not often(generator, share):
-        return white(generator, shape)
+        return found
     spread = generator.uniform(0.4, 1.4)
-    return correlated(generator, shape, spread, spread * generator.uniform(0.8, 1.25))
+    soft = blurred(found, spread, spread * generator.uniform(0.8, 1.25))
+    if often(generator, 0.2):
+        soft = found - soft
+    return soft / np.float32(max(float(soft.std()), 1e-6))
 
 
 def streaks(generator: np.random.Generator, shape: tuple[int, int]) -> Field:

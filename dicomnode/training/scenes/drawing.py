@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dicomnode.training.scenes.anatomy import Subject
 from dicomnode.training.scenes.canvas import canvas
@@ -13,14 +14,15 @@ from dicomnode.training.scenes.kinds import KINDS, Kind
 from dicomnode.training.scenes.layout import Layout, fitted, laid_out
 from dicomnode.training.scenes.surroundings import grounded
 
-FEWEST, NARROWEST = 14, 4
+# Pixels of a truth, and pixels and share of the image that it extends over, at least.
+FEWEST, NARROWEST, SLIGHTEST = 10, 3, 0.18
 SHARES: Mapping[str, float] = {name: kind.share for name, kind in KINDS.items()}
 
 
 class Scene(NamedTuple):
     """Hold a synthetic image (row, column) float32, the truth (row, column) bool of its one target, and its kind."""
 
-    image: Field
+    image: NDArray[np.float32]
     truth: Inside
     kind: str
 
@@ -70,7 +72,13 @@ def _spread(generator: np.random.Generator, kind: Kind, layout: Layout) -> tuple
 
 
 def _is_seen(truth: Inside) -> bool:
-    rows, columns = np.flatnonzero(truth.any(axis=1)), np.flatnonzero(truth.any(axis=0))
+    """Return whether the target has pixels enough, and is not lost in its image."""
     if np.count_nonzero(truth) < FEWEST:
         return False
-    return bool(rows[-1] - rows[0] + 1 >= NARROWEST and columns[-1] - columns[0] + 1 >= NARROWEST)
+    return all(_is_long(np.any(truth, axis=axis)) for axis in (0, 1))
+
+
+def _is_long(line: Inside) -> bool:
+    places = np.flatnonzero(line)
+    extent = int(places[-1] - places[0]) + 1
+    return extent >= NARROWEST and extent >= SLIGHTEST * len(line)

@@ -7,13 +7,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-Field = NDArray[np.float32]
+# All are float32; the wider type spares a cast wherever the stubs of numpy lose the width.
+Field = NDArray[np.floating]
 Inside = NDArray[np.bool_]
 TURN = 2 * np.pi
 
 
 class Grid(NamedTuple):
-    """Hold the coordinates of a fine grid in units of half the target's longer side: `x` (1, column) and `y` (row, 1)."""
+    """Hold the coordinates of fine samples, in half the target's longer side: `x` (1, column) and `y` (row, 1)."""
 
     x: Field
     y: Field
@@ -39,7 +40,7 @@ class Waves:
     height: float
 
     def at(self, x: Field, y: Field) -> Field:
-        """Return the field (row, column) float32 at `x` and `y`, best (1, column) and (row, 1), else both (row, column)."""
+        """Return the field (row, column) float32 at `x` (1, column) and `y` (row, 1), or of points (row, column)."""
         if x.shape[0] != 1 or y.shape[1] != 1:
             return self._at_points(x, y)
         columns = x.reshape(1, -1) * self.across[:, None]
@@ -71,8 +72,7 @@ def stripes(generator: np.random.Generator, length: float, angle: float, count: 
 
 def blurred(image: Field, rows: float, columns: float) -> Field:
     """Return `image` (row, column) float32 under a Gaussian of these standard deviations in samples."""
-    found: Field = gaussian(image.shape[0], rows) @ image @ gaussian(image.shape[1], columns).T
-    return found
+    return _mapped(image, gaussian(image.shape[0], rows), gaussian(image.shape[1], columns))
 
 
 def gaussian(size: int, deviation: float) -> Field:
@@ -86,18 +86,15 @@ def gaussian(size: int, deviation: float) -> Field:
 
 def averaged(image: Field, factors: tuple[int, int]) -> Field:
     """Return (row, column) float32: the mean of each cell of `factors` samples of `image`."""
-    down, across = factors
-    found = image if down == 1 else _means(image.shape[0], down) @ image
-    return found if across == 1 else found @ _means(image.shape[1], across).T
+    if factors == (1, 1):
+        return image
+    return _mapped(image, *(_means(size, factor) for size, factor in zip(image.shape, factors, strict=True)))
 
 
 def sampled(image: Field, factors: tuple[int, int], spread: tuple[float, float]) -> Field:
     """Return the mean of each cell of `factors` samples of `image`, first blurred by `spread` (row, column) samples."""
-    down, across = (
-        _cells(gaussian(size, width), factor) for size, width, factor in zip(image.shape, spread, factors, strict=True)
-    )
-    found: Field = down @ image @ across.T
-    return found
+    lines = zip(image.shape, factors, spread, strict=True)
+    return _mapped(image, *(_cells(gaussian(size, width), factor) for size, factor, width in lines))
 
 
 def white(generator: np.random.Generator, shape: tuple[int, int]) -> Field:
@@ -119,6 +116,11 @@ def _waves(numbers: NDArray[np.float64], angles: NDArray[np.float64], phase: NDA
         phase=phase.astype(np.float32),
         height=float(np.sqrt(2 / len(numbers))),
     )
+
+
+def _mapped(image: Field, rows: Field, columns: Field) -> Field:
+    """Return `image` (row, column) under the matrices `rows` (new row, row) and `columns` (new column, column)."""
+    return np.asarray(rows @ image @ columns.T, np.float32)
 
 
 def _cells(matrix: Field, factor: int) -> Field:

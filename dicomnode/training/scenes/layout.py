@@ -10,7 +10,8 @@ from dicomnode.training.scenes.fields import Field, Grid
 from dicomnode.training.scenes.shapes import Shape
 
 REACH = np.linspace(-2.5, 2.5, 56, dtype=np.float32)
-LARGEST, SMALLEST, FINE = 168, 14, 76
+LARGEST, SMALLEST, FINE = 168, 12, 76
+LEAST = 3.5
 
 
 class Taking(NamedTuple):
@@ -44,7 +45,7 @@ class Extent(NamedTuple):
 
 
 def fitted(subject: Subject) -> tuple[Subject, float, float] | None:
-    """Return `subject` centred with its longer side 2 units long, its width and its height; None where it has no inside."""
+    """Return `subject` centred with its longer side 2 units long, and its width and height; None where it is empty."""
     extent = _extent(subject.target)
     if extent is None:
         return None
@@ -61,15 +62,14 @@ def fitted(subject: Subject) -> tuple[Subject, float, float] | None:
 
 def laid_out(generator: np.random.Generator, wide: float, tall: float, taking: Taking) -> Layout:
     """Return a layout for a target of `wide` by `tall` units."""
-    longest = (
-        log_uniform(generator, *taking.sizes) if often(generator, 1 - taking.small) else log_uniform(generator, 5, 24)
-    )
-    across, down = max(longest * wide / 2, 5.0), max(longest * tall / 2, 5.0)
+    sizes = (5.0, 24.0) if often(generator, taking.small) else taking.sizes
+    longest = log_uniform(generator, *sizes)
+    across, down = longest * wide / 2, longest * tall / 2
     if often(generator, taking.thick):
         thick = generator.uniform(1.5, 5)
-        across, down = (max(across / thick, 5.0), down) if often(generator, 0.4) else (across, max(down / thick, 5.0))
-    x, columns = _line(generator, across, wide, taking.cut)
-    y, rows = _line(generator, down, tall, taking.cut)
+        across, down = (across / thick, down) if often(generator, 0.4) else (across, down / thick)
+    x, columns = _line(generator, max(across, LEAST), wide, taking.cut)
+    y, rows = _line(generator, max(down, LEAST), tall, taking.cut)
     return Layout(Grid(x.reshape(1, -1), y.reshape(-1, 1)), (rows, columns))
 
 

@@ -56,7 +56,7 @@ def ct(generator: np.random.Generator) -> Palette:
         organ=generator.normal(95 if contrast else 55, 22),
         fluid=generator.normal(8, 8),
         vessel=generator.uniform(110, 330) if contrast else generator.normal(42, 8),
-        marrow=generator.uniform(30, 380),
+        marrow=30 + 350 * generator.random() ** 1.6,
         cortex=generator.uniform(380, 1400),
         gas=generator.uniform(-1000, -900),
         lung=generator.normal(-810, 60),

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from dicomnode.training.scenes.choosing import chosen
+from dicomnode.training.scenes.choosing import chosen, often
 from dicomnode.training.scenes.fields import TURN, Field, waves
 
 Shape = Callable[[Field, Field], Field]
@@ -14,12 +14,12 @@ TABLE_SIZE = 1024
 LONGEST = 4.0
 
 
-def shape(generator: np.random.Generator, shares: Mapping[Draw, float]) -> Shape:
-    """Return one shape of `shares`, turned, mostly bent, and sometimes cut flat or hollow by a neighbour."""
+def shape(generator: np.random.Generator, shares: Mapping[Draw, float], rough: float = 0.16) -> Shape:
+    """Return one shape of `shares`, turned, mostly bent by up to `rough`, sometimes pressed flat by a neighbour."""
     found = turned(generator, chosen(generator, shares)(generator))
-    if generator.random() < 0.15:
+    if often(generator, rough):
         found = bitten(generator, found)
-    return bent(generator, found) if generator.random() < 0.7 else found
+    return bent(generator, found, rough) if often(generator, 0.7) else found
 
 
 def ellipse(generator: np.random.Generator) -> Shape:
@@ -82,7 +82,8 @@ def crescent(generator: np.random.Generator) -> Shape:
 
     def level(x: Field, y: Field) -> Field:
         outer = 1 - np.sqrt(x * x + (y * aspect) ** 2)
-        return np.minimum(outer, np.sqrt((x - shift) ** 2 + y * y) - size)
+        found: Field = np.minimum(outer, np.sqrt((x - shift) ** 2 + y * y) - size)
+        return found
 
     return level
 
@@ -112,7 +113,8 @@ def stroke(points: NDArray[np.float64], radii: NDArray[np.float64]) -> Shape:
         nearest = np.full((len(y), x.shape[1]), -np.inf, np.float32)
         for start, step, length, radius in zip(points, steps / lengths[:, None], lengths, radii, strict=False):
             dx, dy = x - np.float32(start[0]), y - np.float32(start[1])
-            part = np.clip(dx * np.float32(step[0]) + dy * np.float32(step[1]), 0, 1) * np.float32(length)
+            along_it = dx * np.float32(step[0]) + dy * np.float32(step[1])
+            part = np.minimum(np.maximum(along_it, 0), 1) * np.float32(length)
             dx, dy = dx - part * np.float32(step[0]), dy - part * np.float32(step[1])
             np.maximum(nearest, np.float32(radius) - np.sqrt(dx * dx + dy * dy), out=nearest)
         return nearest
@@ -144,10 +146,10 @@ def arc(generator: np.random.Generator) -> Shape:
     return stroke(points, width * generator.uniform(0.7, 1.3, len(points)))
 
 
-def bent(generator: np.random.Generator, inner: Shape) -> Shape:
-    """Return `inner` on a ground that random waves push about."""
+def bent(generator: np.random.Generator, inner: Shape, rough: float = 0.16) -> Shape:
+    """Return `inner` on a ground that random waves push about by up to `rough`."""
     across, down = waves(generator, 2.4, 6), waves(generator, 2.4, 6)
-    height = np.float32(generator.uniform(0.03, 0.16))
+    height = np.float32(generator.uniform(0.02, rough))
     return lambda x, y: inner(x + across.at(x, y) * height, y + down.at(x, y) * height)
 
 
@@ -172,6 +174,13 @@ def moved(inner: Shape, x: float, y: float, size: float = 1.0) -> Shape:
     """Return `inner` of `size` with its centre at x, y."""
     cx, cy, unit = np.float32(x), np.float32(y), np.float32(size)
     return lambda x, y: inner((x - cx) / unit, (y - cy) / unit) * unit
+
+
+def spot(generator: np.random.Generator, reach: float, least: float, most: float) -> Shape:
+    """Return a round shape of size `least` to `most`, up to `reach` from the middle in x and y."""
+    found = shape(generator, ROUND)
+    x, y = generator.uniform(-reach, reach, 2)
+    return moved(found, float(x), float(y), generator.uniform(least, most))
 
 
 def joined(*parts: Shape) -> Shape:
@@ -201,13 +210,13 @@ ORGANS: Mapping[Draw, float] = {
 }
 LESIONS: Mapping[Draw, float] = {
     ellipse: 0.28,
-    superellipse: 0.06,
-    pebble: 0.26,
-    star: 0.12,
-    polygon: 0.12,
-    crescent: 0.03,
-    union: 0.08,
-    blob: 0.05,
+    superellipse: 0.12,
+    pebble: 0.36,
+    star: 0.07,
+    polygon: 0.07,
+    crescent: 0.02,
+    union: 0.05,
+    blob: 0.03,
 }
 
 

@@ -6,13 +6,14 @@ import numpy as np
 
 from dicomnode.training.scenes.canvas import Canvas
 from dicomnode.training.scenes.choosing import chosen, log_uniform, often
-from dicomnode.training.scenes.fields import TURN, waves
+from dicomnode.training.scenes.fields import TURN, Field, waves
 from dicomnode.training.scenes.palettes import FLESH, SOFT, Palette, mixed
-from dicomnode.training.scenes.shapes import ROUND, moved, shape, tube, turned
+from dicomnode.training.scenes.shapes import spot, tube, turned
 from dicomnode.training.scenes.surroundings import boned, neighboured, vesselled
 
 Part = Callable[[np.random.Generator, Canvas, Palette, float], None]
 SEVERAL = 0.45
+GRAINS: Mapping[str, float] = {"cortex": 0.3, "gas": 0.15, "fluid": 0.3, "fat": 0.25}
 
 
 def organ(generator: np.random.Generator, canvas: Canvas, palette: Palette) -> None:
@@ -27,8 +28,8 @@ def organ(generator: np.random.Generator, canvas: Canvas, palette: Palette) -> N
 
 
 def lesion(generator: np.random.Generator, canvas: Canvas, palette: Palette) -> None:
-    """Paint a lesion: a little or much brighter or darker than its host, a quarter of them nearly as bright."""
-    difference = log_uniform(generator, 0.15, 1.0) if often(generator, 0.3) else log_uniform(generator, 0.8, 5)
+    """Paint a lesion: a little or much brighter or darker than its host, two in five nearly as bright."""
+    difference = log_uniform(generator, 0.1, 1.0) if often(generator, 0.42) else log_uniform(generator, 0.8, 5)
     own = host(canvas) + difference * palette.step * (1 if often(generator, 0.5) else -1)
     neighboured(generator, canvas, palette, own, 0.25)
     vesselled(generator, canvas, palette)
@@ -60,14 +61,14 @@ def skeleton(generator: np.random.Generator, canvas: Canvas, palette: Palette) -
     """Paint bones: cortex about marrow, the others like the target."""
     neighboured(generator, canvas, palette, palette.muscle, 0.1)
     vesselled(generator, canvas, palette, 1)
+    space = mixed(generator, palette, {"fluid": 0.5, "muscle": 0.25, "fat": 0.25})
+    canvas.fill(canvas.spaces, space, palette.step * 0.2)
     thick, low = generator.uniform(0.015, 0.14), generator.uniform(0.6, 0.97)
     marrow = palette.marrow + generator.normal(0, 0.5) * palette.step
+    cortex = _cortex(generator, canvas, palette.cortex, marrow)
     grain = abs(palette.cortex - palette.marrow) * generator.uniform(0.02, 0.25)
-    canvas.fill(
-        canvas.spaces, mixed(generator, palette, {"fluid": 0.5, "muscle": 0.25, "fat": 0.25}), palette.step * 0.2
-    )
     for inside in (canvas.others & ~canvas.target, canvas.target):
-        canvas.fill(inside, palette.cortex, 0)
+        canvas.fill(inside, cortex, 0)
         deep = canvas.soft(inside.astype(np.float32), thick) > low
         canvas.fill(deep & inside, marrow, grain)
 
@@ -159,16 +160,9 @@ def fissures(generator: np.random.Generator, canvas: Canvas, palette: Palette, _
 def spots(generator: np.random.Generator, canvas: Canvas, palette: Palette, own: float) -> None:
     """Paint one to five spots: chalk, gas, cysts, clips."""
     for _ in range(generator.integers(1, 6)):
-        spot = (
-            moved(shape(generator, ROUND), *generator.uniform(-0.8, 0.8, 2), generator.uniform(0.06, 0.3))(*canvas.grid)
-            > 0
-        )
-        value = (
-            mixed(generator, palette, {"cortex": 0.3, "gas": 0.15, "fluid": 0.3, "fat": 0.25})
-            if often(generator, 0.6)
-            else _second(generator, palette, own)
-        )
-        canvas.fill(spot & canvas.target, value, 0)
+        inside = spot(generator, 0.8, 0.06, 0.3)(*canvas.grid) > 0
+        value = mixed(generator, palette, GRAINS) if often(generator, 0.6) else _second(generator, palette, own)
+        canvas.fill(inside & canvas.target, value, 0)
 
 
 def peak(generator: np.random.Generator, canvas: Canvas, palette: Palette, _own: float) -> None:
@@ -181,6 +175,15 @@ def peak(generator: np.random.Generator, canvas: Canvas, palette: Palette, _own:
 
 
 PARTS: Mapping[Part, float] = {patches: 0.24, core: 0.2, rim: 0.14, halves: 0.1, fissures: 0.12, spots: 0.1, peak: 0.1}
+
+
+def _cortex(generator: np.random.Generator, canvas: Canvas, cortex: float, marrow: float) -> float | Field:
+    """Return the value of the cortex, two in five times (row, column) float32, fading into marrow in places."""
+    if often(generator, 0.6):
+        return cortex
+    faint = 1 / (1 + np.exp(waves(generator, 1.2, 6).at(*canvas.grid) * np.float32(3)))
+    found: Field = cortex + np.float32(marrow - cortex) * faint
+    return found
 
 
 def _second(generator: np.random.Generator, palette: Palette, own: float) -> float:

@@ -6,7 +6,7 @@ from dicomnode.training.scenes.canvas import Canvas
 from dicomnode.training.scenes.choosing import log_uniform, often
 from dicomnode.training.scenes.fields import TURN, Field, Inside, blurred, waves, white
 from dicomnode.training.scenes.palettes import Palette
-from dicomnode.training.scenes.shapes import ROUND, along, moved, shape
+from dicomnode.training.scenes.shapes import along, spot
 
 
 def echoes(generator: np.random.Generator) -> Palette:
@@ -35,7 +35,7 @@ def head(generator: np.random.Generator, canvas: Canvas, palette: Palette) -> No
     _skull(generator, canvas)
 
 
-def nodule(generator: np.random.Generator, canvas: Canvas, palette: Palette) -> None:
+def nodule(generator: np.random.Generator, canvas: Canvas, _palette: Palette) -> None:
     """Paint a cyst or a nodule, some with a rim, some with a bright wall."""
     own = generator.uniform(0.0, 0.12) if often(generator, 0.45) else generator.uniform(0.1, 0.9)
     host = float(canvas.value[canvas.near(0.15) > 0.03].mean())
@@ -57,17 +57,17 @@ def nodule(generator: np.random.Generator, canvas: Canvas, palette: Palette) -> 
 def as_ultrasound(generator: np.random.Generator, image: Field, _truth: Inside) -> Field:
     """Return `image` as log-compressed speckle under shadows and gain, grey levels 0..255."""
     deep, wide = generator.uniform(0.5, 1.1), generator.uniform(0.6, 2.0)
-    power = sum(blurred(white(generator, image.shape), deep, wide) ** 2 for _ in range(2))
-    assert isinstance(power, np.ndarray)
+    real, imaginary = (blurred(white(generator, image.shape), deep, wide) for _ in range(2))
+    power = real * real + imaginary * imaginary
     speckle = np.sqrt(power / np.float32(max(float(power.mean()), 1e-6)))
     rough = np.float32(log_uniform(generator, 0.12, 0.75))
-    found = np.maximum(image, 0) * _gain(generator, image.shape) * (
-        1 + rough * (speckle - 1)
-    ) + speckle * rough * np.float32(0.03)
+    echoed = np.maximum(image, 0) * _gain(generator, image.shape)
+    found: Field = echoed * (1 + rough * (speckle - 1)) + speckle * rough * np.float32(0.03)
     found = np.clip(found, 0, 1.2) ** np.float32(generator.uniform(0.6, 1.3))
     if often(generator, 0.35):
         found = np.where(_sector(generator, image.shape), found, 0)
-    return np.round(np.minimum(found * np.float32(generator.uniform(140, 300)), 255))
+    grey: Field = np.round(np.minimum(found * np.float32(generator.uniform(140, 300)), 255))
+    return grey
 
 
 def _structures(generator: np.random.Generator, canvas: Canvas) -> None:
@@ -79,10 +79,8 @@ def _structures(generator: np.random.Generator, canvas: Canvas) -> None:
         line = along(ends, 0.03, 0.03, 5)(*canvas.grid) > generator.uniform(-0.01, 0.015)
         canvas.fill(line & canvas.target, generator.uniform(0.4, 0.95), 0.1)
     for _ in range(generator.integers(0, 4)):
-        spot = moved(shape(generator, ROUND), *generator.uniform(-0.5, 0.5, 2), generator.uniform(0.08, 0.35))(
-            *canvas.grid
-        )
-        canvas.fill((spot > 0) & canvas.target, generator.uniform(0, 0.9), 0.1)
+        inside = spot(generator, 0.5, 0.08, 0.35)(*canvas.grid) > 0
+        canvas.fill(inside & canvas.target, generator.uniform(0, 0.9), 0.1)
 
 
 def _skull(generator: np.random.Generator, canvas: Canvas) -> None:
