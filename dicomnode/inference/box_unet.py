@@ -20,8 +20,7 @@ from dicomnode.inference.runtime import AsShown, Decoded
 
 NAME = "box-unet"
 MOST_CROPS = 32  # that are run together, of each of which the network holds about 2 MiB
-# The least logit of a pixel in a box, and that of the likeliest one of a box in which none is likely.
-_LEAST, _LIFTED = np.float32(OUTSIDE / 2), np.float32(1e-3)
+LIFTED = np.float32(1e-3)  # the logit of the likeliest pixel of a box in which none is likely
 
 Grey = NDArray[np.float32]
 
@@ -62,7 +61,7 @@ class BoxUnetRuntime:
         """Return the logits on the pixels of `image`, (box, row, column) float32, and the qualities of `boxes`."""
         answers = self._network.run(crops_of(image, boxes))
         logits, quality = check_numbers(answers, NAME, self._network.identity)
-        found = placed(np.maximum(logits, _LEAST), boxes, (image.shape[0], image.shape[1]))
+        found = placed(logits, boxes, (image.shape[0], image.shape[1]))
         for plane in found:
             _lift(plane)
         return found, quality
@@ -76,7 +75,10 @@ def load(wish: EngineWish) -> BoxUnetRuntime:
 
 
 def _lift(logits: Grey) -> None:
-    """Let the likeliest pixel of a box, whose `logits` on the image these are, be inside: a box is a promise."""
-    highest = logits.max()
-    if OUTSIDE < highest <= 0:
-        logits[logits > OUTSIDE] += _LIFTED - highest
+    """Let the likeliest pixel of a box, whose `logits` on the image these are, be inside: a box is a promise.
+
+    The others keep what is said of them, as it is added up where sections of several directions are.
+    """
+    said = logits[logits != OUTSIDE] if logits.max() <= 0 else None
+    if said is not None and said.size:
+        logits[logits == said.max()] = LIFTED

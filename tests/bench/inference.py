@@ -1,4 +1,4 @@
-"""Measure the engines on LiteMedSAM: a plane, a further box, a whole study, and the memory that `segment` needs.
+"""Measure the engines: a plane and a further box on LiteMedSAM and `box-unet`, a whole study, and memory.
 
 `make bench` runs it with random weights, on which no time depends. `python tests/bench/inference.py CHECKPOINT` takes
 others and compares the masks too; tests/bench/training.py makes some. Ratios are to torch's fp32 in the same turns.
@@ -20,7 +20,7 @@ from dicomnode.inference.benching import Timing, Timings, bench, wishes
 from dicomnode.inference.engines import EngineName, EngineWish, Precision, open_engine
 from dicomnode.inference.feature_cache import FeatureCache
 from dicomnode.inference.importing import ImportTools, import_model
-from dicomnode.inference.library import ImportedModel
+from dicomnode.inference.library import ImportedModel, shipped_model
 from dicomnode.inference.lite_medsam import LiteMedSamRuntime
 from dicomnode.inference.probing import probe_model
 from dicomnode.inference.quantizing import make_int8, quantize_model
@@ -41,7 +41,7 @@ from tests.bench.scenes import Scene, bodies, drawn
 from tests.values import prompt, solid, stack_of
 from tests.weights import GRAPHS, lite_medsam_layout, random_weights
 
-ROUNDS = 5
+ROUNDS, BUILT_IN_ROUNDS = 5, 50
 ENCODE_OPERATIONS = 75.5e9  # multiplications and additions of one encode, as PyTorch counts them
 CALIBRATION = 32  # planes
 SCENES = 8
@@ -56,7 +56,9 @@ def main(checkpoint: Path | None) -> None:
     """Print the tables."""
     with TemporaryDirectory() as folder:
         model = _model(Path(folder), checkpoint)
-        _print_engines(bench(model, ROUNDS, _say_round))
+        timings = bench(model, ROUNDS, _say_round)
+        _print_engines(timings)
+        _print_built_in(bench(shipped_model("box-unet"), BUILT_IN_ROUNDS, _say_round), timings)
         _print_study(model, compare=checkpoint is not None)
         if checkpoint is not None:
             _print_masks(model)
@@ -84,7 +86,7 @@ def _squares() -> list[NDArray[np.float32]]:
 
 
 def _say_round(done: int, total: int) -> None:
-    sys.stderr.write(f"\rengines: round {done}/{total} ")
+    sys.stderr.write(f"\rround {done}/{total} ")
 
 
 def _print_engines(found: Timings) -> None:
@@ -103,6 +105,26 @@ def _print_engines(found: Timings) -> None:
             f"   a further box {1000 * one.box:6.1f} ms\n"
         )
     sys.stdout.writelines(f"left out: {sentence}\n" for sentence in found.left_out)
+
+
+def _print_built_in(found: Timings, lite_medsam: Timings) -> None:
+    """Print a line for each engine and precision of the model that comes along, beside LiteMedSAM's encoder there."""
+    sys.stdout.write(
+        f"\nbox-unet: one box on a plane of 512 x 512, from its values to its mask; the best of {BUILT_IN_ROUNDS}\n\n"
+    )
+    encodes = {_where(one): one.encode for one in lite_medsam.timings}
+    for one in found.timings:
+        encode = encodes.get(_where(one))
+        ratio = f"1/{encode / one.encode:.0f} of an encode of LiteMedSAM" if encode else ""
+        sys.stdout.write(
+            f"{' '.join(_where(one)):<24}{1000 * one.encode:8.2f} ms a plane   a further box {1000 * one.box:6.2f} ms"
+            f"   {ratio}\n"
+        )
+
+
+def _where(one: Timing) -> tuple[str, str, str]:
+    identity = one.identity
+    return identity.engine.value, identity.precision.value, identity.device.value
 
 
 def _is_eager(one: Timing) -> bool:
