@@ -30,6 +30,9 @@ class Commands(LazyGroup):
         "send": Lazy("dicomnode_cli.send", "send", "Send DICOM files to a destination."),
         "pull": Lazy("dicomnode_cli.pull", "pull", "Fetch objects of a source for the node, or into a folder."),
         "models": Lazy("dicomnode_cli.models", "app", "Import models, and look after them."),
+        "finetune": Lazy(
+            "dicomnode_cli.finetune", "finetune", "Fine-tune MedSAM-Lite with a site's own segmentations."
+        ),
         "conformance": Lazy(
             "dicomnode_cli.conformance", "conformance", "Print the DICOM conformance statement of this version."
         ),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
+import SimpleITK as sitk  # noqa: N813 - its usual name
 from numpy.typing import NDArray
 
 from dicomnode.errors import Reason, Refused
@@ -34,9 +34,7 @@ def case_of_nifti(image_path: Path, label_paths: Sequence[Path], modality: str, 
     for path in label_paths:
         labels = sitk.GetArrayFromImage(sitk.DICOMOrient(_on_grid(_read(path), image, path), shown))
         masks |= masks_of_labels(labels, stem_of(path) if len(label_paths) > 1 else "", path)
-    return Case(
-        name=str(image_path), group=str(image_path), stack=stack, window=window_of(stack, window), masks=masks
-    )
+    return Case(name=str(image_path), group=str(image_path), stack=stack, window=window_of(stack, window), masks=masks)
 
 
 def _read(path: Path) -> sitk.Image:
@@ -49,7 +47,9 @@ def _read(path: Path) -> sitk.Image:
     if image.GetDimension() == _VOLUME - 1:
         image = sitk.JoinSeries(image)
     if image.GetDimension() != _VOLUME or image.GetNumberOfComponentsPerPixel() != 1:
-        detail = f"{image.GetDimension()} axes, {image.GetNumberOfComponentsPerPixel()} numbers a voxel: 3 and 1 are read"
+        detail = (
+            f"{image.GetDimension()} axes, {image.GetNumberOfComponentsPerPixel()} numbers a voxel: 3 and 1 are read"
+        )
         raise Refused(Reason.INVALID_HEADER, str(path), detail)
     return image
 

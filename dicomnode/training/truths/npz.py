@@ -49,7 +49,7 @@ def _arrays(path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
     if labels.ndim == _PLANE:
         images, labels = images[None], labels[None]
     colours = images.ndim == _VOLUME + 1 and images.shape[-1] == _RGB
-    if labels.ndim != _VOLUME or images.shape[: _VOLUME] != labels.shape or not (colours or images.ndim == _VOLUME):
+    if labels.ndim != _VOLUME or images.shape[:_VOLUME] != labels.shape or not (colours or images.ndim == _VOLUME):
         detail = f"{_IMAGES} is {images.shape} and {_LABELS} is {labels.shape}: they are no planes and their labels"
         raise Refused(Reason.INVALID_HEADER, str(path), detail)
     if colours and images.dtype != np.uint8:
