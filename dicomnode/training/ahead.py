@@ -50,7 +50,7 @@ class _Batches(Dataset[Any]):
     def __getitem__(self, number: int) -> Any:  # noqa: ANN401 - the task's own
         if self._task is None:
             self._task = _Blank(io.BytesIO(self._pickled)).load()
-        return self._task.batch(number)  # type: ignore[union-attr]
+        return self._task.batch(number)
 
 
 class _WithoutNetwork(pickle.Pickler):

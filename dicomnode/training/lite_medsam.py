@@ -28,9 +28,9 @@ _VALIDATED = 4  # planes that are looked at together
 class Batch(NamedTuple):
     """Planes (plane, 3, 256, 256) float32 0..1, a box on each (plane, 4) float32, its truth (plane, 256, 256) bool."""
 
-    images: NDArray[np.float32]
-    boxes: NDArray[np.float32]
-    truth: NDArray[np.bool_]
+    images: Tensor
+    boxes: Tensor
+    truth: Tensor
 
 
 class Shown(NamedTuple):
@@ -62,7 +62,7 @@ class LiteMedSamTask:
 
     def __post_init__(self) -> None:
         """Freeze what is to stay, and open the cases."""
-        parts = {
+        parts: dict[Frozen, list[nn.Module]] = {
             Frozen.NOTHING: [],
             Frozen.ENCODER: [self.network.image_encoder],
             Frozen.DECODER: [self.network.mask_decoder, self.network.prompt_encoder],
@@ -92,7 +92,7 @@ class LiteMedSamTask:
         """Return the batch of number `step`: every plane comes once before any comes again."""
         size = self.variation.batch
         samples = [self._sample(number) for number in range(step * size, (step + 1) * size)]
-        return Batch(*(np.stack(parts) for parts in zip(*samples, strict=True)))
+        return Batch(*(torch.from_numpy(np.stack(parts)) for parts in zip(*samples, strict=True)))
 
     def losses(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """Return the losses of `network` on `batch`."""

@@ -4,6 +4,7 @@ import hashlib
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -43,9 +44,9 @@ def cases_in(sources: Iterable[str], sight: Sight) -> Iterator[Case | Exclusion]
         if isinstance(found, Exclusion):
             yield found
         else:
-            yield _tried(lambda pair=found: case_of_nifti(*pair, sight.modality, sight.window))
+            yield _tried(partial(case_of_nifti, found.image, found.labels, sight.modality, sight.window))
     for path in (one for one in files if one.suffix.lower() == SUFFIX):
-        yield _tried(lambda path=path: case_of_npz(path, sight.modality, sight.window))
+        yield _tried(partial(case_of_npz, path, sight.modality, sight.window))
 
 
 def gather(

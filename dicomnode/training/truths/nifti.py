@@ -5,12 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk  # noqa: N813 - its usual name
-from numpy.typing import NDArray
 
 from dicomnode.errors import Reason, Refused
 from dicomnode.inference.windows import window_of
 from dicomnode.training.truths.arrays import masks_of_labels, stack_of_voxels
-from dicomnode.training.truths.case import Case
+from dicomnode.training.truths.case import Case, Masks
 from dicomnode.training.truths.nifti_pairs import stem_of
 
 _SAME = 1e-3  # of a voxel's side, or between unit vectors
@@ -30,7 +29,7 @@ def case_of_nifti(image_path: Path, label_paths: Sequence[Path], modality: str, 
     image = _read(image_path)
     shown = _SHOWN[_across(image)]
     stack = stack_of_voxels(sitk.GetArrayFromImage(sitk.DICOMOrient(image, shown)), modality, image_path)
-    masks: dict[str, dict[int, NDArray[np.bool_]]] = {}
+    masks: dict[str, Masks] = {}
     for path in label_paths:
         labels = sitk.GetArrayFromImage(sitk.DICOMOrient(_on_grid(_read(path), image, path), shown))
         masks |= masks_of_labels(labels, stem_of(path) if len(label_paths) > 1 else "", path)

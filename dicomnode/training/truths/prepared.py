@@ -71,7 +71,7 @@ def prepare(case: Case, folder: Path) -> PreparedCase:
         detail = "it has no structure of 100 voxels, and 10 pixels on a plane, which smaller ones are taken for specks"
         raise Refused(Reason.EMPTY_RESULT, case.name, detail)
     carried.sort(key=lambda one: one[1])
-    arrays = {
+    arrays: dict[str, NDArray[Any]] = {
         "squares": squares,
         "masks": np.packbits(np.stack([small for *_, small in carried]), axis=-1),
         "planes": np.array([plane for _, plane, _ in carried], np.int32),
