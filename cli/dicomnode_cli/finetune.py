@@ -135,7 +135,7 @@ def finetune(  # noqa: PLR0913 - an argument an option
     models = load_settings(config).settings.models_folder
     if (models / check_name(name)).exists() and not resume:
         raise SettingsError(f"model {name!r}", f"there is one in {models}; choose another name with --as")
-    training, console = _training(), Console()
+    training, console = training_module(), Console()
     wish = FinetuneWish(
         model=model,
         truth=which.truth(data),
@@ -166,7 +166,7 @@ def tell_step(told: "Told") -> None:
     typer.echo(words)
 
 
-def _training() -> Any:  # noqa: ANN401 - a module
+def training_module() -> Any:  # noqa: ANN401 - a module
     """Return the module that trains; without torch it is a SettingsError that names what installs it."""
     try:
         return import_module("dicomnode.training.finetuning")

@@ -40,7 +40,8 @@ def test_it_learns_and_says_so(whole: Path) -> None:
     rows = read_history(whole / "history.csv")
     assert [row["step"] for row in rows] == [0, 10, 20, 30, 40]
     assert rows[-1]["validation_loss"] < 0.8 * rows[0]["validation_loss"]
-    assert Image.open(whole / "curve.png").size == (900, 540)
+    with Image.open(whole / "curve.png") as picture:
+        assert picture.size == (900, 540)
     best = read_checkpoint(whole / "best.pt")
     assert best
     assert best["step"] == 40

@@ -42,7 +42,7 @@ def case_of_npz(path: Path, modality: str, window: str) -> Case:
 def _arrays(path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return images, (plane, row, column) or (plane, row, column, 3), and their labels, (plane, row, column)."""
     try:
-        with np.load(path, allow_pickle=False) as content:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
             images, labels = _content(content, path)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise Refused(Reason.UNREADABLE, str(path), f"it is no .npz file that can be read: {error}") from error
