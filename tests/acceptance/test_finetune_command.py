@@ -39,8 +39,9 @@ def data(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.usefixtures("data")
 def test_it_learns_and_what_comes_of_it_is_a_model_of_every_engine_that_says_where_it_comes_from(
-    data: Path, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
     pytest.importorskip("torch")
     wanted = ("random", "data", "--as", "ours", "--output", "run", "--steps", "2", "--batch", "1", "--rate", "1e-3")
@@ -76,11 +77,9 @@ def test_it_learns_and_what_comes_of_it_is_a_model_of_every_engine_that_says_whe
         (("random", "data/damaged.npz"), 1, "NO_IMAGES: there is no image with a mask that can be used"),
     ],
 )
-def test_what_cannot_be_done_is_one_line(
-    arguments: tuple[str, ...], expect: int, said: str, data: Path, tmp_path: Path
-) -> None:
+@pytest.mark.usefixtures("data")
+def test_what_cannot_be_done_is_one_line(arguments: tuple[str, ...], expect: int, said: str, tmp_path: Path) -> None:
     pytest.importorskip("torch")
-    assert data.is_dir()
     done = run(tmp_path, "finetune", *arguments, "--as", "ours", "--output", "run", expect=expect)
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
