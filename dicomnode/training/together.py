@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FrameType
+from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
@@ -88,7 +89,7 @@ def run_together(run: Callable[..., None], argument: object, device: Device, cou
     with TemporaryDirectory(prefix="dicomnode-") as folder:
         call = pickle.dumps((run, argument))  # plain: torch would share each tensor by an open file
         arguments = (count, device.value, Path(folder) / "meeting", call)
-        context = spawn(_begin, arguments, nprocs=count, join=False)  # type: ignore[no-untyped-call]
+        context: Any = spawn(_begin, arguments, nprocs=count, join=False)  # type: ignore[no-untyped-call]
 
         def pass_on(number: int, _frame: FrameType | None) -> None:
             for pid in context.pids():
