@@ -3,7 +3,6 @@
 import os
 import signal
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,12 +22,13 @@ def small_network() -> nn.Sequential:
 
 @dataclass
 class SmallTask:
-    """`kill_at` kills the process when that batch is asked for, `end_at` asks it to end."""
+    """`kill_at` kills the process when that batch is asked for, `end_at` asks it to end; `joined` batches are one."""
 
     seed: int = 0
     size: int = 2
     kill_at: int = -1
     end_at: int = -1
+    joined: int = 1
     network: nn.Module = field(default_factory=small_network)
 
     @property
@@ -40,11 +40,12 @@ class SmallTask:
             os.kill(os.getpid(), signal.SIGKILL)
         if step == self.end_at:
             os.kill(os.getpid(), signal.SIGTERM)
-        generator = np.random.default_rng((self.seed, step))
-        images = generator.standard_normal((self.size, 1, 8, 8)).astype(np.float32)
+        numbers = range(step * self.joined, (step + 1) * self.joined)
+        generators = [np.random.default_rng((self.seed, number)) for number in numbers]
+        images = np.concatenate([one.standard_normal((self.size, 1, 8, 8)) for one in generators]).astype(np.float32)
         return images, (images > 0).astype(np.float32)
 
-    def losses(self, network: nn.Module, batch: Any) -> dict[str, Tensor]:
+    def losses(self, network: nn.Module, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
         images, truth = batch
         logits = network(images).float()
         loss = functional.binary_cross_entropy_with_logits(logits, truth)
@@ -52,5 +53,5 @@ class SmallTask:
 
     def validate(self, network: nn.Module) -> dict[str, float]:
         device = next(network.parameters()).device
-        batch = tuple(torch.from_numpy(one).to(device) for one in self.batch(10**6))
-        return {name: float(value) for name, value in self.losses(network, batch).items()}
+        images, truth = (torch.from_numpy(one).to(device) for one in self.batch(10**6))
+        return {name: float(value) for name, value in self.losses(network, (images, truth)).items()}

@@ -35,7 +35,8 @@ def drawn_case(seed: int, planes: int, objects: int = 4, side: int = 256) -> Cas
     scenes = [drawn(generator, objects, side) for _ in range(planes)]
     pixels = np.stack([np.rint(scene.image * 1000).astype(np.uint16) for scene in scenes])
     masks = {
-        f"object {number}": {index: scene.masks[number] for index, scene in enumerate(scenes)} for number in range(objects)
+        f"object {number}": {index: scene.masks[number] for index, scene in enumerate(scenes)}
+        for number in range(objects)
     }
     return case_of(pixels, masks, f"case {seed}")
 

@@ -31,6 +31,9 @@ class Commands(LazyGroup):
         "pull": Lazy("dicomnode_cli.pull", "pull", "Fetch objects of a source for the node, or into a folder."),
         "models": Lazy("dicomnode_cli.models", "app", "Import models, and look after them."),
         "train": Lazy("dicomnode_cli.train", "train", "Train the model that comes with the package."),
+        "finetune": Lazy(
+            "dicomnode_cli.finetune", "finetune", "Fine-tune MedSAM-Lite with a site's own segmentations."
+        ),
         "conformance": Lazy(
             "dicomnode_cli.conformance", "conformance", "Print the DICOM conformance statement of this version."
         ),

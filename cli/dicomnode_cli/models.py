@@ -66,8 +66,8 @@ def import_(
     PyTorch checkpoints (a state dict, bare or wrapped, also in one from a training) and safetensors are read without
     PyTorch; a pair of ONNX files needs --as. Nothing else changes, unless --default is given.
     """
-    settings_file = _settings_file(config) if default else None
-    imported = import_model(files, name, _tools(load_settings(config).settings.models_folder))
+    settings_file = settings_file_to_change(config) if default else None
+    imported = import_model(files, name, import_tools(load_settings(config).settings.models_folder))
     _finish(imported, settings_file, as_json=as_json)
 
 
@@ -88,7 +88,7 @@ def pull_(
 
     A fetch that was broken off is gone on with.
     """
-    settings_file = _settings_file(config) if default else None
+    settings_file = settings_file_to_change(config) if default else None
     entry = entry_of(read_catalog(), name)
     if name in BUILT_IN:
         raise SettingsError(f"model {name!r}", "it comes with dicomnode, and nothing of it is fetched")
@@ -99,7 +99,7 @@ def pull_(
             show(f"fetching {entry.weights} (KiB)", there // _KIB, size // _KIB)
 
         path = pull(entry, origins or entry.origins, folder / _FETCHED, progress)
-    imported = import_model([path], called or name, _tools(folder))
+    imported = import_model([path], called or name, import_tools(folder))
     path.unlink()
     _finish(imported, settings_file, as_json=as_json)
 
@@ -228,23 +228,29 @@ def bench_(
         models_showing.print_timings(document, Console())
 
 
-def _tools(models: Path) -> ImportTools:
+def import_tools(models: Path) -> ImportTools:
+    """Return what an import into the folder `models` needs."""
     shipped = shared_file(f"models/{LITE_MEDSAM}/{LAYOUT_NAME}").parent
     return ImportTools(models=models, catalog=read_catalog(), probe=probe_model, shipped=shipped)
 
 
-def _settings_file(config: Path | None) -> Path:
-    """Return the settings file that --default changes."""
+def settings_file_to_change(config: Path | None) -> Path:
+    """Return the settings file that --default changes; there must be one."""
     path = find(config, surroundings())
     if path is None:
         raise SettingsError("settings file", "there is none yet; make one with: dicomnode config init")
     return path
 
 
+def set_default(settings_file: Path, name: str) -> None:
+    """Let the settings file name the model `name`."""
+    set_value(settings_file, "model.name", name, surroundings())
+
+
 def _finish(imported: Imported, settings_file: Path | None, *, as_json: bool) -> None:
     """Set the default if that is asked for, and say what was imported."""
     if settings_file is not None:
-        set_value(settings_file, "model.name", imported.model.name, surroundings())
+        set_default(settings_file, imported.model.name)
     document = models_showing.report(imported, settings_file)
     if as_json:
         showing.write_json(document)

@@ -3,7 +3,7 @@
 import hashlib
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -72,15 +72,26 @@ def import_model(paths: Sequence[Path], name: str | None, tools: ImportTools) ->
     return import_checkpoint(paths[0], name, tools)
 
 
-def import_checkpoint(path: Path, name: str | None, tools: ImportTools) -> Imported:
-    """Import the weights in the file at `path`."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Made:
+    """Where weights come from that were made here: their origin and licence, and with what they were trained."""
+
+    origin: str
+    licence: str
+    training: Mapping[str, str]
+
+
+def import_checkpoint(path: Path, name: str | None, tools: ImportTools, made: Made | None = None) -> Imported:
+    """Import the weights in the file at `path`; `made` says where they come from, else the catalog may."""
     layout = read_layout(tools.shipped / LAYOUT_NAME)
-    checkpoint, arrays = _read(path, layout)
+    checkpoint, arrays = read_weights(path, layout)
     with draft(tools.models) as folder:
         write_weights(folder / WEIGHTS_NAME, layout, arrays)
         for graph in (ENCODER_NAME, DECODER_NAME):
             shutil.copyfile(tools.shipped / graph, folder / graph)
         lineage = _lineage(path, checkpoint, folder, name, tools.catalog)
+        if made is not None:
+            lineage = replace(lineage, origin=made.origin, licence=made.licence, training=made.training)
         model, probed, new = publish(folder, tools.models, lineage, tools.probe)
     return Imported(
         model=model,
@@ -118,7 +129,7 @@ def import_pair(pair: tuple[Path, Path], name: str | None, tools: ImportTools) -
     return Imported(model=model, tensors=0, unused=(), beside=(), notes=(), probed=probed, new=new)
 
 
-def _read(path: Path, layout: Layout) -> tuple[Checkpoint, Arrays]:
+def read_weights(path: Path, layout: Layout) -> tuple[Checkpoint, Arrays]:
     """Return what the file at `path` is, and its tensors, which are those of `layout` and finite."""
     with open_checkpoint(path) as checkpoint:
         check_architecture(checkpoint.tensors, layout, str(path))

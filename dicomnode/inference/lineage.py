@@ -4,7 +4,7 @@ import hashlib
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,8 @@ class Lineage:
     """What the folder of a model says of it.
 
     `weights_sha256` is of what was computed from the sources and identifies the model, whatever it is called; `files`
-    are the names of its files and their sha256.
+    are the names of its files and their sha256. `training` says of a model that was trained here with what, else it is
+    empty.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Lineage:
     weights_sha256: str
     files: Mapping[str, str]
     sources: tuple[Source, ...]
+    training: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_lineage(path: Path) -> Lineage:
@@ -71,7 +73,8 @@ def lineage_text(lineage: Lineage) -> str:
     document.add(
         tomlkit.comment("Where this model comes from, and the sha256 of its files; written by dicomnode models import.")
     )
-    document.update(asdict(lineage))
+    said = asdict(lineage)
+    document.update({name: value for name, value in said.items() if value or name != "training"})
     return tomlkit.dumps(document)
 
 

@@ -1,1 +1,1 @@
-"""Train and fine-tune networks, from drawn scenes or from a site's own truth; it needs torch, and no node imports it."""
+"""Train and fine-tune networks, from drawn scenes or a site's own truth: it needs torch, and no node imports it."""

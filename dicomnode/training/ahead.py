@@ -48,9 +48,9 @@ class _Batches(Dataset[Any]):
         self._task: Task | None = None
 
     def __getitem__(self, number: int) -> Any:  # noqa: ANN401 - the task's own
-        if self._task is None:
-            self._task = _Blank(io.BytesIO(self._pickled)).load()
-        return self._task.batch(number)  # type: ignore[union-attr]
+        task: Task = self._task or _Blank(io.BytesIO(self._pickled)).load()
+        self._task = task
+        return task.batch(number)
 
 
 class _WithoutNetwork(pickle.Pickler):

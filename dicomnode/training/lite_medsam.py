@@ -7,7 +7,6 @@ box each side of which is moved outwards by up to `box_shift` pixels.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,33 +20,17 @@ from dicomnode.inference.networks.mask_decoder import PlaneFeatures
 from dicomnode.training.losses import Weights, mask_losses, overlap
 from dicomnode.training.schedule import Setting
 from dicomnode.training.truths.prepared import Plane, PreparedCase, PreparedPlanes
+from dicomnode.training.wishes import Frozen, Variation
 
 _VALIDATED = 4  # planes that are looked at together
-
-
-class Frozen(StrEnum):
-    """A part of the network that stays as it is; DECODER with what encodes prompts."""
-
-    NOTHING = "nothing"
-    ENCODER = "encoder"
-    DECODER = "decoder"
 
 
 class Batch(NamedTuple):
     """Planes (plane, 3, 256, 256) float32 0..1, a box on each (plane, 4) float32, its truth (plane, 256, 256) bool."""
 
-    images: NDArray[np.float32]
-    boxes: NDArray[np.float32]
-    truth: NDArray[np.bool_]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Variation:
-    """How samples are drawn: the seed, so many planes at a time, boxes up to `box_shift` pixels of 256 too large."""
-
-    seed: int = 0
-    batch: int = 4
-    box_shift: int = 5
+    images: Tensor
+    boxes: Tensor
+    truth: Tensor
 
 
 class Shown(NamedTuple):
@@ -79,7 +62,7 @@ class LiteMedSamTask:
 
     def __post_init__(self) -> None:
         """Freeze what is to stay, and open the cases."""
-        parts = {
+        parts: dict[Frozen, list[nn.Module]] = {
             Frozen.NOTHING: [],
             Frozen.ENCODER: [self.network.image_encoder],
             Frozen.DECODER: [self.network.mask_decoder, self.network.prompt_encoder],
@@ -109,7 +92,7 @@ class LiteMedSamTask:
         """Return the batch of number `step`: every plane comes once before any comes again."""
         size = self.variation.batch
         samples = [self._sample(number) for number in range(step * size, (step + 1) * size)]
-        return Batch(*(np.stack(parts) for parts in zip(*samples, strict=True)))
+        return Batch(*(torch.from_numpy(np.stack(parts)) for parts in zip(*samples, strict=True)))
 
     def losses(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """Return the losses of `network` on `batch`."""
@@ -121,12 +104,9 @@ class LiteMedSamTask:
         every = _numbered(self._validation)
         chosen = every[np.linspace(0, len(every) - 1, min(self.most, len(every))).round().astype(int)]
         sums: dict[str, float] = {}
-        count = 0
         for start in range(0, len(chosen), _VALIDATED):
-            found = self._validated(network, [self._plane(self._validation, one) for one in chosen[start : start + _VALIDATED]])
-            for name, value in found.items():
-                sums[name] = sums.get(name, 0.0) + value
-            count += 1
+            together = [self._plane(self._validation, place) for place in chosen[start : start + _VALIDATED]]
+            _add(sums, self._validated(network, together))
         objects = sums.pop("objects")
         return {name: value / objects for name, value in sums.items()}
 
@@ -135,7 +115,7 @@ class LiteMedSamTask:
         device = next(network.parameters()).device
         squares = torch.from_numpy(np.stack([plane.square for plane, _ in shown])).to(device)
         features = network.encode(squares)
-        sums: dict[str, float] = {"objects": 0.0}
+        sums: dict[str, float] = {}
         for number, (plane, case) in enumerate(shown):
             half = (self.variation.box_shift // 2,) * 4
             boxes = np.stack([box_round(mask, half, case) for mask in plane.masks])
@@ -145,9 +125,7 @@ class LiteMedSamTask:
             found = {name: float(value) for name, value in mask_losses(logits, quality, truth, self.weights).items()}
             shares = overlap(logits, truth).double()
             found["mean_dice"] = float((2 * shares / (1 + shares)).mean())
-            sums["objects"] += len(boxes)
-            for name, value in found.items():
-                sums[name] = sums.get(name, 0.0) + value * len(boxes)
+            _add(sums, {"objects": len(boxes), **{name: value * len(boxes) for name, value in found.items()}})
         return sums
 
     def _sample(self, number: int) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
@@ -169,7 +147,14 @@ class LiteMedSamTask:
         return opened.plane(int(place[1])), opened.case
 
 
-def box_round(mask: NDArray[np.bool_], shifts: Sequence[int] | NDArray[np.int64], case: PreparedCase) -> NDArray[np.float32]:
+def _add(sums: dict[str, float], values: Mapping[str, float]) -> None:
+    for name, value in values.items():
+        sums[name] = sums.get(name, 0.0) + value
+
+
+def box_round(
+    mask: NDArray[np.bool_], shifts: Sequence[int] | NDArray[np.int64], case: PreparedCase
+) -> NDArray[np.float32]:
     """Return the first and last pixels x0, y0, x1, y1 of `mask`, moved outwards by `shifts` within the image."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     tight = np.array([columns[0], rows[0], columns[-1], rows[-1]])

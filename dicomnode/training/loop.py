@@ -112,16 +112,15 @@ def _steps(state: State, call: _Call, batches: Iterator[Any], asked: Callable[[]
         _validate(state, call)
         _keep(state, call)
     while state.step < schedule.steps:
-        ended = seat.any(asked())
-        if not ended:
-            state.advance(next(batches))
-            last = state.step == schedule.steps
-            if last or state.step % schedule.validate_every == 0:
-                _validate(state, call)
-        if ended or last or state.step % schedule.checkpoint_every == 0:
+        if seat.any(asked()):
             _keep(state, call)
-        if ended:
             return
+        state.advance(next(batches))
+        last = state.step == schedule.steps
+        if last or state.step % schedule.validate_every == 0:
+            _validate(state, call)
+        if last or state.step % schedule.checkpoint_every == 0:
+            _keep(state, call)
 
 
 def _validate(state: State, call: _Call) -> None:

@@ -92,7 +92,7 @@ class State:
         return copied((self._average or self._network).state_dict())
 
     def kept(self) -> dict[str, object]:
-        """Return all that `restore` takes, on the CPU."""
+        """Return all that `restore` takes."""
         return {
             "step": self.step,
             "best": None if self.best is None else asdict(self.best),

@@ -10,9 +10,11 @@ from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FrameType
+from typing import Any
 
 import torch
-from torch import Tensor, distributed, multiprocessing, nn
+from torch import Tensor, distributed, nn
+from torch.multiprocessing.spawn import spawn
 from torch.nn.parallel import DistributedDataParallel
 
 from dicomnode.errors import SettingsError
@@ -48,7 +50,7 @@ class Seat:
         each has its own, and the running statistics are the first one's.
         """
         if self.count > 1 and self.device.type == Device.CUDA.value:
-            network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+            network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
         return network.to(self.device)
 
     def any(self, told: bool) -> bool:  # noqa: FBT001 - what all are asked
@@ -87,7 +89,7 @@ def run_together(run: Callable[..., None], argument: object, device: Device, cou
     with TemporaryDirectory(prefix="dicomnode-") as folder:
         call = pickle.dumps((run, argument))  # plain: torch would share each tensor by an open file
         arguments = (count, device.value, Path(folder) / "meeting", call)
-        context = multiprocessing.spawn(_begin, arguments, nprocs=count, join=False)
+        context: Any = spawn(_begin, arguments, nprocs=count, join=False)  # type: ignore[no-untyped-call]
 
         def pass_on(number: int, _frame: FrameType | None) -> None:
             for pid in context.pids():

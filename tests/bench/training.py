@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dicomnode.inference.networks.lite_medsam import LiteMedSam
+from dicomnode.training.starting import random_network
 from tests.bench.scenes import Scene, drawn
 
 OBJECTS, RATE, WARM_UP, SEED = 6, 4e-4, 50, 0
@@ -22,7 +23,7 @@ def main(steps: int, file: Path) -> None:
     """Train for `steps` scenes; write the state dict to `file`."""
     torch.manual_seed(SEED)
     generator = np.random.default_rng(SEED)
-    network = _begun(generator)
+    network = random_network(SEED, torch.stack([_image(drawn(generator, OBJECTS)) for _ in range(2)]))
     optimizer = torch.optim.AdamW(network.parameters(), lr=RATE)
     for step in range(steps):
         scene = drawn(generator, OBJECTS)
@@ -35,24 +36,6 @@ def main(steps: int, file: Path) -> None:
         optimizer.step()
         sys.stderr.write(f"\r{step + 1}/{steps}: loss {loss.item():.3f}")
     torch.save(network.state_dict(), file)
-
-
-def _begun(generator: np.random.Generator) -> LiteMedSam:
-    """Return a network whose features are of the order of 1, its batch norms settled on two scenes for good."""
-    network = LiteMedSam()
-    for module in network.modules():
-        if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
-            inputs = module.weight.shape[0] if isinstance(module, nn.ConvTranspose2d) else module.weight[0].numel()
-            nn.init.trunc_normal_(module.weight, std=inputs**-0.5)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.Embedding):
-            nn.init.normal_(module.weight, std=0.3)
-        elif isinstance(module, nn.BatchNorm2d):
-            module.momentum = None  # the mean over all it is shown
-    with torch.no_grad():
-        network.train().encode(torch.stack([_image(drawn(generator, OBJECTS)) for _ in range(2)]))
-    return network.eval()
 
 
 def _loss(network: LiteMedSam, scene: Scene) -> Tensor:

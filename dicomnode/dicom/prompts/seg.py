@@ -149,9 +149,7 @@ class _Reading:
         self._found: dict[int, _Found] = defaultdict(_Found)
         self._unreadable: list[Refused] = []
 
-    def read(
-        self, stored: StoredFrame, frames: Iterable[SegFrame], *, split: bool, keep: Keep | None = None
-    ) -> None:
+    def read(self, stored: StoredFrame, frames: Iterable[SegFrame], *, split: bool, keep: Keep | None = None) -> None:
         """Place the masks in `frames`, whose pixels `stored` has; with `split` each island by itself.
 
         `keep` is told of each (its segment, the mask, its frame, where it lies).

@@ -47,7 +47,7 @@ def _finite(voxels: NDArray[Any], path: Path) -> NDArray[Any]:
 
 
 def _levels(voxels: NDArray[Any]) -> tuple[NDArray[Any], float, float]:
-    """Return whole numbers with the slope and the intercept that make `voxels` of them, exactly where they are whole."""
+    """Return whole numbers, and the slope and intercept that make `voxels` of them: exactly where those are whole."""
     low, high = float(voxels.min()), float(voxels.max())
     if low >= np.iinfo(np.int32).min and high <= np.iinfo(np.int32).max and (np.rint(voxels) == voxels).all():
         return voxels.astype(np.int32), 1.0, 0.0

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 import numpy as np
-import SimpleITK as sitk
+import SimpleITK as sitk  # noqa: N813 - its usual name
 from numpy.typing import NDArray
 
 LEAST_VOXELS, LEAST_PIXELS = 100, 10  # of a part in the volume, its voxels touching at corners too; and on a plane

@@ -4,9 +4,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from dicomnode.dicom.pixels.decoders import Decoders
 from dicomnode.dicom.scan import scan
 from dicomnode.dicom.stack import read_stack
@@ -15,7 +12,7 @@ from dicomnode.domain import Exclusion, Pair
 from dicomnode.errors import Reason, Refused
 from dicomnode.inference.windows import window_of
 from dicomnode.planning import plan
-from dicomnode.training.truths.case import Case
+from dicomnode.training.truths.case import Case, Masks
 
 
 def cases_of_dicom(paths: Iterable[Path], window: str) -> Iterator[Case | Exclusion]:
@@ -47,7 +44,7 @@ def _case(pairs: Sequence[Pair], window: str, decoders: Decoders) -> Iterator[Ca
     images = pairs[0].images
     stack = read_stack(images, decoders)
     yield from stack.exclusions
-    masks: dict[str, dict[int, NDArray[np.bool_]]] = {}
+    masks: dict[str, Masks] = {}
     for pair in pairs:
         try:
             truth = truth_of(pair, stack, decoders)

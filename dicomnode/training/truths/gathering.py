@@ -3,7 +3,8 @@
 import hashlib
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,24 +12,16 @@ import numpy as np
 from dicomnode.dicom.files import files_in
 from dicomnode.domain import Exclusion
 from dicomnode.errors import Reason, Refused, SettingsError
-from dicomnode.inference.windows import AUTO
 from dicomnode.training.truths.case import Case
 from dicomnode.training.truths.dicoms import cases_of_dicom
 from dicomnode.training.truths.nifti import case_of_nifti
 from dicomnode.training.truths.nifti_pairs import NiftiPair, is_nifti, pairs_in
 from dicomnode.training.truths.npz import SUFFIX, case_of_npz
 from dicomnode.training.truths.prepared import PreparedCase, prepare
+from dicomnode.training.wishes import Sight
 
 _PAIR = "="  # between an image and its label map
 _GROUP_DIGITS = 16
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Sight:
-    """What of the values is seen: a window, and the modality of files that do not say it ('' where they may)."""
-
-    window: str = AUTO
-    modality: str = ""
 
 
 def cases_in(sources: Iterable[str], sight: Sight) -> Iterator[Case | Exclusion]:
@@ -44,14 +37,16 @@ def cases_in(sources: Iterable[str], sight: Sight) -> Iterator[Case | Exclusion]
         else:
             paths.append(_existing(source))
     files = list(files_in(paths))
-    yield from cases_of_dicom([one for one in files if not is_nifti(one) and one.suffix.lower() != SUFFIX], sight.window)
+    yield from cases_of_dicom(
+        [one for one in files if not is_nifti(one) and one.suffix.lower() != SUFFIX], sight.window
+    )
     for found in (*pairs, *pairs_in([one for one in files if is_nifti(one)])):
         if isinstance(found, Exclusion):
             yield found
         else:
-            yield _tried(lambda pair=found: case_of_nifti(*pair, sight.modality, sight.window))
+            yield _tried(partial(case_of_nifti, found.image, found.labels, sight.modality, sight.window))
     for path in (one for one in files if one.suffix.lower() == SUFFIX):
-        yield _tried(lambda path=path: case_of_npz(path, sight.modality, sight.window))
+        yield _tried(partial(case_of_npz, path, sight.modality, sight.window))
 
 
 def gather(
@@ -93,9 +88,7 @@ def folder_of(case: PreparedCase, folder: Path) -> Path:
     return folder / case.sha256[:_GROUP_DIGITS]
 
 
-def divide(
-    cases: Sequence[PreparedCase], share: float, seed: int
-) -> tuple[list[PreparedCase], list[PreparedCase]]:
+def divide(cases: Sequence[PreparedCase], share: float, seed: int) -> tuple[list[PreparedCase], list[PreparedCase]]:
     """Return the cases to train on and those to validate on: about `share` of the groups, drawn by `seed`.
 
     A group is never on both sides. One group cannot be divided: a SettingsError.

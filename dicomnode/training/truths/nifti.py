@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
-from numpy.typing import NDArray
+import SimpleITK as sitk  # noqa: N813 - its usual name
 
 from dicomnode.errors import Reason, Refused
 from dicomnode.inference.windows import window_of
 from dicomnode.training.truths.arrays import masks_of_labels, stack_of_voxels
-from dicomnode.training.truths.case import Case
+from dicomnode.training.truths.case import Case, Masks
 from dicomnode.training.truths.nifti_pairs import stem_of
 
 _SAME = 1e-3  # of a voxel's side, or between unit vectors
@@ -30,13 +29,11 @@ def case_of_nifti(image_path: Path, label_paths: Sequence[Path], modality: str, 
     image = _read(image_path)
     shown = _SHOWN[_across(image)]
     stack = stack_of_voxels(sitk.GetArrayFromImage(sitk.DICOMOrient(image, shown)), modality, image_path)
-    masks: dict[str, dict[int, NDArray[np.bool_]]] = {}
+    masks: dict[str, Masks] = {}
     for path in label_paths:
         labels = sitk.GetArrayFromImage(sitk.DICOMOrient(_on_grid(_read(path), image, path), shown))
         masks |= masks_of_labels(labels, stem_of(path) if len(label_paths) > 1 else "", path)
-    return Case(
-        name=str(image_path), group=str(image_path), stack=stack, window=window_of(stack, window), masks=masks
-    )
+    return Case(name=str(image_path), group=str(image_path), stack=stack, window=window_of(stack, window), masks=masks)
 
 
 def _read(path: Path) -> sitk.Image:
@@ -49,7 +46,9 @@ def _read(path: Path) -> sitk.Image:
     if image.GetDimension() == _VOLUME - 1:
         image = sitk.JoinSeries(image)
     if image.GetDimension() != _VOLUME or image.GetNumberOfComponentsPerPixel() != 1:
-        detail = f"{image.GetDimension()} axes, {image.GetNumberOfComponentsPerPixel()} numbers a voxel: 3 and 1 are read"
+        detail = (
+            f"{image.GetDimension()} axes, {image.GetNumberOfComponentsPerPixel()} numbers a voxel: 3 and 1 are read"
+        )
         raise Refused(Reason.INVALID_HEADER, str(path), detail)
     return image
 

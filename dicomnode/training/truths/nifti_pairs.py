@@ -36,8 +36,9 @@ def pairs_in(paths: Sequence[Path]) -> Iterator[NiftiPair | Exclusion]:
     """Yield the images among `paths` that have label maps, and what has no partner.
 
     A label map lies in a folder called labels, labelsTr, masks, segmentations and so on, or its name ends in _label,
-    _mask, _seg or _gt. Its image has the same name without that, and may end in _image or _0000; it lies beside it, in
-    the folder above or in one beside that. Where none has, the only image in the folder above is meant.
+    _mask, _seg or _gt. Its image has the same name without that, and may end in _image or _0000; it lies beside it, or
+    of a folder of label maps in the one above, or beside that. Where none has, the only image in the folder above is
+    meant.
     """
     images = [path for path in paths if not _is_label(path)]
     found: dict[Path, list[Path]] = defaultdict(list)
@@ -62,9 +63,9 @@ def _is_label(path: Path) -> bool:
 
 
 def _images_of(label: Path, images: Iterable[Path]) -> list[Path]:
-    key, above = _LABEL_END.sub("", stem_of(label)), label.parent.parent
-    near = [one for one in images if one.parent in (label.parent, above) or one.parent.parent == above]
+    key, folder = _LABEL_END.sub("", stem_of(label)), label.parent
+    if not _FOLDER.fullmatch(folder.name):
+        return [one for one in images if one.parent == folder and _IMAGE_END.sub("", stem_of(one)) == key]
+    near = [one for one in images if folder.parent in (one.parent, one.parent.parent) or one.parent == folder]
     named = [one for one in near if _IMAGE_END.sub("", stem_of(one)) == key]
-    if named or not _FOLDER.fullmatch(label.parent.name):
-        return named
-    return [one for one in near if one.parent == above]
+    return named or [one for one in near if one.parent == folder.parent]

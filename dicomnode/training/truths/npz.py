@@ -42,14 +42,14 @@ def case_of_npz(path: Path, modality: str, window: str) -> Case:
 def _arrays(path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return images, (plane, row, column) or (plane, row, column, 3), and their labels, (plane, row, column)."""
     try:
-        with np.load(path, allow_pickle=False) as content:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
             images, labels = _content(content, path)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise Refused(Reason.UNREADABLE, str(path), f"it is no .npz file that can be read: {error}") from error
     if labels.ndim == _PLANE:
         images, labels = images[None], labels[None]
     colours = images.ndim == _VOLUME + 1 and images.shape[-1] == _RGB
-    if labels.ndim != _VOLUME or images.shape[: _VOLUME] != labels.shape or not (colours or images.ndim == _VOLUME):
+    if labels.ndim != _VOLUME or images.shape[:_VOLUME] != labels.shape or not (colours or images.ndim == _VOLUME):
         detail = f"{_IMAGES} is {images.shape} and {_LABELS} is {labels.shape}: they are no planes and their labels"
         raise Refused(Reason.INVALID_HEADER, str(path), detail)
     if colours and images.dtype != np.uint8:

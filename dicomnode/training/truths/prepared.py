@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -71,7 +71,7 @@ def prepare(case: Case, folder: Path) -> PreparedCase:
         detail = "it has no structure of 100 voxels, and 10 pixels on a plane, which smaller ones are taken for specks"
         raise Refused(Reason.EMPTY_RESULT, case.name, detail)
     carried.sort(key=lambda one: one[1])
-    arrays = {
+    arrays: dict[str, NDArray[Any]] = {
         "squares": squares,
         "masks": np.packbits(np.stack([small for *_, small in carried]), axis=-1),
         "planes": np.array([plane for _, plane, _ in carried], np.int32),
@@ -135,23 +135,33 @@ class PreparedPlanes:
         return Plane(np.broadcast_to(square, (3, SIDE, SIDE)), masks)
 
 
-def write_cases(parts: Mapping[str, Sequence[PreparedCase]], file: Path) -> None:
-    """Write which cases are in which part, train or validation, to the JSON file at `file`."""
-    document = {part: [asdict(case) for case in cases] for part, cases in parts.items()}
-    file.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+class Cases(NamedTuple):
+    """The cases to train on and those to validate on, and what they were gathered with."""
+
+    settings: Mapping[str, str]
+    train: Sequence[PreparedCase]
+    validation: Sequence[PreparedCase]
 
 
-def read_cases(file: Path) -> dict[str, list[PreparedCase]]:
-    """Return the cases of each part as `write_cases` wrote them; refuse a file that is damaged."""
+def write_cases(cases: Cases, file: Path) -> None:
+    """Write `cases` to the JSON file at `file`, whole or not at all."""
+    document = {
+        "settings": dict(cases.settings),
+        "train": [asdict(case) for case in cases.train],
+        "validation": [asdict(case) for case in cases.validation],
+    }
+    part = file.with_name(f".{file.name}.part")
+    part.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    part.replace(file)
+
+
+def read_cases(file: Path) -> Cases | None:
+    """Return what `write_cases` wrote to `file`, None where there is none; refuse a file that is damaged."""
     try:
-        document: dict[str, list[dict[str, Any]]] = json.loads(file.read_text(encoding="utf-8"))
-        return {part: [PreparedCase(**case) for case in cases] for part, cases in document.items()}
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+        document: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        train, validation = ([PreparedCase(**case) for case in document[part]] for part in ("train", "validation"))
+        return Cases(document["settings"], train, validation)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise Refused(Reason.UNREADABLE, str(file), f"it does not say which cases there are: {error}") from error
-
-
-def folders(parts: Mapping[str, Sequence[PreparedCase]], folder: Path) -> Iterator[tuple[str, PreparedCase, Path]]:
-    """Yield each case with its part, and where it lies in `folder`."""
-    for part, cases in parts.items():
-        for case in cases:
-            yield part, case, folder / case.sha256[:16]
