@@ -42,6 +42,7 @@ class FillsTheBox:
     identity: ModelIdentity = _IDENTITY
     least_side: float = 1.0
     box_strategy: Strategy = Strategy.PROPAGATE
+    fits = False
     batch: int = 1
 
     def look(self, stack: Stack, window: str, *, reference: bool) -> AsShown:  # noqa: ARG002

@@ -1,4 +1,4 @@
-"""What `dicomnode train` and `dicomnode finetune` have in common: torch, which may be missing, and how steps are told."""
+"""What `train` and `finetune` have in common: torch, which may be missing, and how steps are told."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

@@ -30,6 +30,7 @@ class BoxUnetRuntime:
 
     least_side = 2.0
     box_strategy = Strategy.THREE_VIEW
+    fits = True
     batch = 1  # an image is encoded by hardly more than keeping it
 
     def __init__(self, weights: str, network: Network) -> None:

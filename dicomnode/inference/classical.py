@@ -68,6 +68,7 @@ class ClassicalRuntime:
     identity = IDENTITY
     least_side = 1.0  # so that a box holds the centre of a pixel; single pixels are seen
     box_strategy = Strategy.STATIC  # what it finds touches all sides of a box, and would grow from plane to plane
+    fits = False  # it reaches them by itself
     batch = 1
 
     def look(self, stack: Stack, window: str, *, reference: bool) -> AsShown:  # noqa: ARG002 - it needs no window

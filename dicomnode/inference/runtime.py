@@ -75,6 +75,11 @@ class Runtime(Protocol):
         ...
 
     @property
+    def fits(self) -> bool:
+        """Return whether what it finds in a box that was drawn about an object on its image is to reach its sides."""
+        ...
+
+    @property
     def batch(self) -> int:
         """Return how many images it takes at once."""
         ...

@@ -11,6 +11,7 @@ from dicomnode.geometry import multiples, volume_of
 from dicomnode.inference.boxes import Shape, as_array
 from dicomnode.inference.encoding import Encoder
 from dicomnode.inference.feature_cache import FeatureCache
+from dicomnode.inference.fitting import decoded
 from dicomnode.inference.runtime import Runtime
 from dicomnode.inference.sections import Images, Section
 from dicomnode.inference.strategies import Means, course_of, wanted_window
@@ -71,8 +72,9 @@ class _Model(NamedTuple):
 
     def answers(self, features: object, asks: Sequence[Ask]) -> list[tuple[Ask, Answer]]:
         """Return what the model finds in each box on the image that has `features`."""
-        decoded = self.runtime.decode(features, as_array([ask.box for ask in asks]))
-        found = [Answer(*one) for one in zip(decoded.logits, decoded.quality.tolist(), strict=True)]
+        boxes = as_array([ask.box for ask in asks])
+        answers = decoded(self.runtime, features, boxes, [ask.drawn for ask in asks])
+        found = [Answer(*one) for one in zip(answers.logits, answers.quality.tolist(), strict=True)]
         return list(zip(asks, found, strict=True))
 
 
@@ -103,7 +105,7 @@ def _drive(visits: Sequence[Visit], tracks: Sequence[Track], stack: Stack, model
 
 def _asks(visit: Visit, tracks: Sequence[Track]) -> list[Ask]:
     """Return the boxes on the image of `visit`, in the order of the prompts."""
-    known = [Ask(number, box) for number, box in visit.known]
+    known = [Ask(number, box, drawn=tracks[number].course.drawn) for number, box in visit.known]
     given = [tracks[number].next_ask(visit.section.number, visit.step) for number in visit.following]
     return sorted([*known, *(ask for ask in given if ask)], key=lambda ask: ask.course)
 

@@ -21,8 +21,9 @@ class Course:
     """How one prompt is answered.
 
     `boxes` are those that are known from the start; `up` and `down` the planes, outwards, where those of their
-    neighbours give them, which `follow` says how, and `open_ended` that nobody knows how far. `fusion`
-    begins to put together what is found on sections of three directions.
+    neighbours give them, which `follow` says how, and `open_ended` that nobody knows how far. `drawn`
+    tells that each box was drawn about the object on its plane. `fusion` begins to put together what is found on
+    sections of three directions.
     """
 
     prompt: Prompt
@@ -32,6 +33,7 @@ class Course:
     down: range = NOWHERE
     follow: Follow | None = None
     open_ended: bool = False
+    drawn: bool = False
     fusion: Callable[[], Fusion] | None = None
     parameters: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
@@ -107,6 +109,7 @@ def _per_plane(prompt: Prompt, means: Means, reach: int) -> Course:
         down=range(first - 1, max(first - beyond, 0) - 1, -1),
         follow=Beyond(shape=means.stack.shape[1:], least_side=means.least_side, until_lost=reach == FOLLOW),
         open_ended=reach == FOLLOW,
+        drawn=not (prompt.solid or prompt.margin_mm),
         parameters=(("propagate", _word(reach)),) if reach else (),
     )
 

@@ -22,13 +22,15 @@ _Value = TypeVar("_Value", np.bool_, np.uint8)
 class Ask:
     """A box of one course, which the plane - `step` gave; 0 where it was known.
 
-    `own` tells that it is the object's own box, and not one that a neighbour gave.
+    `own` tells that it is the object's own box, and not one that a neighbour gave; `drawn` that it was drawn about the
+    object on this image, and not made of others.
     """
 
     course: int
     box: Box
     step: int = 0
     own: bool = True
+    drawn: bool = False
 
 
 class Answer(NamedTuple):
@@ -40,6 +42,11 @@ class Answer(NamedTuple):
 
 class Track(Protocol):
     """What has been found on the course of one object so far."""
+
+    @property
+    def course(self) -> Course:
+        """Return how the object's prompt is answered."""
+        ...
 
     def next_ask(self, plane: int, step: int) -> Ask | None:
         """Return the box on `plane` that the neighbour it is reached from gives; None where the object has ended."""

@@ -19,7 +19,8 @@ from dicomnode.training.checkpoints import LATEST_NAME, read_checkpoint
 from dicomnode.training.loop import Schedule, Told, train
 from dicomnode.training.objects import Labelled, Objects
 from dicomnode.training.truths.case import Case
-from dicomnode.training.truths.gathering import Sight, cases_in
+from dicomnode.training.truths.gathering import cases_in
+from dicomnode.training.wishes import Sight
 
 MODEL_FOLDER = "model"
 # The rate rises over so many steps; the average of the weights, which is what is shipped, goes back about 700 steps.

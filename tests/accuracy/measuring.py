@@ -16,6 +16,7 @@ import numpy as np
 from dicomnode.domain import Box, JobOptions, Stack, Strategy
 from dicomnode.inference.boxes import as_array, image_of, within
 from dicomnode.inference.feature_cache import FeatureCache
+from dicomnode.inference.fitting import decoded
 from dicomnode.inference.runtime import Runtime
 from dicomnode.inference.segmenter import boxes_at_once, segment
 from tests.accuracy.bars import BARS
@@ -147,8 +148,8 @@ def masks_of(runtime: Runtime, case: Case, asks: Sequence[Ask]) -> Iterator[tupl
         for start in range(0, len(there), most):
             part = there[start : start + most]
             boxes = as_array([_least(ask.extent, shape, runtime.least_side) for ask in part])
-            decoded = runtime.decode(features, boxes)
-            for ask, logits, quality in zip(part, decoded.logits, decoded.quality, strict=True):
+            answers = decoded(runtime, features, boxes, [True] * len(part))
+            for ask, logits, quality in zip(part, answers.logits, answers.quality, strict=True):
                 yield ask, logits > 0, float(quality)
 
 

@@ -159,4 +159,3 @@ def test_a_patient_is_trained_on_or_judges_with_all_modalities(half: str) -> Non
 
 def test_each_case_with_a_bar_judges_one_of_the_halves() -> None:
     assert not {one for one in trained_on("first") & trained_on("second") if BARS[one[0]].planes is not None}
-
