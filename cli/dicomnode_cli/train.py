@@ -16,9 +16,9 @@ from dicomnode_cli.training import tell_step, training_module
 class TrainOptions:
     """How long, on what and where the model is trained; each field is an option of the command."""
 
-    steps: Annotated[int, typer.Option("--steps", min=1, help="How many batches it is shown.")] = 6000
-    batch: Annotated[int, typer.Option("--batch", min=1, help="Boxes in a batch.")] = 48
-    rate: Annotated[float, typer.Option("--rate", help="The greatest learning rate.")] = 2e-3
+    steps: Annotated[int, typer.Option("--steps", metavar="N", min=1, help="How many batches it is shown.")] = 5000
+    batch: Annotated[int, typer.Option("--batch", metavar="N", min=1, help="Boxes in a batch.")] = 48
+    rate: Annotated[float, typer.Option("--rate", metavar="X", help="AdamW's greatest learning rate.")] = 2e-3
     truth: Annotated[
         Path | None,
         typer.Option(
@@ -26,20 +26,22 @@ class TrainOptions:
             metavar="FOLDER",
             exists=True,
             file_okay=False,
-            help="Real images with their truth, a folder for each kind: DICOM, NIfTI or .npz, as for `finetune`.",
+            help="Real images with their truth, a folder in it for each kind: files as for `finetune`.",
         ),
     ] = None
     truth_share: Annotated[
-        float, typer.Option("--truth-share", min=0, max=1, help="Which share of the boxes is on these images.")
+        float, typer.Option("--truth-share", metavar="X", min=0, max=1, help="The share of boxes on these images.")
     ] = 0.4
+    device: Annotated[
+        Device, typer.Option("--device", metavar="NAME", help=f"Where to train: {', '.join(Device)}.")
+    ] = Device.AUTO
     precision: Annotated[
-        Precision, typer.Option("--precision", help="What is computed in: fp32, bf16, or fp16 on a GPU.")
-    ] = Precision.BF16
-    device: Annotated[Device, typer.Option("--device", help="cpu or cuda.")] = Device.CPU
+        Precision, typer.Option("--precision", metavar="NAME", help="What to compute in: auto, fp32, bf16, fp16.")
+    ] = Precision.AUTO
     workers: Annotated[
-        int, typer.Option("--workers", min=0, help="Processes that draw batches ahead; it changes no result.")
+        int, typer.Option("--workers", metavar="N", min=0, help="Processes that draw boxes ahead; no result changes.")
     ] = 1
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Another seed, another training.")] = 0
+    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Of all that is random.")] = 0
 
 
 @with_options(how=TrainOptions)

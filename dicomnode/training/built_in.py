@@ -18,6 +18,7 @@ from dicomnode.training.box_unet import BoxUnetTask
 from dicomnode.training.checkpoints import LATEST_NAME, read_checkpoint
 from dicomnode.training.loop import Schedule, Told, train
 from dicomnode.training.objects import Labelled, Objects
+from dicomnode.training.places import chosen_device, chosen_precision
 from dicomnode.training.truths.case import Case
 from dicomnode.training.truths.gathering import cases_in
 from dicomnode.training.wishes import Sight
@@ -69,19 +70,20 @@ def train_built_in(
     task = BoxUnetTask(
         network=BoxUnet(), seed=plan.seed, size=plan.batch, real=real, real_share=plan.real_share if real else 0.0
     )
+    device = chosen_device(plan.device)
     schedule = Schedule(
         steps=plan.steps,
         rate=plan.rate,
         warm_up=min(WARM_UP, plan.steps),
         ema=AVERAGE,
         clip=CLIP,
-        precision=plan.precision,
+        precision=chosen_precision(plan.precision, device, Precision.BF16),
         channels_last=True,
         workers=plan.workers,
         validate_every=EVERY,
         checkpoint_every=EVERY,
         seed=plan.seed,
-        device=plan.device,
+        device=device,
     )
     result = train(task, schedule, folder, tell)
     if not result.finished:

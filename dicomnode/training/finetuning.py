@@ -11,7 +11,7 @@ import torch
 from dicomnode import __version__
 from dicomnode.domain import Exclusion
 from dicomnode.errors import Reason, Refused, SettingsError
-from dicomnode.inference.engines import Device, Precision
+from dicomnode.inference.engines import Precision
 from dicomnode.inference.importing import Made
 from dicomnode.inference.lineage import UNKNOWN
 from dicomnode.inference.words import few
@@ -19,6 +19,7 @@ from dicomnode.training.checkpoints import BEST_NAME, LATEST_NAME
 from dicomnode.training.history import HISTORY_NAME, read_history
 from dicomnode.training.lite_medsam import LiteMedSamTask, Shown
 from dicomnode.training.loop import Result, Schedule, Tail, Told, train
+from dicomnode.training.places import chosen_device, chosen_precision
 from dicomnode.training.schedule import check_same
 from dicomnode.training.starting import Beginning, beginning_of
 from dicomnode.training.truths.gathering import cases_in, divide, folder_of, gather
@@ -70,14 +71,12 @@ def schedule_of(pace: Pace, variation: Variation, planes: int) -> Schedule:
     epoch = ceil(planes / (variation.batch * pace.gpus))
     steps = pace.steps or ceil(pace.epochs * epoch)
     every = pace.validate_every or min(epoch, _MOST_BETWEEN)
-    device = pace.device
-    if device is Device.AUTO:
-        device = Device.CUDA if torch.cuda.is_available() else Device.CPU
+    device = chosen_device(pace.device)
     return Schedule(
         steps=steps,
         rate=pace.rate,
         tail=Tail.PLATEAU,
-        precision=_precision(pace.precision, device),
+        precision=chosen_precision(pace.precision, device, Precision.FP32),
         validate_every=every,
         checkpoint_every=every,
         workers=pace.workers,
@@ -173,14 +172,6 @@ def _settings(truth: Truth, seed: int) -> dict[str, str]:
         "modality": truth.sight.modality,
         "seed": str(seed),
     }
-
-
-def _precision(wanted: Precision, device: Device) -> Precision:
-    if wanted is not Precision.AUTO:
-        return wanted
-    if device is not Device.CUDA:
-        return Precision.FP32
-    return Precision.BF16 if torch.cuda.is_bf16_supported() else Precision.FP16
 
 
 def _first_planes(shown: Shown) -> torch.Tensor:
