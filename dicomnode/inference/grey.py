@@ -15,5 +15,8 @@ def grey_of(image: NDArray[np.float32]) -> NDArray[np.float32]:
     count as the least finite value.
     """
     grey = (image * LUMA).sum(axis=-1) if image.ndim == COLOUR_DIMENSIONS else image
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(grey.sum()):  # quickly told; it may be too great although all are finite
+            return grey.astype(np.float32, copy=False)
     known = np.isfinite(grey)
     return np.where(known, grey, grey[known].min() if known.any() else 0).astype(np.float32)

@@ -1,6 +1,6 @@
 """The engine `onnx`: ONNX Runtime on the CPU, in fp32."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
@@ -29,6 +29,10 @@ _ONLY_FATAL = 4  # of ONNX Runtime's levels of severity: errors are raised, and 
 # Encoder and decoder take turns, each with threads of its own: those of one that wait busily would slow down the other.
 # Work is cut into finer parts than by itself, as other processes may hold up a thread.
 _THREADS = {"session.intra_op.allow_spinning": "0", "session.dynamic_block_base": "4"}
+# A crop takes 2 ms in steps of some microseconds: to wake a thread for each takes as long, and more than a few have
+# nothing to do.
+_MOST_THREADS_A_CROP = 4
+_THREADS_OF_CROPS = {"session.intra_op.allow_spinning": "1"}
 _FAILURES = (
     failures.EPFail,
     failures.EngineError,
@@ -55,8 +59,9 @@ class OnnxEngine:
 
     def __init__(self, folder: Path, identity: EngineIdentity) -> None:
         self.identity = identity
-        self._encoder = _session(folder / ENCODER_NAME)
-        self._decoder = _session(folder / DECODER_NAME)
+        self._encoder, self._decoder = (
+            _session(folder / name, usable_cpus(), _THREADS) for name in (ENCODER_NAME, DECODER_NAME)
+        )
         self._images = self._encoder.get_inputs()[0].name
         self._features = [one.name for one in self._encoder.get_outputs()]
 
@@ -80,7 +85,8 @@ class OnnxNetwork:
 
     def __init__(self, folder: Path, identity: EngineIdentity) -> None:
         self.identity = identity
-        self._session = _session(folder / NETWORK_NAME)
+        threads = min(usable_cpus(), _MOST_THREADS_A_CROP)
+        self._session = _session(folder / NETWORK_NAME, threads, _THREADS_OF_CROPS)
         self._crops = self._session.get_inputs()[0].name
 
     def run(self, crops: NDArray[np.float32]) -> Answers:
@@ -101,7 +107,7 @@ def open_network(folder: Path, wish: EngineWish) -> OnnxNetwork:
 
 def signature_of(graph: Path) -> Signature:
     """Return what the graph in the file at `graph` takes and gives."""
-    session = _session(graph)
+    session = _session(graph, usable_cpus(), _THREADS)
     with _refusing(str(graph), "ONNX Runtime cannot load it"):
         inputs, outputs = (tuple(map(_port, ports)) for ports in (session.get_inputs(), session.get_outputs()))
     return Signature(inputs=inputs, outputs=outputs)
@@ -124,12 +130,12 @@ def _port(tensor: ort.NodeArg) -> Port:
     return Port(tensor.name, tensor.type, tuple(size if isinstance(size, int) else None for size in tensor.shape))
 
 
-def _session(graph: Path) -> ort.InferenceSession:
+def _session(graph: Path, threads: int, entries: Mapping[str, str]) -> ort.InferenceSession:
     options = ort.SessionOptions()
-    options.intra_op_num_threads = usable_cpus()
+    options.intra_op_num_threads = threads
     options.log_severity_level = _ONLY_FATAL
     options.use_deterministic_compute = True
-    for key, value in _THREADS.items():
+    for key, value in entries.items():
         options.add_session_config_entry(key, value)
     with _refusing(str(graph), "ONNX Runtime cannot load it"):
         return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"], enable_fallback=0)
