@@ -9,6 +9,8 @@ from PIL import Image
 
 torch = pytest.importorskip("torch")
 
+from torch import nn  # noqa: E402
+
 from dicomnode.errors import Reason, Refused, SettingsError  # noqa: E402 - needs torch
 from dicomnode.training.checkpoints import read_checkpoint  # noqa: E402
 from dicomnode.training.history import read_history  # noqa: E402
@@ -111,9 +113,9 @@ def test_a_frozen_part_stays_as_it_is_its_statistics_too(tmp_path: Path) -> None
 def test_two_processes_learn_from_both_batches_as_one_does_from_their_union(tmp_path: Path) -> None:
     names = ("0.weight", "0.bias")
 
-    def network() -> torch.nn.Module:
+    def network() -> nn.Module:
         torch.manual_seed(2)
-        return torch.nn.Sequential(torch.nn.Conv2d(1, 1, 3, padding=1))
+        return nn.Sequential(nn.Conv2d(1, 1, 3, padding=1))
 
     schedule = Schedule(steps=3, rate=0.01, tail=Tail.PLATEAU, validate_every=3, gpus=2)
     train(SmallTask(network=network()), schedule, tmp_path / "two")

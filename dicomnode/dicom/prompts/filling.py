@@ -20,4 +20,5 @@ def filled(contours: Iterable[NDArray[np.float64]], shape: tuple[int, int]) -> N
             cut = (y0 <= row) != (y1 <= row)
             x = x0[cut] + (row - y0[cut]) * (x1[cut] - x0[cut]) / (y1[cut] - y0[cut])
             np.add.at(crossed[row], np.clip(np.ceil(x), 0, columns).astype(np.intp), 1)
-    return crossed[:, :columns].cumsum(axis=1) % 2 == 1
+    inside: NDArray[np.bool_] = crossed[:, :columns].cumsum(axis=1) % 2 == 1
+    return inside
