@@ -1,0 +1,28 @@
+"""Let the queues of DBOS that hold nothing cost little."""
+
+from collections.abc import Callable
+
+from dbos import DBOS
+from sqlalchemy import bindparam, exists, select
+
+Scopes = Callable[[str], list[str | None]]  # where a queue's workers look for turns, by its name
+
+_ENQUEUED = "ENQUEUED"
+
+
+def spare(engine: DBOS) -> None:
+    """Let `engine`, launched, ask whether a queue holds a turn that waits before it tries to begin one.
+
+    It tries ten times a second and takes about 3 ms of CPU for it; to ask takes a tenth of that.
+    """
+    system = engine._sys_db  # noqa: SLF001 - there is no other way to it; a test pins the names
+    turns = system.tables.workflow_status.c
+    waits = select(exists().where(turns.queue_name == bindparam("queue"), turns.status == _ENQUEUED))
+    scopes: Scopes = system.dequeue_scopes
+
+    def sparing(queue: str) -> list[str | None]:
+        with system.engine.connect() as connection:
+            found = connection.execute(waits, {"queue": queue}).scalar_one()
+        return scopes(queue) if found else []
+
+    system.dequeue_scopes = sparing  # type: ignore[method-assign, assignment]
