@@ -308,7 +308,7 @@ def test_the_other_thread_of_an_association_rests_while_objects_come_and_goes_on
 
     def going() -> bool:
         (assoc,) = listener._server.active_associations  # noqa: SLF001 - nothing else tells
-        return assoc._reactor_checkpoint.is_set()  # type: ignore[no-any-return]  # noqa: SLF001
+        return assoc._reactor_checkpoint.is_set()  # noqa: SLF001
 
     def receive(request: StoreRequest, chunks: Iterable[Chunk]) -> None:
         goes.append(going())
