@@ -231,8 +231,10 @@ def test_a_queue_with_nothing_in_it_is_asked_and_no_more(queues: Queues, monkeyp
     system = _get_dbos_instance()._sys_db  # noqa: SLF001 - what is spared is in there
     asked, tried = Mock(wraps=system.dequeue_scopes), Mock(wraps=system.start_queued_workflows)
     monkeypatch.setattr(system, "dequeue_scopes", asked)
+    until(lambda: asked.call_count > 3, 10)  # no turn goes on that began before this was so
     monkeypatch.setattr(system, "start_queued_workflows", tried)
-    until(lambda: asked.call_count > 2, 10)
+    asked.reset_mock()
+    until(lambda: asked.call_count > 3, 10)
     assert not tried.called
     queues.enqueue("a")
     until(lambda: steps.done, 5)
