@@ -4,11 +4,10 @@ from collections.abc import Callable
 from functools import cache
 
 from dbos import DBOS
-from sqlalchemy import bindparam, exists, select
+
+from dicomnode.store.queueing import asking
 
 Scopes = Callable[[str], list[str | None]]  # where a queue's workers look for turns, by its name
-
-_ENQUEUED = "ENQUEUED"
 
 
 def spare(engine: DBOS) -> None:
@@ -18,14 +17,11 @@ def spare(engine: DBOS) -> None:
     registered is read once, too, and not each time.
     """
     system = engine._sys_db  # noqa: SLF001 - there is no other way to it; a test pins the names
-    turns = system.tables.workflow_status.c
-    waits = select(exists().where(turns.queue_name == bindparam("queue"), turns.status == _ENQUEUED))
+    has_turn = asking(system.engine, system.tables.workflow_status)
     scopes: Scopes = system.dequeue_scopes
 
     def sparing(queue: str) -> list[str | None]:
-        with system.engine.connect() as connection:
-            found = connection.execute(waits, {"queue": queue}).scalar_one()
-        return scopes(queue) if found else []
+        return scopes(queue) if has_turn(queue) else []
 
     system.get_queue = cache(system.get_queue)  # type: ignore[method-assign]
     system.dequeue_scopes = sparing  # type: ignore[method-assign, assignment]
