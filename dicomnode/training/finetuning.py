@@ -23,7 +23,7 @@ from dicomnode.training.places import chosen_device, chosen_precision
 from dicomnode.training.schedule import check_same
 from dicomnode.training.starting import Beginning, beginning_of
 from dicomnode.training.truths.gathering import cases_in, divide, folder_of, gather
-from dicomnode.training.truths.prepared import Cases, PreparedCase, read_cases, write_cases
+from dicomnode.training.truths.prepared import Cases, PreparedCase, check_prepared, read_cases, write_cases
 from dicomnode.training.wishes import FinetuneWish, Pace, Truth, Variation
 
 CASES_NAME, DATA_NAME = "cases.json", "data"
@@ -134,11 +134,13 @@ def described(cases: Sequence[PreparedCase]) -> str:
 
 
 def _cases(wish: FinetuneWish, tell: Callable[[PreparedCase], None]) -> tuple[Cases, tuple[Exclusion, ...]]:
-    """Return the cases in the folder of the run; where there are none yet, they are gathered."""
+    """Return the cases in the folder of the run, which are as they were; where there are none yet, gather them."""
     file, settings = wish.folder / CASES_NAME, _settings(wish.truth, wish.variation.seed)
     kept = read_cases(file) if wish.resume else None
     if kept:
         check_same(kept.settings, settings, str(wish.folder))
+        for case in (*kept.train, *kept.validation):
+            check_prepared(folder_of(case, wish.folder / DATA_NAME), case)
         return kept, ()
     cases, exclusions = _gathered(wish, tell)
     for part in ("train", "validation"):
