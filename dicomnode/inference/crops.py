@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dicomnode.inference.boxes import pixels_in
+
 # Rows and columns of a crop, what it shows for each pixel, and how many times as wide as the box it is.
 SIDE, CHANNELS, REACH = 64, 7, 1.5
 BOX = 4  # the channel that shows the box
@@ -71,7 +73,7 @@ def placed(logits: NDArray[np.float32], boxes: NDArray[np.float64], shape: tuple
     rows, columns = shape
     whole = np.full((len(boxes), rows, columns), OUTSIDE, np.float32)
     for one, target, (x0, y0, x1, y1) in zip(logits, whole, boxes, strict=True):
-        across, down = _inside(x0, x1, columns), _inside(y0, y1, rows)
+        across, down = pixels_in(x0, x1, columns), pixels_in(y0, y1, rows)
         target[down.start : down.stop, across.start : across.stop] = (
             _from_crop(y0, y1, down) @ one @ _from_crop(x0, x1, across).T
         )
@@ -119,11 +121,6 @@ def _from_crop(low: float, high: float, at: range) -> NDArray[np.float32]:
     reach = max(1 / step, 1.0)
     weights = np.maximum(0, 1 - np.abs(places[:, None] - np.arange(SIDE)) / reach)
     return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float32)
-
-
-def _inside(low: float, high: float, count: int) -> range:
-    """Return which of `count` pixels have their centres between `low` and `high`."""
-    return range(max(0, int(np.ceil(low))), max(0, min(count, int(np.floor(high)) + 1)))
 
 
 def _quantiles(values: NDArray[np.float32]) -> tuple[np.float32, np.float32]:
