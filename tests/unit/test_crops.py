@@ -84,7 +84,7 @@ def test_a_constant_core_shows_nothing_beside_what_differs() -> None:
 def test_the_unit_of_the_values_does_not_matter(scale: float) -> None:
     seen, expected = crop((IMAGE * scale).astype(np.float32)), crop(IMAGE)
     assert np.isfinite(seen).all()
-    if 1e-37 < scale:
+    if scale > 1e-37:
         assert np.abs(seen[:2] - expected[:2]).max() < 1e-3
 
 
@@ -125,4 +125,6 @@ def test_a_crop_says_where_its_box_is_and_how_large() -> None:
 def test_a_crop_of_a_box_does_not_depend_on_the_others() -> None:
     boxes = np.array([BOXED, (3.0, 4.0, 50.0, 30.0), (-0.5, -0.5, 79.5, 59.5)])
     together = crops_of(IMAGE, boxes)
-    assert all(np.array_equal(one, crops_of(IMAGE, box[np.newaxis])[0]) for one, box in zip(together, boxes, strict=True))
+    assert all(
+        np.array_equal(one, crops_of(IMAGE, box[np.newaxis])[0]) for one, box in zip(together, boxes, strict=True)
+    )
