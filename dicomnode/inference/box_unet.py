@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dicomnode.domain import Stack, Strategy
 from dicomnode.inference.boxes import clipped
-from dicomnode.inference.crops import OUTSIDE, crops_of, placed
+from dicomnode.inference.crops import OUTSIDE, SIDE, crops_of, placed
 from dicomnode.inference.engines import Answers, EngineWish, Network, open_network
 from dicomnode.inference.grey import grey_of
 from dicomnode.inference.learnt import check_numbers, identity_of
@@ -48,24 +48,23 @@ class BoxUnetRuntime:
     def decode(self, features: Grey, boxes: NDArray[np.float64]) -> Decoded:
         """Return what is in `boxes`, clipped to the image; logits that are no numbers are refused as BAD_MODEL."""
         within = clipped(boxes, features.shape)
-        starts = range(0, len(boxes), MOST_CROPS)
-        parts = [self._answers(features, within[start : start + MOST_CROPS]) for start in starts]
-        rows, columns = features.shape
-        logits = [np.zeros((0, rows, columns), np.float32), *(one for one, _ in parts)]
-        return Decoded(np.concatenate(logits), np.concatenate([np.zeros(0, np.float32), *(one for _, one in parts)]))
+        logits, quality = self._answers(features, within)
+        found = placed(logits, within, (features.shape[0], features.shape[1]))
+        for plane in found:
+            _lift(plane)
+        return Decoded(found, quality)
 
     def size_of(self, features: Grey) -> int:  # noqa: ARG002
         """Return 0: features are the image, and not worth keeping."""
         return 0
 
     def _answers(self, image: Grey, boxes: NDArray[np.float64]) -> Answers:
-        """Return the logits on the pixels of `image`, (box, row, column) float32, and the qualities of `boxes`."""
-        answers = self._network.run(crops_of(image, boxes))
-        logits, quality = check_numbers(answers, NAME, self._network.identity)
-        found = placed(logits, boxes, (image.shape[0], image.shape[1]))
-        for plane in found:
-            _lift(plane)
-        return found, quality
+        """Return what the network says of the crops about `boxes`: (box, 64, 64) float32 logits, and qualities."""
+        logits, quality = np.empty((len(boxes), SIDE, SIDE), np.float32), np.empty(len(boxes), np.float32)
+        for start in range(0, len(boxes), MOST_CROPS):
+            part = slice(start, start + MOST_CROPS)
+            logits[part], quality[part] = self._network.run(crops_of(image, boxes[part]))
+        return check_numbers((logits, quality), NAME, self._network.identity)
 
 
 def load(wish: EngineWish) -> BoxUnetRuntime:

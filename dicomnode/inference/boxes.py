@@ -57,6 +57,11 @@ def centres(low: float, high: float, count: int) -> range:
     return range(min(max(first, 0), count - 1), min(max(last, 0), count - 1) + 1)
 
 
+def pixels_in(low: float, high: float, count: int) -> range:
+    """Return which of `count` pixels have their centres from `low` to `high`; there may be none."""
+    return range(max(0, int(np.ceil(low))), max(0, min(count, int(np.floor(high)) + 1)))
+
+
 def clipped(boxes: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float64]:
     """Return x0, y0, x1, y1 of `boxes`, (..., 4) float64, within the outer pixel edges of an image of `shape`."""
     rows, columns = shape

@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dicomnode.inference.boxes import pixels_in
+
 # Rows and columns of a crop, what it shows for each pixel, and how many times as wide as the box it is.
 SIDE, CHANNELS, REACH = 64, 7, 1.5
 BOX = 4  # the channel that shows the box
@@ -24,6 +26,8 @@ DEVIATIONS, WINDOW_LIMIT = 4.0, 1.5
 # difference are mixed into each, how far they are smoothed, and the most that a value can say, in nats.
 LEVELS, PSEUDO_PIXELS, EVIDENCE_LIMIT = 32, 30.0, 2.5
 _SMOOTHING = np.array([1.0, 2.0, 1.0]) / 4
+# What resampling in float32 leaves of a constant is constant to this share of it: less is rounding, and shows nothing.
+ROUNDING = 2.0**-18
 
 Crops = NDArray[np.float32]
 
@@ -69,7 +73,7 @@ def placed(logits: NDArray[np.float32], boxes: NDArray[np.float64], shape: tuple
     rows, columns = shape
     whole = np.full((len(boxes), rows, columns), OUTSIDE, np.float32)
     for one, target, (x0, y0, x1, y1) in zip(logits, whole, boxes, strict=True):
-        across, down = _inside(x0, x1, columns), _inside(y0, y1, rows)
+        across, down = pixels_in(x0, x1, columns), pixels_in(y0, y1, rows)
         target[down.start : down.stop, across.start : across.stop] = (
             _from_crop(y0, y1, down) @ one @ _from_crop(x0, x1, across).T
         )
@@ -80,9 +84,9 @@ def _fill(crop: Crops, image: NDArray[np.float32], box: NDArray[np.float64]) -> 
     """Write the channels of one box into `crop`, (channel, row, column) float32."""
     x0, y0, x1, y1 = box
     values = resampled(image, box)
-    low, high = _quantiles(values)
-    crop[0] = (np.clip(values, low, high) - low) * (2 / (high - low)) - 1 if high > low else 0
-    crop[1] = _inner(values)
+    low, high, least = *_quantiles(values), _least_difference(values)
+    crop[0] = (np.clip(values, low, high) - low) * (2 / (high - low)) - 1 if high - low > least else 0
+    crop[1] = _inner(values, least)
     crop[2] = _evidence(crop[0])
     crop[3] = np.minimum(_MAPS.square_radius, 2) - 1
     crop[BOX] = _MAPS.box
@@ -103,7 +107,8 @@ def _to_crop(low: float, high: float, count: int) -> tuple[slice, NDArray[np.flo
     weights = np.maximum(0, 1 - np.abs(centres[:, None] - at) / reach)
     weights /= weights.sum(axis=1, keepdims=True)
     start, stop = min(max(first, 0), count - 1), min(max(last, 0), count - 1) + 1
-    kept = weights[:, start - first : stop - first].copy() if start >= first else np.zeros((SIDE, stop - start))
+    met = first <= start and stop - 1 <= last  # else the crop shows nothing but the image's edge
+    kept = weights[:, start - first : stop - first].copy() if met else np.zeros((SIDE, stop - start))
     kept[:, 0] += weights[:, at < start].sum(axis=1)
     kept[:, -1] += weights[:, at >= stop].sum(axis=1)
     return slice(start, stop), kept.astype(np.float32)
@@ -118,24 +123,24 @@ def _from_crop(low: float, high: float, at: range) -> NDArray[np.float32]:
     return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float32)
 
 
-def _inside(low: float, high: float, count: int) -> range:
-    """Return which of `count` pixels have their centres between `low` and `high`."""
-    return range(max(0, int(np.ceil(low))), max(0, min(count, int(np.floor(high)) + 1)))
-
-
 def _quantiles(values: NDArray[np.float32]) -> tuple[np.float32, np.float32]:
     ordered = np.sort(values, axis=None)
     last = len(ordered) - 1
     return ordered[round(LOW_QUANTILE * last)], ordered[round(HIGH_QUANTILE * last)]
 
 
-def _inner(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return `values` about the median of the box's core, in DEVIATIONS of it: (row, column) float32."""
+def _least_difference(values: NDArray[np.float32]) -> np.float32:
+    """Return by how much `values` differ at the least where they show anything; greater than 0."""
+    return np.maximum(np.float32(ROUNDING) * np.abs(values).max(), np.finfo(np.float32).tiny)
+
+
+def _inner(values: NDArray[np.float32], least: np.float32) -> NDArray[np.float32]:
+    """Return `values` about the median of the box's core, in DEVIATIONS of it, `least` at the least: (row, column)."""
     core = values[_MAPS.core]
     middle = _median(core)
     deviation = _median(np.abs(core - middle))
-    if not deviation > 0:
-        deviation = max(core.std(), np.float32(1e-6))
+    if not deviation > least:
+        deviation = np.maximum(np.float32(core.std(dtype=np.float64)), least)
     inner: NDArray[np.float32] = np.clip((values - middle) / (DEVIATIONS * deviation), -WINDOW_LIMIT, WINDOW_LIMIT)
     return inner
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dicomnode.inference.boxes import pixels_in
 from dicomnode.inference.runtime import Decoded, Runtime
 
 # What the middle of a box has over the rim of the ellipse in it, in logits: where the values say nothing, this decides.
@@ -37,24 +38,24 @@ def decoded(
 def fit(logits: NDArray[np.float32], box: NDArray[np.float64]) -> None:
     """Change `logits`, (row, column) float32, where they lie in `box` so that what is inside, > 0, reaches its sides.
 
-    `box` is (4,) float64: x0, y0, x1, y1 in continuous pixel-centre coordinates of the image.
+    `box` is (4,) float64: x0, y0, x1, y1 in continuous pixel-centre coordinates of the image. Where something is
+    inside, something stays so.
     """
-    rows, columns = (_within(box[axis], box[axis + 2], logits.shape[1 - axis]) for axis in (1, 0))
-    window = logits[rows, columns]
+    rows, columns = (pixels_in(box[axis], box[axis + 2], logits.shape[1 - axis]) for axis in (1, 0))
+    window = logits[rows.start : rows.stop, columns.start : columns.stop]
     if not window.size:
         return
+    likeliest = np.unravel_index(window.argmax(), window.shape)
+    promised = window[likeliest] > 0
     across, down = _places(columns, box[0], box[2]), _places(rows, box[1], box[3])
     window += (PRIOR * (1 - down[:, None] ** 2 - across**2)).astype(np.float32)
     reached = min(side.max() for side in (window[0], window[-1], window[:, 0], window[:, -1]))
     window += np.float32(min(max(_INSIDE - reached, 0.0), MOST_LIFT))
+    if promised and not window.max() > 0:
+        window[likeliest] = _INSIDE
 
 
-def _within(low: float, high: float, count: int) -> slice:
-    """Return which of `count` pixels along an axis have their centres between `low` and `high`."""
-    return slice(max(0, int(np.ceil(low))), max(0, min(count, int(np.floor(high)) + 1)))
-
-
-def _places(pixels: slice, low: float, high: float) -> NDArray[np.float64]:
+def _places(pixels: range, low: float, high: float) -> NDArray[np.float64]:
     """Return where `pixels` lie between the sides of a box along an axis: -1 and 1 are the sides, (pixel,) float64."""
     half = max((high - low) / 2, 0.5)
     return (np.arange(pixels.start, pixels.stop) - (low + high) / 2) / half

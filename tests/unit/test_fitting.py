@@ -62,3 +62,18 @@ def test_the_lift_is_bounded() -> None:
 )
 def test_any_box_is_taken(box: tuple[float, ...]) -> None:
     fitted(flat(-1), np.array(box))
+
+
+@pytest.mark.parametrize("at", [(2, 3), (8, 12), (2, 7), (5, 7)])
+def test_what_has_something_inside_keeps_something(at: tuple[int, int]) -> None:
+    """The one pixel that a model has inside, the likeliest of an unlikely box, may lie where the prior is against it."""
+    logits = flat(-20)
+    logits[2:9, 3:13] = -9
+    logits[at] = 1e-3
+    assert np.argwhere(fitted(logits)).tolist() == [list(at)]
+
+
+def test_what_has_nothing_inside_gets_nothing() -> None:
+    logits = flat(-20)
+    logits[2:9, 3:13] = -9
+    assert not fitted(logits).any()
