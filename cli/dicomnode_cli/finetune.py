@@ -150,6 +150,9 @@ def finetune(  # noqa: PLR0913 - an argument an option
     if not result.finished:
         showing.line(console, f"ended after step {result.step} of {plan.schedule.steps}; --resume goes on")
         raise typer.Exit(_FAILED)
+    if not result.best.step:
+        detail = f"no step was better on what it is validated on: {name} has the weights that it began with"
+        showing.line(console, detail)
     imported = import_checkpoint(plan.weights, name, import_tools(models), training.made_by(plan, result))
     if settings_file is not None:
         set_default(settings_file, name)
