@@ -61,8 +61,7 @@ def resampled(image: NDArray[np.float32], box: NDArray[np.float64]) -> NDArray[n
     x0, y0, x1, y1 = box
     rows, down = _to_crop(y0, y1, image.shape[0])
     columns, across = _to_crop(x0, x1, image.shape[1])
-    seen: NDArray[np.float32] = down @ image[rows, columns].astype(np.float32, copy=False) @ across.T
-    return seen
+    return np.asarray(down @ image[rows, columns].astype(np.float32, copy=False) @ across.T, np.float32)
 
 
 def placed(logits: NDArray[np.float32], boxes: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.float32]:
@@ -131,7 +130,7 @@ def _quantiles(values: NDArray[np.float32]) -> tuple[np.float32, np.float32]:
 
 def _least_difference(values: NDArray[np.float32]) -> np.float32:
     """Return by how much `values` differ at the least where they show anything; greater than 0."""
-    return np.maximum(np.float32(ROUNDING) * np.abs(values).max(), np.finfo(np.float32).tiny)
+    return np.float32(max(ROUNDING * float(np.abs(values).max()), float(np.finfo(np.float32).tiny)))
 
 
 def _inner(values: NDArray[np.float32], least: np.float32) -> NDArray[np.float32]:

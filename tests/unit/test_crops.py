@@ -13,7 +13,8 @@ MIDDLE = slice(SIDE // 2 - 8, SIDE // 2 + 8)
 
 
 def crop(image: NDArray[np.float32], box: tuple[float, ...] = BOXED) -> NDArray[np.float32]:
-    return crops_of(image, np.array([box], np.float64))[0]
+    (found,) = crops_of(image, np.array([box], np.float64))
+    return np.asarray(found, np.float32)
 
 
 def disc(values: tuple[float, float]) -> NDArray[np.float32]:
@@ -25,7 +26,7 @@ def disc(values: tuple[float, float]) -> NDArray[np.float32]:
 
 @pytest.mark.parametrize("box", [BOXED, (10.2, 3.4, 11.9, 57.0), (-0.5, -0.5, 79.5, 59.5), (60.3, 40.1, 79.5, 59.5)])
 def test_a_slope_stays_what_it_is_in_each_pixel_of_the_crop(box: tuple[float, ...]) -> None:
-    """Rows and columns are resampled on their own, at the centres of the crop's pixels, to a tenth of a pixel of the image."""
+    """Rows and columns are resampled on their own, at the centres of the pixels, to a tenth of a pixel of the image."""
     y, x = np.mgrid[-200:400, -200:400].astype(np.float32)
     moved = np.array(box) + 200
     at = (np.arange(SIDE) - (SIDE - 1) / 2) * (REACH / SIDE)
