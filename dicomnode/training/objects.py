@@ -225,8 +225,7 @@ def _sampled(
     below, right = np.minimum(row + 1, image.shape[0] - 1), np.minimum(column + 1, image.shape[1] - 1)
     upper = image[row, column] * (1 - across) + image[row, right] * across
     lower = image[below, column] * (1 - across) + image[below, right] * across
-    sampled = np.asarray(upper * (1 - down) + lower * down, np.float32)
-    return sampled
+    return np.asarray(upper * (1 - down) + lower * down, np.float32)
 
 
 def _degraded(generator: np.random.Generator, image: NDArray[np.float32]) -> NDArray[np.float32]:
