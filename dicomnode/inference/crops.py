@@ -131,7 +131,7 @@ def _quantiles(values: NDArray[np.float32]) -> tuple[np.float32, np.float32]:
 
 def _least_difference(values: NDArray[np.float32]) -> np.float32:
     """Return by how much `values` differ at the least where they show anything; greater than 0."""
-    return np.maximum(np.float32(ROUNDING) * np.abs(values).max(), np.finfo(np.float32).tiny)
+    return np.float32(max(ROUNDING * float(np.abs(values).max()), float(np.finfo(np.float32).tiny)))
 
 
 def _inner(values: NDArray[np.float32], least: np.float32) -> NDArray[np.float32]:
@@ -140,7 +140,7 @@ def _inner(values: NDArray[np.float32], least: np.float32) -> NDArray[np.float32
     middle = _median(core)
     deviation = _median(np.abs(core - middle))
     if not deviation > least:
-        deviation = np.maximum(np.float32(core.std(dtype=np.float64)), least)
+        deviation = max(np.float32(core.std(dtype=np.float64)), least)
     inner: NDArray[np.float32] = np.clip((values - middle) / (DEVIATIONS * deviation), -WINDOW_LIMIT, WINDOW_LIMIT)
     return inner
 

@@ -58,4 +58,4 @@ def fit(logits: NDArray[np.float32], box: NDArray[np.float64]) -> None:
 def _places(pixels: range, low: float, high: float) -> NDArray[np.float64]:
     """Return where `pixels` lie between the sides of a box along an axis: -1 and 1 are the sides, (pixel,) float64."""
     half = max((high - low) / 2, 0.5)
-    return (np.arange(pixels.start, pixels.stop) - (low + high) / 2) / half
+    return np.asarray((np.arange(pixels.start, pixels.stop) - (low + high) / 2) / half, np.float64)
