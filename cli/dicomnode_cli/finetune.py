@@ -2,9 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -19,10 +18,10 @@ from dicomnode.training.wishes import EPOCHS, RANDOM, SHARE, FinetuneWish, Froze
 from dicomnode_cli import models_showing, showing
 from dicomnode_cli.models import import_tools, set_default, settings_file_to_change
 from dicomnode_cli.options import ConfigOption, load_settings, with_options
+from dicomnode_cli.training import tell_step, training_module
 
 if TYPE_CHECKING:  # they need torch
     from dicomnode.training.finetuning import Plan
-    from dicomnode.training.loop import Told
     from dicomnode.training.truths.prepared import PreparedCase
 
 _FAILED = 1
@@ -135,7 +134,7 @@ def finetune(  # noqa: PLR0913 - an argument an option
     models = load_settings(config).settings.models_folder
     if (models / check_name(name)).exists() and not resume:
         raise SettingsError(f"model {name!r}", f"there is one in {models}; choose another name with --as")
-    training, console = training_module(), Console()
+    training, console = training_module("finetuning", "finetune"), Console()
     wish = FinetuneWish(
         model=model,
         truth=which.truth(data),
@@ -151,30 +150,13 @@ def finetune(  # noqa: PLR0913 - an argument an option
     if not result.finished:
         showing.line(console, f"ended after step {result.step} of {plan.schedule.steps}; --resume goes on")
         raise typer.Exit(_FAILED)
+    if not result.best.step:
+        detail = f"no step was better on what it is validated on: {name} has the weights that it began with"
+        showing.line(console, detail)
     imported = import_checkpoint(plan.weights, name, import_tools(models), training.made_by(plan, result))
     if settings_file is not None:
         set_default(settings_file, name)
     models_showing.print_report(models_showing.report(imported, settings_file), console)
-
-
-def tell_step(told: "Told") -> None:
-    """Print how far the training is; a process of several may be who knows."""
-    row, best = told.row, told.best
-    figures = f"train {row['train_loss']:.4g}  validation {row['validation_loss']:.4g}"
-    dice = f"  Dice {row['validation_mean_dice']:.3f}"
-    words = f"step {row['step']:.0f} of {told.steps}  {figures}{dice}  best {best.figures['loss']:.4g} at {best.step}"
-    typer.echo(words)
-
-
-def training_module() -> Any:  # noqa: ANN401 - a module
-    """Return the module that trains; without torch it is a SettingsError that names what installs it."""
-    try:
-        return import_module("dicomnode.training.finetuning")
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("dicomnode"):
-            raise
-        detail = f"it needs the package {error.name}, which is not installed: pip install 'dicomnode[torch]'"
-        raise SettingsError("dicomnode finetune", detail) from error
 
 
 def _tell_case(case: "PreparedCase") -> None:

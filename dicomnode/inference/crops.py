@@ -61,8 +61,7 @@ def resampled(image: NDArray[np.float32], box: NDArray[np.float64]) -> NDArray[n
     x0, y0, x1, y1 = box
     rows, down = _to_crop(y0, y1, image.shape[0])
     columns, across = _to_crop(x0, x1, image.shape[1])
-    seen: NDArray[np.float32] = down @ image[rows, columns].astype(np.float32, copy=False) @ across.T
-    return seen
+    return np.asarray(down @ image[rows, columns].astype(np.float32, copy=False) @ across.T, np.float32)
 
 
 def placed(logits: NDArray[np.float32], boxes: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.float32]:
@@ -140,7 +139,7 @@ def _inner(values: NDArray[np.float32], least: np.float32) -> NDArray[np.float32
     middle = _median(core)
     deviation = _median(np.abs(core - middle))
     if not deviation > least:
-        deviation = max(np.float32(core.std(dtype=np.float64)), least)
+        deviation = np.maximum(np.float32(core.std(dtype=np.float64)), least)
     inner: NDArray[np.float32] = np.clip((values - middle) / (DEVIATIONS * deviation), -WINDOW_LIMIT, WINDOW_LIMIT)
     return inner
 

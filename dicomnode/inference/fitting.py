@@ -14,7 +14,7 @@ from dicomnode.inference.boxes import pixels_in
 from dicomnode.inference.runtime import Decoded, Runtime
 
 # What the middle of a box has over the rim of the ellipse in it, in logits: where the values say nothing, this decides.
-PRIOR = 1.0
+PRIOR = 2.0
 # By how much all of the box is lifted at the most, so that its sides are reached.
 MOST_LIFT = 0.5
 _INSIDE = 1e-3  # the logit of what just reaches a side

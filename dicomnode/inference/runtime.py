@@ -15,7 +15,7 @@ RUNTIMES = {  # model -> its module, whose `load` gives the model; importing thi
     "box-unet": "dicomnode.inference.box_unet",
     "classical": "dicomnode.inference.classical",
 }
-DEFAULT = "classical"  # what is used where nobody names a model
+DEFAULT = "box-unet"  # what is used where nobody names a model
 
 
 class Decoded(NamedTuple):

@@ -74,6 +74,7 @@ class _Reader:
         self._stock = stock
         self._contexts: dict[int, tuple[str, str]] | None = None
         self._buffer = memoryview(b"")
+        self._poll: select.poll | None = None
 
     def read(self) -> None:
         """Take the C-STORE requests that follow one another, or whatever else comes as pynetdicom does."""
@@ -82,9 +83,14 @@ class _Reader:
         if connection is None or request is None:
             self._stock()
             return
-        while request is not None:
-            self._serve(connection, request)
-            request = self._next(connection) if self._is_followed(connection) else None
+        going = self._assoc._reactor_checkpoint  # noqa: SLF001 - what its other thread waits at, to look for messages
+        going.clear()  # it has none to look for, and would every millisecond
+        try:
+            while request is not None:
+                self._serve(connection, request)
+                request = self._next(connection) if self._is_followed(connection) else None
+        finally:
+            going.set()
 
     def _connection(self) -> socket.socket | None:
         """Return the socket where a request may be taken from it now: associated, and not within a message."""
@@ -212,9 +218,10 @@ class _Reader:
         self._dul._idle_timer.restart()  # noqa: SLF001
         if self._connection() is None or not self._dul.event_queue.empty():
             return False
-        poll = select.poll()
-        poll.register(connection, select.POLLIN)
-        return bool(poll.poll(_SILENCE)) and self._dul.to_provider_queue.empty()
+        if self._poll is None:
+            self._poll = select.poll()
+            self._poll.register(connection, select.POLLIN)
+        return bool(self._poll.poll(_SILENCE)) and self._dul.to_provider_queue.empty()
 
 
 def _rest(size: int, left: int) -> int:

@@ -12,6 +12,7 @@ from threading import Condition, Event, Lock
 from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer, EnqueueOptions
 
 from dicomnode.errors import Unavailable
+from dicomnode.queue.sparing import spare
 from dicomnode.store.database import Database, translated
 from dicomnode.store.queueing import QueueName, Transaction
 
@@ -99,10 +100,11 @@ class Engine:
                     partition_concurrency=None if what.side_by_side else 1,
                     polling_interval_sec=_POLL_SECONDS[queue],
                 )
-            DBOS(config=self._config())
+            engine = DBOS(config=self._config())
             for queue, what in work.items():
                 DBOS.workflow(name=queue.value)(_named(queue, partial(self._run, queue, what)))
             DBOS.launch()
+            spare(engine)
 
     def active(self, queue: QueueName) -> frozenset[str]:
         """Return the keys of the rows of `queue` whose turn is still to come, or is now."""

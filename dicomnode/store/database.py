@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
-from typing import TypeVar
+from typing import TypeVar, cast
 from urllib.parse import quote
 
 from alembic import command
@@ -30,6 +30,7 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 _KNOWS_SUBSECONDS = (3, 42)  # versions of SQLite
 _PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000", "foreign_keys=ON")
 
+_BEGIN_TO_WRITE = "BEGIN IMMEDIATE"
 _WRITES = frozenset({"INSERT", "UPDATE", "DELETE"})
 _TURN = "writes"
 _TURN_SECONDS = 30.0
@@ -121,11 +122,17 @@ class Database:
     def _write_kept(self) -> Iterator[Connection]:
         """Lend the same as `write`, through a connection that stays open until something goes wrong with it."""
         with self._writing, translated():
-            connection = self._kept = self._kept or self._engine.connect().execution_options(writes=True)
+            connection = self._kept = self._kept or self._engine.connect().execution_options(begun=True)
+            driver = cast("sqlite3.Connection", connection.connection.driver_connection)
             try:
-                with connection.begin():
-                    yield connection
+                driver.execute(_BEGIN_TO_WRITE)
+                yield connection
+                if connection.in_transaction():  # of whoever asked SQLAlchemy, too
+                    connection.commit()
+                else:
+                    driver.commit()
             except BaseException:
+                connection.invalidate()  # and with it the transaction, whoever began it
                 self._drop()
                 raise
 
@@ -211,8 +218,9 @@ def _unixepoch(*modifiers: str) -> float:
 
 def _begin(connection: Connection) -> None:
     """Take the write lock at once where writes will follow: a read lock cannot always be raised to it."""
-    writes = connection.get_execution_options().get("writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    options = connection.get_execution_options()
+    if not options.get("begun", False):  # by `_write_kept`, whose work needs nothing of SQLAlchemy as a rule
+        connection.exec_driver_sql(_BEGIN_TO_WRITE if options.get("writes", False) else "BEGIN")
 
 
 @contextmanager

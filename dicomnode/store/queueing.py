@@ -1,9 +1,10 @@
 """Tell the engine of rows that have something to be done, within the transaction that made it so."""
 
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Protocol, TypeAlias
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine, Table, bindparam, exists, select
 
 Transaction: TypeAlias = Connection
 
@@ -29,3 +30,14 @@ def leave_to_the_sweep(
     transaction: Transaction, queue: QueueName, key: str, attempt: int, priority: int, partition: str | None
 ) -> None:
     """Tell nobody: the next sweep finds the row."""
+
+
+def asking(connections: Engine, turns: Table) -> Callable[[str], bool]:
+    """Return what tells of a queue, by its name, whether a turn waits in it, by the engine's own table of `turns`."""
+    waits = select(exists().where(turns.c.queue_name == bindparam("queue"), turns.c.status == "ENQUEUED"))
+
+    def has_turn(queue: str) -> bool:
+        with connections.connect() as connection:
+            return bool(connection.execute(waits, {"queue": queue}).scalar_one())
+
+    return has_turn

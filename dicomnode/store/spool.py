@@ -2,7 +2,7 @@
 
 import io
 import os
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from itertools import count
@@ -22,42 +22,58 @@ class Part:
         self._path = path
         self._place = place
         self._aside = aside
-        self._file = open(path, "x+b", opener=_private)  # noqa: SIM115 - `close` closes it
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        self._held = bytearray()  # not written yet: what comes in little pieces is gathered
+        self._kept = False
         self.size = 0
 
     def write(self, chunk: bytes | memoryview) -> None:
         """Add `chunk`."""
-        self._file.write(chunk)
         self.size += len(chunk)
+        if len(self._held) + len(chunk) < _BLOCK:
+            self._held += chunk
+            return
+        held, self._held = self._held, bytearray()
+        _write_all(self._descriptor, [held, chunk])
 
     def reading(self, start: int, prefix: bytes) -> BinaryIO:
         """Return what was written from byte `start` on, behind `prefix`, for reading, until more is written."""
-        self._file.flush()
-        return cast("BinaryIO", io.BufferedReader(_Behind(prefix, self._file.fileno(), start, self.size), _BLOCK))
+        self._flush()
+        return cast("BinaryIO", io.BufferedReader(_Behind(prefix, self._descriptor, start, self.size), _BLOCK))
 
     def beginning(self, start: int, size: int) -> bytes:
         """Return at most `size` of the bytes that were written from byte `start` on."""
-        self._file.flush()
-        return os.pread(self._file.fileno(), size, start)
+        self._flush()
+        return os.pread(self._descriptor, size, start)
 
     def keep(self, key: str) -> None:
         """Make the file durable as `key`; a file that was there is replaced."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        self._flush()
+        os.fsync(self._descriptor)
         target = self._place(key)
         try:
             os.rename(self._path, target)  # noqa: PTH104 - a Path for every object is slow
         except FileNotFoundError:  # its folder was emptied and removed meanwhile
             target = self._place(key)
             os.rename(self._path, target)  # noqa: PTH104
+        self._kept = True
         _sync_folder(_above(target))
-        _unlink(self._aside(key))  # of what was laid aside and has come again
+        aside = self._aside(key)
+        if os.path.lexists(aside):  # it was laid aside, and has come again
+            _unlink(aside)
 
     def close(self) -> None:
         """Let go of the file, and remove it if it was not kept."""
-        with suppress(OSError):  # what could not be written is tried again by closing
-            self._file.close()
-        _unlink(self._path)
+        with suppress(OSError):  # what was not written is told by `keep`
+            os.close(self._descriptor)
+        if not self._kept:
+            _unlink(self._path)
+
+    def _flush(self) -> None:
+        """Give the system what is held."""
+        if self._held:
+            held, self._held = self._held, bytearray()
+            _write_all(self._descriptor, [held])
 
 
 class Spool:
@@ -268,8 +284,12 @@ class _Behind(io.RawIOBase):
         return got
 
 
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+def _write_all(descriptor: int, pieces: Sequence[bytes | bytearray | memoryview]) -> None:
+    """Write `pieces`, one behind the other; the system takes less at a time where it has no room for more."""
+    left = sum(map(len, pieces)) - os.writev(descriptor, pieces)
+    while left:
+        rest = b"".join(pieces)[-left:]
+        left -= os.write(descriptor, rest)
 
 
 def _above(path: str) -> str:

@@ -22,8 +22,9 @@ from dicomnode.training.loop import Result, Schedule, Tail, Told, train
 from dicomnode.training.places import chosen_device, chosen_precision
 from dicomnode.training.schedule import check_same
 from dicomnode.training.starting import Beginning, beginning_of
+from dicomnode.training.together import device_of
 from dicomnode.training.truths.gathering import cases_in, divide, folder_of, gather
-from dicomnode.training.truths.prepared import Cases, PreparedCase, read_cases, write_cases
+from dicomnode.training.truths.prepared import Cases, PreparedCase, check_prepared, read_cases, write_cases
 from dicomnode.training.wishes import FinetuneWish, Pace, Truth, Variation
 
 CASES_NAME, DATA_NAME = "cases.json", "data"
@@ -54,6 +55,7 @@ def plan_of(wish: FinetuneWish, models: Path, tell: Callable[[PreparedCase], Non
     """
     if (wish.folder / LATEST_NAME).exists() and not wish.resume:
         raise SettingsError(str(wish.folder), "there is a training in it; --resume goes on with it")
+    schedule_of(wish.pace, wish.variation, 1)  # what is wrong with it is told before all is read
     beginning = beginning_of(wish.model, models)
     cases, exclusions = _cases(wish, tell)
     planes = sum(case.planes for case in cases.train)
@@ -67,11 +69,12 @@ def plan_of(wish: FinetuneWish, models: Path, tell: Callable[[PreparedCase], Non
 
 
 def schedule_of(pace: Pace, variation: Variation, planes: int) -> Schedule:
-    """Return how to train on so many `planes`."""
+    """Return how to train on so many `planes`; a GPU that is not there is a SettingsError."""
     epoch = ceil(planes / (variation.batch * pace.gpus))
     steps = pace.steps or ceil(pace.epochs * epoch)
     every = pace.validate_every or min(epoch, _MOST_BETWEEN)
     device = chosen_device(pace.device)
+    device_of(device, pace.gpus - 1)
     return Schedule(
         steps=steps,
         rate=pace.rate,
@@ -134,11 +137,13 @@ def described(cases: Sequence[PreparedCase]) -> str:
 
 
 def _cases(wish: FinetuneWish, tell: Callable[[PreparedCase], None]) -> tuple[Cases, tuple[Exclusion, ...]]:
-    """Return the cases in the folder of the run; where there are none yet, they are gathered."""
+    """Return the cases in the folder of the run, which are as they were; where there are none yet, gather them."""
     file, settings = wish.folder / CASES_NAME, _settings(wish.truth, wish.variation.seed)
     kept = read_cases(file) if wish.resume else None
     if kept:
         check_same(kept.settings, settings, str(wish.folder))
+        for case in (*kept.train, *kept.validation):
+            check_prepared(folder_of(case, wish.folder / DATA_NAME), case)
         return kept, ()
     cases, exclusions = _gathered(wish, tell)
     for part in ("train", "validation"):
@@ -152,11 +157,12 @@ def _cases(wish: FinetuneWish, tell: Callable[[PreparedCase], None]) -> tuple[Ca
 def _gathered(wish: FinetuneWish, tell: Callable[[PreparedCase], None]) -> tuple[Cases, tuple[Exclusion, ...]]:
     truth, folder, seed = wish.truth, wish.folder / DATA_NAME, wish.variation.seed
     settings, share = _settings(truth, seed), truth.share()
-    train_on, left_out = gather(cases_in(truth.data, truth.sight), folder, tell)
-    if share is not None:
+    sources = [cases_in(named, truth.sight) for named in (truth.data, [] if share else [truth.validation])]
+    train_on, left_out = gather(sources[0], folder, tell)
+    if share:
         parts = divide(train_on, share, seed) if train_on else ([], [])
         return Cases(settings, *parts), tuple(left_out)
-    validate_on, others = gather(cases_in([truth.validation], truth.sight), folder, tell)
+    validate_on, others = gather(sources[1], folder, tell)
     groups = {case.group for case in train_on}
     if both := [case.name for case in validate_on if case.group in groups]:
         detail = f"{few(both)}: the same patient or file is among the data to train on"

@@ -171,7 +171,7 @@ class _Bend(NamedTuple):
         extent = np.array([np.ptp(place.rows) + 1.0, np.ptp(place.columns) + 1.0]) * SURROUNDINGS
         finest = min(1.0, MOST_SIDE / extent.max())
         coarse = np.exp(generator.uniform(0, np.log(COARSEST))) if extent.min() * finest > MOST_SIDE / 4 else 1.0
-        shape = np.maximum(np.rint(extent * finest / coarse), 8).astype(int)
+        shape = np.maximum(np.rint(extent * finest / coarse), 8).astype(int).tolist()
         at = np.stack(np.meshgrid(*(np.linspace(-0.5, 0.5, side) for side in shape), indexing="ij"))
         at = at + BEND * np.stack([_smooth(generator, shape) for _ in range(2)])
         turn, stretch = generator.normal(0, TURN / 2), np.exp(generator.normal(0, STRETCH / 2, 2))
@@ -225,8 +225,7 @@ def _sampled(
     below, right = np.minimum(row + 1, image.shape[0] - 1), np.minimum(column + 1, image.shape[1] - 1)
     upper = image[row, column] * (1 - across) + image[row, right] * across
     lower = image[below, column] * (1 - across) + image[below, right] * across
-    sampled: NDArray[np.float32] = upper * (1 - down) + lower * down
-    return sampled
+    return np.asarray(upper * (1 - down) + lower * down, np.float32)
 
 
 def _degraded(generator: np.random.Generator, image: NDArray[np.float32]) -> NDArray[np.float32]:

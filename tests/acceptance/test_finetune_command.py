@@ -69,17 +69,9 @@ def test_it_learns_and_what_comes_of_it_is_a_model_of_every_engine_that_says_whe
     assert "--resume goes on with it" in again.stderr
 
 
-@pytest.mark.parametrize(
-    ("arguments", "expect", "said"),
-    [
-        (("nobody", "data"), 2, "model 'nobody': BAD_SETTING: there is none"),
-        (("random", "elsewhere"), 2, "data 'elsewhere': BAD_SETTING: there is no such file or folder"),
-        (("random", "data/damaged.npz"), 1, "NO_IMAGES: there is no image with a mask that can be used"),
-    ],
-)
 @pytest.mark.usefixtures("data")
-def test_what_cannot_be_done_is_one_line(arguments: tuple[str, ...], expect: int, said: str, tmp_path: Path) -> None:
+def test_what_cannot_be_done_is_one_line(tmp_path: Path) -> None:
     pytest.importorskip("torch")
-    done = run(tmp_path, "finetune", *arguments, "--as", "ours", "--output", "run", expect=expect)
-    assert said in done.stderr
+    done = run(tmp_path, "finetune", "random", "data/damaged.npz", "--as", "ours", "--output", "run", expect=1)
+    assert "NO_IMAGES: there is no image with a mask that can be used" in done.stderr
     assert done.stderr.count("\n") == 1

@@ -115,7 +115,7 @@ def test_the_document_says_what_was_made(cases: Cases, modality: str) -> None:
         assert result["series_uid"] == image.SeriesInstanceUID
         assert result["stack"] == f"{image.SeriesInstanceUID}/1"
         assert (result["annotation_uid"], result["annotation_kind"]) == (rtstruct.SOPInstanceUID, "RTSTRUCT")
-        assert result["model"] == "classical"
+        assert result["model"] == "box-unet"
         assert one["label"] == rtstruct.StructureSetROISequence[0].ROIName
         assert (one["number"], one["voxels"]) == (1, np.count_nonzero(case.found))
         assert one["planes"] == len(planes_of(case.found))

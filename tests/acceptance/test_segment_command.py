@@ -48,7 +48,7 @@ def test_the_json_document_has_what_is_promised_and_absolute_paths(tmp_path: Pat
     expected = {"stack", "series_uid", "annotation_uid", "annotation_kind", "model", "made_with", "objects", "segments"}
     assert set(result) == {*expected, "seconds"}
     assert result["stack"] == f"{result['series_uid']}/1"
-    assert (result["annotation_kind"], result["model"]) == ("RTSTRUCT", "classical")
+    assert (result["annotation_kind"], result["model"]) == ("RTSTRUCT", "box-unet")
     assert Path(result["objects"][0]["path"]).is_absolute()
     assert set(result["segments"][0]) == {
         "number",
@@ -61,8 +61,8 @@ def test_the_json_document_has_what_is_promised_and_absolute_paths(tmp_path: Pat
         "nifti",
     }
     assert result["segments"][0]["made_with"] == {"strategy": "per-plane"}
-    assert set(result["made_with"]) == {"levels", "rounds", "prior"}
-    assert result["segments"][0]["quality"] is None  # the classical model predicts none
+    assert set(result["made_with"]) == {"weights", "engine", "device", "precision", "chosen"}
+    assert 0 <= result["segments"][0]["quality"] <= 1
     assert set(result["seconds"]) == {"read", "prompts", "segment", "write", "total"}
 
 
@@ -207,7 +207,8 @@ def test_a_strategy_is_asked_for_on_the_command_line_and_in_the_settings(tmp_pat
         parameters: dict[str, str] = dict(one.split("=") for one in said.split(","))
         return parameters["strategy"]
 
-    assert strategy() == "static"  # what is best for the classical model
+    assert strategy() == "three-view"  # what is best for the default model
+    assert strategy("--model", "classical") == "static"
     assert strategy("--config", "site.toml") == "triplanar-vote"
     assert strategy("--config", "site.toml", "--strategy", "propagate") == "propagate"
 

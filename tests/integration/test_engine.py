@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from threading import Event, Lock
+from unittest.mock import Mock
 
 import pytest
+from dbos._dbos import _get_dbos_instance
 
 from dicomnode.errors import Unavailable
 from dicomnode.queue.engine import Engine, Work
@@ -221,6 +223,22 @@ def test_what_ended_is_forgotten_and_what_waits_is_not(queues: Queues) -> None:
     assert engine.active(JOBS) == {"b", "c"}
     steps.gate.set()
     until(lambda: len(steps.done) == 3, 5)
+
+
+def test_a_queue_with_nothing_in_it_is_asked_and_no_more(queues: Queues, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = Steps()
+    queues.start({JOBS: steps.work()})
+    system = _get_dbos_instance()._sys_db  # noqa: SLF001 - what is spared is in there
+    asked, tried = Mock(wraps=system.dequeue_scopes), Mock(wraps=system.start_queued_workflows)
+    monkeypatch.setattr(system, "dequeue_scopes", asked)
+    until(lambda: asked.call_count > 3, 10)  # no turn goes on that began before this was so
+    monkeypatch.setattr(system, "start_queued_workflows", tried)
+    asked.reset_mock()
+    until(lambda: asked.call_count > 3, 10)
+    assert not tried.called
+    queues.enqueue("a")
+    until(lambda: steps.done, 5)
+    assert tried.called
 
 
 def test_the_engine_logs_nothing_but_through_the_log_of_the_node(

@@ -2,8 +2,9 @@
 
 import inspect
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any, cast
@@ -20,6 +21,8 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 from dicomnode.domain import AssociationEnd
 from dicomnode.network.admission import Limits, Ways
 from dicomnode.network.listener import Listener
+from dicomnode.network.part10 import StoreRequest
+from dicomnode.network.storing import Chunk
 from dicomnode.store.events import events
 from tests.builders import STUDY, ct_series
 from tests.senders import Notes, Run, associate, data_set_of, store, until
@@ -297,6 +300,32 @@ def test_a_peer_that_dribbles_within_an_object_is_dropped(start: Callable[..., L
     assert notes.received == []
 
 
+def test_the_other_thread_of_an_association_rests_while_objects_come_and_goes_on_then(
+    start: Callable[..., Listener], ways: Ways, data_set: bytes
+) -> None:
+    goes: list[bool] = []
+    notes = Notes()
+
+    def going() -> bool:
+        (assoc,) = listener._server.active_associations  # noqa: SLF001 - nothing else tells
+        return assoc._reactor_checkpoint.is_set()  # noqa: SLF001
+
+    def receive(request: StoreRequest, chunks: Iterable[Chunk]) -> None:
+        goes.append(going())
+        notes.receive(request, chunks)
+
+    listener = start(replace(notes.hooks(), receive=receive))
+    with Wire(listener.port) as wire:
+        wire.associate()
+        wire.send(store_request(UID))
+        for fragment in fragments(data_set, 16000):
+            wire.send(fragment)
+        assert wire.pdu() == response(UID, 0)
+        until(going)
+        wire.release()
+    assert goes == [not ways.fast]
+
+
 # --- what is private in pynetdicom, or not promised ------------------------------------------------------------------
 
 
@@ -316,6 +345,13 @@ def test_the_seam_is_where_it_was_in_pynetdicom() -> None:
     collecting = inspect.getsource(dimse_messages.DIMSEMessage.decode_msg)
     assert "self.encoded_command_set.write(data[1:])" in collecting
     assert "cast(BytesIO, self.data_set).write(data[1:])" in collecting
+
+
+def test_what_ends_an_association_wakes_its_thread() -> None:
+    looking = inspect.getsource(association.Association.__dict__["_run_reactor"])
+    assert looking.index("self._reactor_checkpoint.wait()") < looking.index("self.dimse.get_msg(block=False)")
+    for ending in ("kill", "_abort_blocking"):
+        assert "self._reactor_checkpoint.set()" in inspect.getsource(association.Association.__dict__[ending])
 
 
 def test_the_connection_is_told_of_before_its_threads_start() -> None:

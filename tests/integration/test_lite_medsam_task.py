@@ -7,7 +7,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from dicomnode.training.lite_medsam import LiteMedSamTask, Shown  # noqa: E402 - needs torch
+from torch import nn  # noqa: E402 - needs torch
+
+from dicomnode.inference.networks.lite_medsam import LiteMedSam  # noqa: E402
+from dicomnode.training.history import HISTORY_NAME, read_history  # noqa: E402
+from dicomnode.training.lite_medsam import LiteMedSamTask, Shown  # noqa: E402
+from dicomnode.training.loop import Schedule, Told, train  # noqa: E402
 from dicomnode.training.truths.prepared import prepare  # noqa: E402
 from dicomnode.training.wishes import Frozen, Variation  # noqa: E402
 from tests.truth_cases import case_of  # noqa: E402
@@ -16,8 +21,6 @@ from tests.truth_cases import case_of  # noqa: E402
 @pytest.fixture
 def task(tmp_path: Path) -> LiteMedSamTask:
     """Return a task on three planes of 40 x 64 pixels, each with two structures that have its number in grey."""
-    from dicomnode.inference.networks.lite_medsam import LiteMedSam  # noqa: PLC0415 - needs torch
-
     planes = np.zeros((3, 40, 64), np.uint16)
     one, other = np.zeros((2, 3, 40, 64), np.bool_)
     one[:, 4:12, 6:30], other[:, 20:38, 40:60] = True, True
@@ -67,3 +70,40 @@ def test_a_frozen_encoder_learns_nothing_and_settings_name_what_matters(task: Li
     learning = {name.partition(".")[0] for name, one in task.network.named_parameters() if one.requires_grad}
     assert learning == {"mask_decoder", "prompt_encoder"}
     assert {"begun_from", "batch", "box_shift", "frozen", "train", "validation"} <= task.settings.keys()
+
+
+class _Killed(BaseException):
+    """What ends a training where nothing more can be written."""
+
+
+def with_small_encoder() -> LiteMedSam:
+    """Return LiteMedSAM, always with the same random weights, with an encoder that takes no time."""
+    torch.manual_seed(0)
+    network = LiteMedSam()
+    small = nn.Sequential(nn.Conv2d(3, 256, 4, stride=4), nn.BatchNorm2d(256))
+    network.add_module("image_encoder", small)
+    nn.init.normal_(network.prompt_encoder.pe_layer.positional_encoding_gaussian_matrix)
+    return network
+
+
+def test_killed_before_it_kept_its_last_step_it_comes_to_the_same_step_again(tmp_path: Path) -> None:
+    planes = np.zeros((1, 64, 64), np.uint16)
+    planes[0, 20:40, 10:50] = 1000
+    shown = Shown([(tmp_path, prepare(case_of(planes, {"one": {0: planes[0] > 0}}), tmp_path))])
+    schedule = Schedule(steps=2, rate=1e-4, validate_every=1, checkpoint_every=1)
+    before: list[bytes] = []
+
+    def task() -> LiteMedSamTask:
+        return LiteMedSamTask(network=with_small_encoder(), train=shown, validation=shown, variation=Variation(batch=1))
+
+    def end_at_last(told: Told) -> None:
+        if told.row["step"] == told.steps:
+            before.append((tmp_path / HISTORY_NAME).read_bytes())
+            raise _Killed
+
+    with pytest.raises(_Killed):
+        train(task(), schedule, tmp_path, end_at_last)
+    assert train(task(), schedule, tmp_path).finished
+    assert [(tmp_path / HISTORY_NAME).read_bytes()] == before
+    losses = [row["validation_loss"] for row in read_history(tmp_path / HISTORY_NAME)]
+    assert len(set(losses)) == 3  # each step changed it

@@ -1,5 +1,6 @@
 """Truth of every kind of file: the same structure is the same, however it is written, and bad files do not stop it."""
 
+import pickle
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -9,12 +10,12 @@ import SimpleITK as sitk  # noqa: N813 - its own usage
 from numpy.typing import NDArray
 
 from dicomnode.domain import Exclusion
-from dicomnode.errors import SettingsError
+from dicomnode.errors import Refused, SettingsError
 from dicomnode.inference.transforms import to_network
 from dicomnode.inference.windows import to_byte_range
 from dicomnode.training.truths.case import Case
 from dicomnode.training.truths.gathering import cases_in, divide, gather
-from dicomnode.training.truths.prepared import PreparedCase, PreparedPlanes, prepare
+from dicomnode.training.truths.prepared import PreparedCase, PreparedPlanes, check_prepared, prepare
 from dicomnode.training.wishes import Sight
 from tests.builders import FRAME_OF_REFERENCE, ct_series, rtstruct, save, square
 from tests.segs import frame, grid, seg, segment
@@ -175,6 +176,27 @@ def test_a_prepared_plane_is_what_the_product_shows_its_network(tmp_path: Path) 
         51,
         153,
     )  # centres in 25.6-76.8, 51.2-153.6
+
+
+def test_a_prepared_case_that_was_changed_is_refused_by_name(tmp_path: Path) -> None:
+    prepared = prepare(drawn_case(0, 1, 2, 64), tmp_path)
+    check_prepared(tmp_path, prepared)
+    content = bytearray((tmp_path / "squares.npy").read_bytes())
+    content[-1] ^= 1
+    (tmp_path / "squares.npy").write_bytes(content)
+    with pytest.raises(Refused, match=rf"{tmp_path}.*damaged: it is not what was read of case 0"):
+        check_prepared(tmp_path, prepared)
+    (tmp_path / "masks.npy").unlink()
+    with pytest.raises(Refused, match=r"what was read of case 0 is gone: .*masks\.npy"):
+        check_prepared(tmp_path, prepared)
+
+
+def test_prepared_planes_travel_without_their_pixels(tmp_path: Path) -> None:
+    opened = PreparedPlanes(tmp_path, prepare(drawn_case(0, 1, 2, 64), tmp_path))
+    travelled = pickle.dumps(opened)
+    assert len(travelled) < 1000
+    arrived = pickle.loads(travelled)  # noqa: S301 - made here
+    assert (arrived.plane(0).square == opened.plane(0).square).all()
 
 
 def some(*groups: str) -> Iterable[PreparedCase]:

@@ -13,8 +13,8 @@ MIDDLE = slice(SIDE // 2 - 8, SIDE // 2 + 8)
 
 
 def crop(image: NDArray[np.float32], box: tuple[float, ...] = BOXED) -> NDArray[np.float32]:
-    (one,) = crops_of(image, np.array([box], np.float64))
-    return np.asarray(one)
+    (found,) = crops_of(image, np.array([box], np.float64))
+    return np.asarray(found, np.float32)
 
 
 def disc(values: tuple[float, float]) -> NDArray[np.float32]:
@@ -26,7 +26,7 @@ def disc(values: tuple[float, float]) -> NDArray[np.float32]:
 
 @pytest.mark.parametrize("box", [BOXED, (10.2, 3.4, 11.9, 57.0), (-0.5, -0.5, 79.5, 59.5), (60.3, 40.1, 79.5, 59.5)])
 def test_a_slope_stays_what_it_is_in_each_pixel_of_the_crop(box: tuple[float, ...]) -> None:
-    """Rows and columns are resampled on their own, at the centres of the crop's pixels, to a tenth of an image's."""
+    """Rows and columns are resampled on their own, at the centres of the pixels, to a tenth of a pixel of the image."""
     y, x = np.mgrid[-200:400, -200:400].astype(np.float32)
     moved = np.array(box) + 200
     at = (np.arange(SIDE) - (SIDE - 1) / 2) * (REACH / SIDE)
@@ -126,5 +126,6 @@ def test_a_crop_says_where_its_box_is_and_how_large() -> None:
 def test_a_crop_of_a_box_does_not_depend_on_the_others() -> None:
     boxes = np.array([BOXED, (3.0, 4.0, 50.0, 30.0), (-0.5, -0.5, 79.5, 59.5)])
     together = crops_of(IMAGE, boxes)
-    for one, box in zip(together, boxes, strict=True):
-        assert np.array_equal(one, crops_of(IMAGE, box[np.newaxis])[0])
+    assert all(
+        np.array_equal(one, crops_of(IMAGE, box[np.newaxis])[0]) for one, box in zip(together, boxes, strict=True)
+    )

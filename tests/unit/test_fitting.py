@@ -66,7 +66,7 @@ def test_any_box_is_taken(box: tuple[float, ...]) -> None:
 
 @pytest.mark.parametrize("at", [(2, 3), (8, 12), (2, 7), (5, 7)])
 def test_what_has_something_inside_keeps_something(at: tuple[int, int]) -> None:
-    """The one pixel inside, the likeliest of an unlikely box, may lie where the prior is against it."""
+    """The one pixel that a model has inside, that of an unlikely box, may lie where the prior is against it."""
     logits = flat(-20)
     logits[2:9, 3:13] = -9
     logits[at] = 1e-3

@@ -28,7 +28,7 @@ def test_an_empty_file_means_the_defaults() -> None:
     assert settings.listener.host == "0.0.0.0"  # noqa: S104 - the documented default
     assert settings.listener.port == 11112
     assert settings.readiness.quiet_seconds == 10.0
-    assert settings.model.name == "classical"
+    assert settings.model.name == "box-unet"
     assert settings.prompts.roi is None
     assert settings.destinations == ()
 

@@ -12,6 +12,7 @@ import numpy as np
 from dicomnode.dicom.files import files_in
 from dicomnode.domain import Exclusion
 from dicomnode.errors import Reason, Refused, SettingsError
+from dicomnode.inference.windows import parse_window
 from dicomnode.training.truths.case import Case
 from dicomnode.training.truths.dicoms import cases_of_dicom
 from dicomnode.training.truths.nifti import case_of_nifti
@@ -25,9 +26,10 @@ _GROUP_DIGITS = 16
 
 
 def cases_in(sources: Iterable[str], sight: Sight) -> Iterator[Case | Exclusion]:
-    """Yield each case in `sources`, and each file that could not be used with the reason; the rest goes on.
+    """Return each case in `sources`, and each file that could not be used with the reason; the rest goes on.
 
-    A source is a folder, a file (DICOM, NIfTI or .npz), or IMAGE=LABEL of two NIfTI files.
+    A source is a folder, a file (DICOM, NIfTI or .npz), or IMAGE=LABEL of two NIfTI files. One that is not there and a
+    window that is none are a SettingsError at once, before any is read.
     """
     pairs, paths = [], []
     for source in sources:
@@ -36,17 +38,8 @@ def cases_in(sources: Iterable[str], sight: Sight) -> Iterator[Case | Exclusion]
             pairs.append(NiftiPair(_existing(image), (_existing(label),)))
         else:
             paths.append(_existing(source))
-    files = list(files_in(paths))
-    yield from cases_of_dicom(
-        [one for one in files if not is_nifti(one) and one.suffix.lower() != SUFFIX], sight.window
-    )
-    for found in (*pairs, *pairs_in([one for one in files if is_nifti(one)])):
-        if isinstance(found, Exclusion):
-            yield found
-        else:
-            yield _tried(partial(case_of_nifti, found.image, found.labels, sight.modality, sight.window))
-    for path in (one for one in files if one.suffix.lower() == SUFFIX):
-        yield _tried(partial(case_of_npz, path, sight.modality, sight.window))
+    parse_window(sight.window)
+    return _cases_of(pairs, paths, sight)
 
 
 def gather(
@@ -102,6 +95,20 @@ def divide(cases: Sequence[PreparedCase], share: float, seed: int) -> tuple[list
     chosen = {groups[number] for number in drawn}
     train = [case for case in cases if case.group not in chosen]
     return train, [case for case in cases if case.group in chosen]
+
+
+def _cases_of(pairs: Sequence[NiftiPair], paths: Sequence[Path], sight: Sight) -> Iterator[Case | Exclusion]:
+    files = list(files_in(paths))
+    yield from cases_of_dicom(
+        [one for one in files if not is_nifti(one) and one.suffix.lower() != SUFFIX], sight.window
+    )
+    for found in (*pairs, *pairs_in([one for one in files if is_nifti(one)])):
+        if isinstance(found, Exclusion):
+            yield found
+        else:
+            yield _tried(partial(case_of_nifti, found.image, found.labels, sight.modality, sight.window))
+    for path in (one for one in files if one.suffix.lower() == SUFFIX):
+        yield _tried(partial(case_of_npz, path, sight.modality, sight.window))
 
 
 def _tried(read: Callable[[], Case]) -> Case | Exclusion:

@@ -114,15 +114,38 @@ def _squares(case: Case, used: Sequence[int]) -> tuple[Framing, NDArray[np.uint1
     return framing, np.stack(squares) if squares else np.zeros((0, 1, SIDE, SIDE), np.uint16)
 
 
+def check_prepared(folder: Path, case: PreparedCase) -> None:
+    """Refuse `folder` (UNREADABLE) if there is not in it what `prepare` wrote of `case`, bit for bit."""
+    digest = hashlib.sha256()
+    try:
+        for array in _arrays_in(folder):
+            digest.update(array.reshape(-1).data)
+    except (OSError, ValueError, EOFError) as error:
+        raise Refused(Reason.UNREADABLE, str(folder), f"what was read of {case.name} is gone: {error}") from error
+    if digest.hexdigest() != case.sha256:
+        detail = f"it is damaged: it is not what was read of {case.name}; begin again in another folder"
+        raise Refused(Reason.UNREADABLE, str(folder), detail)
+
+
+def _arrays_in(folder: Path) -> tuple[NDArray[Any], ...]:
+    """Return squares, masks and planes in `folder`, each read when it is looked at."""
+    return tuple(np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS)
+
+
 class PreparedPlanes:
     """The planes of a prepared case, read from its folder when they are asked for."""
 
     def __init__(self, folder: Path, case: PreparedCase) -> None:
         self.case = case
-        self._squares, self._masks, planes = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS)
+        self._folder = folder
+        self._squares, self._masks, planes = _arrays_in(folder)
         self._numbers = np.unique(planes)
         self._first = np.searchsorted(planes, self._numbers)
         self._end = np.searchsorted(planes, self._numbers, side="right")
+
+    def __reduce__(self) -> tuple[type["PreparedPlanes"], tuple[Path, PreparedCase]]:
+        """Travel to another process without the pixels, which it reads itself."""
+        return PreparedPlanes, (self._folder, self.case)
 
     def __len__(self) -> int:
         """Return how many planes there are with something on them."""
