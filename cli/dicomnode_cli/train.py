@@ -53,8 +53,8 @@ def train(
     """Train box-unet from nothing on drawn scenes, and on real images where there are some, in FOLDER.
 
     A training that was ended, even by a kill, goes on with the same command and comes to the same. FOLDER gets
-    history.csv and curve.png with the losses, and at the end model/, the files as they lie in models/box-unet. It needs
-    torch: pip install 'dicomnode[torch]'.
+    history.csv and curve.png with the losses, and at the end model/weights.safetensors, the file that lies in
+    models/box-unet. It needs torch: pip install 'dicomnode[torch]'.
     """
     module = training_module("built_in", "train")
     plan = module.Plan(

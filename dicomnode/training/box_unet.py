@@ -1,4 +1,4 @@
-"""Train `box-unet`: what it is shown, what it is told of its answers, and how well it does on what it was not shown."""
+"""Train `box-unet`: what it is shown, what it is told of its answers, and how well it does on other samples."""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -63,7 +63,10 @@ class BoxUnetTask:
         return _losses(logits.float(), quality.float(), batch)
 
     def validate(self, network: torch.nn.Module) -> dict[str, float]:
-        """Return the loss and the mean Dice of the masks on scenes of their own."""
+        """Return the loss and the mean Dice of the masks, in their boxes, on samples that no step shows.
+
+        Those of `real` are of the same cases as in training, so that they say nothing of other patients.
+        """
         if not self._validation:
             self._validation.append(self._samples(_VALIDATION, VALIDATION_COUNT))
         device = next(network.parameters()).device

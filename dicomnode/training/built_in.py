@@ -1,4 +1,4 @@
-"""Train the model that comes with the package, from nothing, and write it as it is shipped."""
+"""Train the model that comes with the package, from nothing, and write its weights as they are shipped."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ class Plan:
 
 
 class Trained(NamedTuple):
-    """What a training came to: the folder with the model as it is shipped, None where it was ended before its end."""
+    """What a training came to: the folder with its weights as they are shipped, None where it was ended before."""
 
     step: int
     folder: Path | None
@@ -59,7 +59,7 @@ class Trained(NamedTuple):
 def train_built_in(
     plan: Plan, folder: Path, tell: Callable[[Told], None], left_out: Callable[[Exclusion], None]
 ) -> Trained:
-    """Train as `plan` says in `folder`, or go on there; at the end write the model into it.
+    """Train as `plan` says in `folder`, or go on there; at the end write its weights into it.
 
     `left_out` hears of each file of the truth that could not be used.
     """
