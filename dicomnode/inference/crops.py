@@ -42,6 +42,13 @@ class _Maps(NamedTuple):
     outside: NDArray[np.bool_]
 
 
+class _Taps(NamedTuple):
+    """Which pixels along an axis each new pixel takes, (pixel, tap) int, and with which weight, float32 of sum 1."""
+
+    at: NDArray[np.intp]
+    weights: NDArray[np.float32]
+
+
 def crops_of(image: NDArray[np.float32], boxes: NDArray[np.float64]) -> Crops:
     """Return what the network sees of each of `boxes`: (box, CHANNELS, 64, 64) float32.
 
@@ -59,9 +66,7 @@ def crops_of(image: NDArray[np.float32], boxes: NDArray[np.float64]) -> Crops:
 def resampled(image: NDArray[np.float32], box: NDArray[np.float64]) -> NDArray[np.float32]:
     """Return what the crop about `box`, (4,) float64, shows of `image`, (row, column) float32: (64, 64) float32."""
     x0, y0, x1, y1 = box
-    rows, down = _to_crop(y0, y1, image.shape[0])
-    columns, across = _to_crop(x0, x1, image.shape[1])
-    return np.asarray(down @ image[rows, columns].astype(np.float32, copy=False) @ across.T, np.float32)
+    return _sampled(image, _to_crop(y0, y1, image.shape[0]), _to_crop(x0, x1, image.shape[1]))
 
 
 def placed(logits: NDArray[np.float32], boxes: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.float32]:
@@ -73,9 +78,9 @@ def placed(logits: NDArray[np.float32], boxes: NDArray[np.float64], shape: tuple
     whole = np.full((len(boxes), rows, columns), OUTSIDE, np.float32)
     for one, target, (x0, y0, x1, y1) in zip(logits, whole, boxes, strict=True):
         across, down = pixels_in(x0, x1, columns), pixels_in(y0, y1, rows)
-        target[down.start : down.stop, across.start : across.stop] = (
-            _from_crop(y0, y1, down) @ one @ _from_crop(x0, x1, across).T
-        )
+        if across and down:
+            found = _sampled(one, _from_crop(y0, y1, down), _from_crop(x0, x1, across))
+            target[down.start : down.stop, across.start : across.stop] = found
     return whole
 
 
@@ -92,34 +97,50 @@ def _fill(crop: Crops, image: NDArray[np.float32], box: NDArray[np.float64]) -> 
     crop[5], crop[6] = np.log(max(x1 - x0, 1) / 32) / 2, np.log(max(y1 - y0, 1) / 32) / 2
 
 
-def _to_crop(low: float, high: float, count: int) -> tuple[slice, NDArray[np.float32]]:
-    """Return which of `count` pixels along an axis a crop shows, and the weights of each in its 64: (64, pixel).
+def _to_crop(low: float, high: float, count: int) -> _Taps:
+    """Return what the 64 pixels of a crop take of the `count` pixels along an axis, whose edges go on beyond them.
 
-    The box is from `low` to `high`. Each pixel of the crop is the mean under a triangle as wide as itself and its
-    neighbours, or as two pixels of the image where those are larger.
+    The box is from `low` to `high`.
     """
     step = REACH * max(high - low, 1.0) / SIDE
-    centres = (low + high) / 2 + (np.arange(SIDE) - (SIDE - 1) / 2) * step
-    reach = max(step, 1.0)
-    first, last = int(np.floor(centres[0] - reach)), int(np.ceil(centres[-1] + reach))
-    at = np.arange(first, last + 1)
-    weights = np.maximum(0, 1 - np.abs(centres[:, None] - at) / reach)
-    weights /= weights.sum(axis=1, keepdims=True)
-    start, stop = min(max(first, 0), count - 1), min(max(last, 0), count - 1) + 1
-    met = first <= start and stop - 1 <= last  # else the crop shows nothing but the image's edge
-    kept = weights[:, start - first : stop - first].copy() if met else np.zeros((SIDE, stop - start))
-    kept[:, 0] += weights[:, at < start].sum(axis=1)
-    kept[:, -1] += weights[:, at >= stop].sum(axis=1)
-    return slice(start, stop), kept.astype(np.float32)
+    at, weights = _triangles((low + high) / 2 + (np.arange(SIDE) - (SIDE - 1) / 2) * step, max(step, 1.0))
+    return _Taps(at.clip(0, count - 1), weights)
 
 
-def _from_crop(low: float, high: float, at: range) -> NDArray[np.float32]:
-    """Return the weights of a crop's 64 pixels along an axis in each of the pixels `at`: (pixel, 64) float32."""
+def _from_crop(low: float, high: float, pixels: range) -> _Taps:
+    """Return what `pixels` along an axis take of the 64 of a crop."""
     step = REACH * max(high - low, 1.0) / SIDE
-    places = (np.arange(at.start, at.stop) - (low + high) / 2) / step + (SIDE - 1) / 2
-    reach = max(1 / step, 1.0)
-    weights = np.maximum(0, 1 - np.abs(places[:, None] - np.arange(SIDE)) / reach)
-    return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float32)
+    places = (np.arange(pixels.start, pixels.stop) - (low + high) / 2) / step + (SIDE - 1) / 2
+    at, weights = _triangles(places, max(1 / step, 1.0))
+    there = (at >= 0) & (at < SIDE)
+    weights = np.where(there, weights, np.float32(0))
+    return _Taps(at.clip(0, SIDE - 1), weights / weights.sum(axis=1, keepdims=True))
+
+
+def _triangles(places: NDArray[np.floating], reach: float) -> _Taps:
+    """Return the mean about each of `places` under a triangle that ends `reach` pixels to either side."""
+    first = np.ceil(places - reach).astype(np.intp)
+    at = first[:, None] + np.arange(int(2 * reach) + 1)
+    weights = np.maximum(0, 1 - np.abs(places[:, None] - at) / reach)
+    return _Taps(at, (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32))
+
+
+def _sampled(image: NDArray[np.float32], down: _Taps, across: _Taps) -> NDArray[np.float32]:
+    """Return `image`, (row, column) float32, resampled along both axes: (taken row, taken column) float32.
+
+    It adds in one order, whatever the machine, and wakes no threads, which those of the engine would wait beside.
+    """
+    left, right = int(across.at.min()), int(across.at.max()) + 1
+    rows = _added(image[:, left:right], down)
+    return np.ascontiguousarray(_added(np.ascontiguousarray(rows.T), _Taps(across.at - left, across.weights)).T)
+
+
+def _added(image: NDArray[np.float32], taps: _Taps) -> NDArray[np.float32]:
+    """Return the rows that `taps` take of `image`: (taken row, column) float32."""
+    total = np.zeros((len(taps.at), image.shape[1]), np.float32)
+    for at, weights in zip(taps.at.T, taps.weights.T, strict=True):
+        total += weights[:, None] * image[at]
+    return total
 
 
 def _quantiles(values: NDArray[np.float32]) -> tuple[np.float32, np.float32]:

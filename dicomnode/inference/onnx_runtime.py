@@ -32,7 +32,7 @@ _THREADS = {"session.intra_op.allow_spinning": "0", "session.dynamic_block_base"
 # A crop takes 2 ms in steps of some microseconds: to wake a thread for each takes as long, and more than a few have
 # nothing to do.
 _MOST_THREADS_A_CROP = 4
-_THREADS_OF_CROPS = {"session.intra_op.allow_spinning": "1"}
+_THREADS_OF_CROPS = {"session.intra_op.allow_spinning": "1", "session.dynamic_block_base": "4"}
 _FAILURES = (
     failures.EPFail,
     failures.EngineError,
