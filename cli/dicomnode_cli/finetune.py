@@ -18,13 +18,11 @@ from dicomnode.training.wishes import EPOCHS, RANDOM, SHARE, FinetuneWish, Froze
 from dicomnode_cli import models_showing, showing
 from dicomnode_cli.models import import_tools, set_default, settings_file_to_change
 from dicomnode_cli.options import ConfigOption, load_settings, with_options
-from dicomnode_cli.training import tell_step, training_module
+from dicomnode_cli.training import ENDED, DeviceOption, PrecisionOption, SeedOption, tell_step, training_module
 
 if TYPE_CHECKING:  # they need torch
     from dicomnode.training.finetuning import Plan
     from dicomnode.training.truths.prepared import PreparedCase
-
-_FAILED = 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,15 +70,11 @@ class PaceOptions:
     freeze: Annotated[
         Frozen, typer.Option("--freeze", metavar="PART", help=f"What stays as it is: {', '.join(Frozen)}.")
     ] = Frozen.NOTHING
-    device: Annotated[
-        Device, typer.Option("--device", metavar="NAME", help=f"Where to train: {', '.join(Device)}.")
-    ] = Device.AUTO
-    precision: Annotated[
-        Precision, typer.Option("--precision", metavar="NAME", help="What to compute in: auto, fp32, bf16, fp16.")
-    ] = Precision.AUTO
+    device: DeviceOption = Device.AUTO
+    precision: PrecisionOption = Precision.AUTO
     gpus: Annotated[int, typer.Option("--gpus", metavar="N", min=1, help="So many GPUs side by side.")] = 1
     workers: Annotated[int, typer.Option("--workers", metavar="N", min=0, help="Processes that load planes ahead.")] = 0
-    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Of all that is random.")] = 0
+    seed: SeedOption = 0
 
     def pace(self) -> Pace:
         """Return how long, how fast and where is trained."""
@@ -149,7 +143,7 @@ def finetune(  # noqa: PLR0913 - an argument an option
     result = training.finetune(plan, tell_step)
     if not result.finished:
         showing.line(console, f"ended after step {result.step} of {plan.schedule.steps}; --resume goes on")
-        raise typer.Exit(_FAILED)
+        raise typer.Exit(ENDED)
     if not result.best.step:
         detail = f"no step was better on what it is validated on: {name} has the weights that it began with"
         showing.line(console, detail)

@@ -9,7 +9,7 @@ import typer
 from dicomnode.domain import Exclusion
 from dicomnode.inference.engines import Device, Precision
 from dicomnode_cli.options import with_options
-from dicomnode_cli.training import tell_step, training_module
+from dicomnode_cli.training import ENDED, DeviceOption, PrecisionOption, SeedOption, tell_step, training_module
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,16 +32,12 @@ class TrainOptions:
     truth_share: Annotated[
         float, typer.Option("--truth-share", metavar="X", min=0, max=1, help="The share of boxes on these images.")
     ] = 0.4
-    device: Annotated[
-        Device, typer.Option("--device", metavar="NAME", help=f"Where to train: {', '.join(Device)}.")
-    ] = Device.AUTO
-    precision: Annotated[
-        Precision, typer.Option("--precision", metavar="NAME", help="What to compute in: auto, fp32, bf16, fp16.")
-    ] = Precision.AUTO
+    device: DeviceOption = Device.AUTO
+    precision: PrecisionOption = Precision.AUTO
     workers: Annotated[
         int, typer.Option("--workers", metavar="N", min=0, help="Processes that draw boxes ahead; no result changes.")
     ] = 1
-    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Of all that is random.")] = 0
+    seed: SeedOption = 0
 
 
 @with_options(how=TrainOptions)
@@ -71,8 +67,8 @@ def train(
     trained = module.train_built_in(plan, folder, tell_step, _left_out)
     if trained.folder is None:
         typer.echo(f"ended after step {trained.step} of {how.steps}; the same command goes on")
-    else:
-        typer.echo(f"{trained.folder} has the model, its weights are sha256 {trained.sha256}")
+        raise typer.Exit(ENDED)
+    typer.echo(f"{trained.folder} has the model, its weights are sha256 {trained.sha256}")
 
 
 def _left_out(exclusion: Exclusion) -> None:

@@ -1,14 +1,24 @@
 """What `train` and `finetune` have in common: torch, which may be missing, and how steps are told."""
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dicomnode.errors import SettingsError
+from dicomnode.inference.engines import Device, Precision
 
 if TYPE_CHECKING:  # it needs torch
     from dicomnode.training.loop import Told
+
+
+ENDED = 1  # the exit code of a training that a signal ended, and that the same command goes on with
+
+DeviceOption = Annotated[Device, typer.Option("--device", metavar="NAME", help=f"Where to train: {', '.join(Device)}.")]
+PrecisionOption = Annotated[
+    Precision, typer.Option("--precision", metavar="NAME", help="What to compute in: auto, fp32, bf16, fp16.")
+]
+SeedOption = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Of all that is random.")]
 
 
 def training_module(name: str, command: str) -> Any:  # noqa: ANN401 - a module

@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 
 from dicomnode.inference.networks.box_unet import BoxUnet, folded  # noqa: E402 - needs torch
 from dicomnode.inference.safetensors_file import open_safetensors  # noqa: E402
-from dicomnode.training import box_unet  # noqa: E402
+from dicomnode.training import box_unet, built_in  # noqa: E402
 from dicomnode_cli.main import app  # noqa: E402
 
 QUICK = ("--steps", "3", "--batch", "6", "--workers", "0", "--precision", "fp32", "--device", "cpu")
@@ -63,3 +63,12 @@ def test_other_settings_do_not_go_on(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["train", str(tmp_path), *QUICK, "--rate", "0.001"], catch_exceptions=True)
     assert done.exit_code != 0
     assert "rate" in str(done.exception)
+
+
+def test_a_training_that_a_signal_ended_says_so_and_is_no_success(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(built_in, "train_built_in", lambda *_: built_in.Trained(2, None, ""))
+    done = CliRunner().invoke(app, ["train", str(tmp_path), *QUICK])
+    assert done.exit_code == 1
+    assert "ended after step 2 of 3; the same command goes on" in done.output
