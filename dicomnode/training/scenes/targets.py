@@ -1,6 +1,7 @@
 """Paint a target into its surroundings: its bed, its own tissue, and what it holds inside."""
 
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,26 +17,34 @@ SEVERAL = 0.45
 GRAINS: Mapping[str, float] = {"cortex": 0.3, "gas": 0.15, "fluid": 0.3, "fat": 0.25}
 
 
+class Company(NamedTuple):
+    """Hold how often what lies about a target is like it, how often there is bone, and how often it has a bed."""
+
+    alike: float
+    bone: float
+    bed: float
+
+
 def organ(generator: np.random.Generator, canvas: Canvas, palette: Palette) -> None:
     """Paint an organ: flesh, fluid or fat, among neighbours that often look alike and touch it."""
     own = parted(generator, mixed(generator, palette, {**FLESH, "fat": 0.06}), host(canvas), palette)
-    neighboured(generator, canvas, palette, own, 0.5)
-    vesselled(generator, canvas, palette)
-    if often(generator, 0.25):
-        boned(generator, canvas, palette)
-    bedded(generator, canvas, palette, 0.4)
-    filled(generator, canvas, palette, own)
+    among(generator, canvas, palette, own, Company(alike=0.5, bone=0.25, bed=0.4))
 
 
 def lesion(generator: np.random.Generator, canvas: Canvas, palette: Palette) -> None:
     """Paint a lesion: a little or much brighter or darker than its host, two in five nearly as bright."""
     difference = log_uniform(generator, 0.1, 1.0) if often(generator, 0.42) else log_uniform(generator, 0.8, 5)
     own = host(canvas) + difference * palette.step * (1 if often(generator, 0.5) else -1)
-    neighboured(generator, canvas, palette, own, 0.25)
+    among(generator, canvas, palette, own, Company(alike=0.25, bone=0.3, bed=0.2))
+
+
+def among(generator: np.random.Generator, canvas: Canvas, palette: Palette, own: float, company: Company) -> None:
+    """Paint what lies about a target, and then the target with its `own` value."""
+    neighboured(generator, canvas, palette, own, company.alike)
     vesselled(generator, canvas, palette)
-    if often(generator, 0.3):
+    if often(generator, company.bone):
         boned(generator, canvas, palette)
-    bedded(generator, canvas, palette, 0.2)
+    bedded(generator, canvas, palette, company.bed)
     filled(generator, canvas, palette, own)
 
 
