@@ -22,6 +22,7 @@ _LONGEST_COMMAND = 1024  # bytes
 _LEAST_PDU = 512  # bytes that a peer must take for a whole response, with the longest UIDs, to fit into one
 _PEEK, _PEEK_ALL = int(socket.MSG_PEEK), int(socket.MSG_PEEK | socket.MSG_WAITALL)  # made once: `|` of flags is slow
 _ALL = int(socket.MSG_WAITALL)
+_GATHERED = 1 << 18  # bytes of a data set that are handed on together: each time costs a change of threads
 _SILENCE = 20  # milliseconds without another request, after which pynetdicom waits for it
 _CLOSED, _INVALID = "Evt17", "Evt19"  # for pynetdicom's machine of states (PS3.8 9.2.1)
 
@@ -73,7 +74,8 @@ class _Reader:
         self._way = way
         self._stock = stock
         self._contexts: dict[int, tuple[str, str]] | None = None
-        self._buffer = memoryview(b"")
+        self._known = memoryview(bytearray(_HEAD.size + _LONGEST_COMMAND))  # what was looked at before it is read
+        self._room = memoryview(b"")
         self._poll: select.poll | None = None
 
     def read(self) -> None:
@@ -102,15 +104,17 @@ class _Reader:
 
     def _next(self, connection: socket.socket) -> _Request | None:
         """Return the C-STORE request that comes next, unread, or None where something else does."""
-        head = _peek(connection, _HEAD.size)
+        head = _peek(connection, _HEAD.size + _LONGEST_COMMAND)
         if len(head) < _HEAD.size:
             return None
-        kind, length, size, context_id, control = _HEAD.unpack(head)
+        kind, length, size, context_id, control = _HEAD.unpack_from(head)
         fits = _CONTROL < size <= min(_LONGEST_COMMAND, length - _PDV) and length <= self._way.max_pdu_bytes
         if kind != _P_DATA or control & (_COMMAND | _LAST) != _COMMAND | _LAST or not fits:
             return None
         whole = _PDU + _PDV + size
-        command = StoreCommand.parse(_peek(connection, whole, _PEEK_ALL)[_HEAD.size :])
+        if len(head) < whole:
+            head = _peek(connection, whole, _PEEK_ALL)
+        command = StoreCommand.parse(head[_HEAD.size : whole])
         sent = self._sent(command, context_id) if command else None
         if command is None or sent is None:
             return None
@@ -139,11 +143,11 @@ class _Reader:
 
     def _serve(self, connection: socket.socket, request: _Request) -> None:
         """Take the object of `request`, and answer."""
-        if not self._buffer:
-            self._buffer = memoryview(bytearray(_PDU + self._way.max_pdu_bytes))
+        if not self._room:
+            self._room = memoryview(bytearray(_GATHERED + self._way.max_pdu_bytes))
         number = self._way.identify(self._assoc)
         try:
-            self._receive(connection, request.size)
+            self._receive(connection, self._known[: request.size])
             data_set = self._fragments(connection, request.context_id, request.left)
             status = self._way.intake.take(request.sent, number, data_set)
             self._answer(connection, request, status)
@@ -154,20 +158,24 @@ class _Reader:
         self._way.told()
 
     def _fragments(self, connection: socket.socket, context_id: int, left: int) -> Iterator[Chunk]:
-        """Yield the fragments of a data set as they come; `left` bytes of the PDU of its command are to be read."""
-        control = 0
+        """Yield a data set as it comes, fragments joined; `left` bytes of the PDU of its command are to be read."""
+        control = filled = 0
         while not control & _LAST:
             if left:
-                size, context, control = _ITEM.unpack(self._receive(connection, _ITEM.size))
+                self._receive(connection, self._known[: _ITEM.size])
+                (size, context, control), known = _ITEM.unpack_from(self._known), 0
                 left = _rest(size, left)
-                fragment = self._receive(connection, size - _CONTROL)
             else:
                 length, size, context, control = self._head(connection)
-                left = _rest(size, length)
-                fragment = self._receive(connection, _HEAD.size + size - _CONTROL)[_HEAD.size :]
+                left, known = _rest(size, length), _HEAD.size
+            end = filled + size - _CONTROL
+            self._receive(connection, self._known[:known], self._room[filled:end])
             if context != context_id or control & _COMMAND:
                 raise BrokenOffError(_INVALID)
-            yield fragment
+            filled = end
+            if filled >= _GATHERED or control & _LAST:
+                yield self._room[:filled]
+                filled = 0
         if left:
             raise BrokenOffError(_INVALID)
 
@@ -192,16 +200,15 @@ class _Reader:
             raise BrokenOffError(_INVALID)
         return length, size, context, control
 
-    def _receive(self, connection: socket.socket, size: int) -> memoryview:
-        """Return the next `size` bytes, in a place where the next ones will be, too."""
-        place = self._buffer[:size]
+    def _receive(self, connection: socket.socket, *places: memoryview) -> None:
+        """Fill `places` with the next bytes."""
+        size = sum(map(len, places))
         try:
-            got = connection.recv_into(place, size, _ALL) if size else 0
+            got = connection.recvmsg_into(places, 0, _ALL)[0] if size else 0  # asked for none, it waits for one
         except OSError as error:  # also where it stalled
             raise BrokenOffError(_CLOSED) from error
         if got < size:
             raise BrokenOffError(_CLOSED)
-        return place
 
     def _answer(self, connection: socket.socket, request: _Request, status: int) -> None:
         """Send the response: one PDU of one PDV."""

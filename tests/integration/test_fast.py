@@ -80,7 +80,7 @@ def test_both_ways_keep_the_same_bytes_in_the_same_row(run: Run, data_set: bytes
         wire.release()
     (file,) = run.files()
     with run.desk.database.read() as connection:
-        (row,) = connection.exec_driver_sql("SELECT sha256, size, kind, facts, source_ae FROM instance").all()
+        (row,) = connection.exec_driver_sql("SELECT digest, size, kind, facts, source_ae FROM instance").all()
     name = "1.2.840.10008.5.1.4.1.1.2"
     assert answer == response(UID, 0)
     assert file.name == f"{UID}-{row[0]}.dcm"
@@ -123,6 +123,15 @@ def test_command_and_data_may_share_a_pdu_and_a_command_may_be_split(run: Run, d
         wire.release()
     assert len(run.files()) == 1
     assert run.listener.taken_fast in {0, 1}
+
+
+def test_an_empty_last_fragment_in_the_pdu_of_another_ends_the_data_set(run: Run, data_set: bytes) -> None:
+    with Wire(run.listener.port) as wire:
+        wire.associate()
+        wire.send(store_request(UID), pdv(data_set[:70_000], 0))
+        wire.send(pdv(data_set[70_000:], 0), pdv(b"", LAST))
+        assert wire.status() == 0
+    assert run.files()[0].read_bytes().endswith(data_set)
 
 
 def test_an_echo_between_two_objects_is_answered(run: Run) -> None:
@@ -277,8 +286,8 @@ def test_an_object_is_handed_over_as_it_comes(start: Callable[..., Listener], da
     listener = start(type(hooks)(opened=hooks.opened, closed=hooks.closed, receive=receive))
     with Wire(listener.port) as wire:
         wire.associate()
-        assert wire.store(UID, data_set, pdv=50_000) == 0
-    assert chunks == [50_000, 50_000, len(data_set) - 100_000]
+        assert wire.store(UID, 5 * data_set, pdv=50_000) == 0
+    assert chunks == [300_000, 300_000, 5 * len(data_set) - 600_000]  # fragments, until there are 256 KiB
 
 
 def test_a_peer_that_dribbles_within_an_object_is_dropped(start: Callable[..., Listener]) -> None:
