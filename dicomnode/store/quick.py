@@ -3,35 +3,38 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import BindParameter, ClauseElement, Connection, bindparam, exists, insert, null, select, update
+from sqlalchemy import ClauseElement, Connection, bindparam, exists, insert, literal_column, null, select, update
 from sqlalchemy.dialects import sqlite
 
 from dicomnode.domain import StudyState
 from dicomnode.store import tables
 
 _DIALECT = sqlite.dialect(paramstyle="named")
-_UID: BindParameter[str] = bindparam("sop_uid")
-_STUDY: BindParameter[str] = bindparam("study_uid")
+_ROW = {column.key: bindparam(column.key, type_=column.type) for column in tables.instance.columns}
 
 
 def _text(statement: ClauseElement) -> str:
     return str(statement.compile(dialect=_DIALECT))
 
 
-_NOW_SO = _text(
-    select(
-        exists().where(tables.instance.c.sop_uid == _UID),
-        exists().where(tables.artifact.c.sop_uid == _UID),
-        select(tables.study.c.state).where(tables.study.c.study_uid == _STUDY).scalar_subquery(),
+_ADD = _text(
+    insert(tables.instance).from_select(
+        list(_ROW),
+        select(*_ROW.values()).where(
+            ~exists().where(tables.instance.c.sop_uid == _ROW["sop_uid"]),
+            ~exists().where(tables.artifact.c.sop_uid == _ROW["sop_uid"]),
+            exists().where(
+                tables.study.c.study_uid == _ROW["study_uid"],
+                tables.study.c.state == literal_column(f"'{StudyState.RECEIVING.value}'"),
+            ),
+        ),
     )
 )
-_ADD = _text(insert(tables.instance))
 _CAME = _text(
     update(tables.study)
-    .where(tables.study.c.study_uid == _STUDY)
-    .values(last_instance_at=bindparam("received_at"), reason=null())
+    .where(tables.study.c.study_uid == _ROW["study_uid"])
+    .values(last_instance_at=_ROW["received_at"], reason=null())
 )
-_USUAL = (0, 0, StudyState.RECEIVING.value)
 _TO_SQL = {
     column.key: convert
     for column in tables.instance.columns
@@ -46,11 +49,10 @@ def add(connection: Connection, row: Mapping[str, Any]) -> bool:
     is left as it is, to those who know what it means.
     """
     driver: Any = connection.connection.driver_connection
-    if driver.execute(_NOW_SO, {"sop_uid": row["sop_uid"], "study_uid": row["study_uid"]}).fetchone() != _USUAL:
-        return False
     values = {**row, "conflict": False, "same_object": None}
     for name, convert in _TO_SQL.items():
         values[name] = convert(values[name])
-    driver.execute(_ADD, values)
+    if not driver.execute(_ADD, values).rowcount:
+        return False
     driver.execute(_CAME, {"study_uid": values["study_uid"], "received_at": values["received_at"]})
     return True
