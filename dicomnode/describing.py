@@ -32,7 +32,7 @@ def described(desk: Desk, one: Pending) -> Instance:
     what = Path(f"{one.instance.sop_instance_uid}.dcm")
     try:
         with desk.spool.open(one.key) as file:
-            found = instances.describe(file, path=what, sha256=one.instance.sha256)
+            found = instances.describe(file, path=what, digest=one.instance.digest)
     except Refused as error:
         return _unusable(one, error)
     identity = _identity(one.instance)
@@ -51,7 +51,7 @@ def _unusable(one: Pending, error: Refused) -> OtherInstance:
         sop_class_uid=one.instance.sop_class_uid,
         series_uid=one.instance.series_uid,
         study_uid=one.instance.study_uid,
-        sha256=one.instance.sha256,
+        digest=one.instance.digest,
         path=Path(f"{uid}.dcm"),
         exclusion=Exclusion.of(error),
     )

@@ -108,8 +108,8 @@ def job_of(found: Pair, options: JobOptions, model: ModelIdentity) -> Job:
 def job_key(found: Pair, options: JobOptions, model: ModelIdentity) -> str:
     """Return the sha256 over everything that changes a byte of the result (architecture: job_key)."""
     inputs = {
-        "planes": sorted((*plane.key, plane.image.sha256) for plane in found.images.planes),
-        "annotations": [(one.sop_instance_uid, one.sha256) for one in (found.annotation, *found.companions)],
+        "planes": sorted((*plane.key, plane.image.digest) for plane in found.images.planes),
+        "annotations": [(one.sop_instance_uid, one.digest) for one in (found.annotation, *found.companions)],
         "model": asdict(model),
         "options": asdict(replace(options, labels=())),  # the digest of the names stands for where their files lie
         "version": __version__,

@@ -1,6 +1,5 @@
 """Keep what arrives: durable on disk and in the index before its sender hears of success."""
 
-import hashlib
 import logging
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 from dicomnode.describing import described
 from dicomnode.dicom.instances import describe
 from dicomnode.dicom.scanning import SCANNED_BYTES, scan
+from dicomnode.digests import new_digest
 from dicomnode.domain import Instance, Undescribed
 from dicomnode.errors import Reason, Refused
 from dicomnode.network.part10 import StoreRequest, anonymous_header, header_of
@@ -29,13 +29,16 @@ def receive(desk: Desk, request: StoreRequest, data_set: Iterable[Chunk], *, str
     UID_CONFLICT; else they are kept beside the first.
     """
     header = header_of(request)
-    sha256 = hashlib.sha256(header)
+    digest, head = new_digest(header), b""
     with desk.spool.writing() as part:
         part.write(header)
         for chunk in data_set:
             part.write(chunk)
-            sha256.update(chunk)
-        instance = _identified(request, part, len(header), sha256.hexdigest())
+            digest.update(chunk)
+            if len(head) < SCANNED_BYTES:
+                head += chunk[: SCANNED_BYTES - len(head)]
+        found = scan(head, request.transfer_syntax_uid, digest.hexdigest())
+        instance = found or _described(request, part, len(header), digest.hexdigest())
         request.must_name(instance.sop_class_uid, instance.sop_instance_uid)
         key = _key_of(instance)
         part.keep(key)
@@ -47,13 +50,10 @@ def receive(desk: Desk, request: StoreRequest, data_set: Iterable[Chunk], *, str
     _tell(instance, recorded, desk, key)
 
 
-def _identified(request: StoreRequest, part: Part, start: int, sha256: str) -> Instance | Undescribed:
-    """Return what was written from byte `start` on: who it is, or where that is not found at once, what it is."""
-    head = part.beginning(start, SCANNED_BYTES)
-    if found := scan(head, request.transfer_syntax_uid, sha256):
-        return found
+def _described(request: StoreRequest, part: Part, start: int, digest: str) -> Instance:
+    """Return what the data set is that was written from byte `start` on."""
     source = part.reading(start, anonymous_header(request.transfer_syntax_uid))
-    return describe(source, path=Path(f"{request.sop_instance_uid}.dcm"), sha256=sha256)
+    return describe(source, path=Path(f"{request.sop_instance_uid}.dcm"), digest=digest)
 
 
 def _tell(instance: Instance | Undescribed, recorded: Recorded, desk: Desk, key: str) -> None:
@@ -73,4 +73,4 @@ def _tell(instance: Instance | Undescribed, recorded: Recorded, desk: Desk, key:
 
 def _key_of(instance: Instance | Undescribed) -> str:
     """Return where `instance` is kept; other bytes under the same UID get another key."""
-    return f"studies/{instance.study_uid}/{instance.series_uid}/{instance.sop_instance_uid}-{instance.sha256}.dcm"
+    return f"studies/{instance.study_uid}/{instance.series_uid}/{instance.sop_instance_uid}-{instance.digest}.dcm"

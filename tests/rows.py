@@ -52,14 +52,14 @@ class Clock:
         self.now += timedelta(**by)
 
 
-def image(number: int = 1, sha256: str = "aa") -> ImageInstance:
+def image(number: int = 1, digest: str = "aa") -> ImageInstance:
     place = Place(position=(0.1, -2.0, 1 / 3), orientation=(1.0, 0.0, 0.0, 0.0, 1.0, 0.0))
     return ImageInstance(
         sop_instance_uid=Uid(f"1.2.3.{number}"),
         sop_class_uid=Uid("1.2.840.10008.5.1.4.1.1.2"),
         series_uid=Uid("1.2.3"),
         study_uid=STUDY,
-        sha256=sha256,
+        digest=digest,
         path=Path("somewhere.dcm"),
         modality="CT",
         rows=4,
@@ -77,7 +77,7 @@ def annotation() -> Annotation:
         sop_class_uid=Uid("1.2.840.10008.5.1.4.1.1.481.3"),
         series_uid=Uid("1.2.4"),
         study_uid=STUDY,
-        sha256="bb",
+        digest="bb",
         path=Path("drawn.dcm"),
         kind=AnnotationKind.RTSTRUCT,
         references=(Reference(PlaneKey(Uid("1.2.3.1")), 2), Reference(PlaneKey(Uid("1.2.3.2"), 7), 1)),
@@ -95,7 +95,7 @@ def own_result() -> OtherInstance:
         sop_class_uid=Uid("1.2.840.10008.5.1.4.1.1.66.4"),
         series_uid=Uid("1.2.5"),
         study_uid=STUDY,
-        sha256="cc",
+        digest="cc",
         path=Path("ours.dcm"),
         exclusion=Exclusion(what="ours.dcm", reason=Reason.OWN_RESULT, detail="made here"),
     )
@@ -105,7 +105,7 @@ def receive(database: Database, *instances: Instance, association_id: int | None
     number = association_id or associations.open_association(database, "PEER")
     found = []
     for instance in instances:
-        key = f"{instance.sop_instance_uid}-{instance.sha256}.dcm"
+        key = f"{instance.sop_instance_uid}-{instance.digest}.dcm"
         found.append(
             arrivals.record(database, instance, Arrival(key=key, size=9, source_ae="PEER", association_id=number))
         )

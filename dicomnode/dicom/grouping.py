@@ -60,7 +60,7 @@ def without_repeats(instances: Iterable[Instance]) -> tuple[tuple[Instance, ...]
         known = first.setdefault(instance.sop_instance_uid, instance)
         if known is instance:
             continue
-        same = known.sha256 == instance.sha256
+        same = known.digest == instance.digest
         reason = Reason.DUPLICATE_INSTANCE if same else Reason.UID_CONFLICT
         detail = f"{'the same instance' if same else 'another instance with the same UID'} as {known.path}"
         exclusions.append(Exclusion(what=str(instance.path), reason=reason, detail=detail))

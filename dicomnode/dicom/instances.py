@@ -35,7 +35,7 @@ class Fallback:
     study_uid: Uid
 
 
-def describe(source: Path | BinaryIO, *, path: Path, sha256: str, fallback: Fallback | None = None) -> Instance:
+def describe(source: Path | BinaryIO, *, path: Path, digest: str, fallback: Fallback | None = None) -> Instance:
     """Return what the instance in `source` is, from its header; `path` is where it lies and names it in errors.
 
     Refuses what cannot be read, and what has no SOP Class, SOP Instance, Study or Series Instance UID (MISSING_UID).
@@ -43,7 +43,7 @@ def describe(source: Path | BinaryIO, *, path: Path, sha256: str, fallback: Fall
     """
     what = str(path)
     ds, notes = read_dataset(source, what, pixels=False)
-    identity = {**_identity(ds, what, fallback), "sha256": sha256, "path": path}
+    identity = {**_identity(ds, what, fallback), "digest": digest, "path": path}
     if fallback and not text(ds, "SeriesInstanceUID"):
         notes = (*notes, f"{Reason.MISSING_UID}: study and series UID derived from the SOP Instance UIDs of its folder")
     try:

@@ -1,6 +1,5 @@
 """Find the DICOM instances in files and folders, and say what each one is."""
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 from dicomnode.dicom.files import files_in
 from dicomnode.dicom.instances import Fallback, describe, identity_of_file
 from dicomnode.dicom.uids import uid_of
+from dicomnode.digests import digest_of
 from dicomnode.domain import Exclusion, Instance
 from dicomnode.errors import Reason, Refused
 
@@ -41,9 +41,9 @@ def _describe(path: Path, fallback: Fallback | None) -> Instance:
         raise Refused(Reason.UNREADABLE, str(path), "it is no file, or a folder that cannot be listed")
     try:
         with path.open("rb") as file:
-            instance = describe(file, path=path, sha256="", fallback=fallback)
+            instance = describe(file, path=path, digest="", fallback=fallback)
             file.seek(0)  # only what is worth it: a file that is refused may be huge
-            return replace(instance, sha256=hashlib.file_digest(file, "sha256").hexdigest())
+            return replace(instance, digest=digest_of(file))
     except OSError as error:
         raise Refused(Reason.UNREADABLE, str(path), str(error)) from error
 

@@ -28,7 +28,7 @@ _TEXT = re.compile(rb"[A-Z0-9_.]*")  # of a UID or a modality
 _PADDING = b" \0"
 
 
-def scan(head: bytes, transfer_syntax_uid: str, sha256: str) -> Undescribed | None:
+def scan(head: bytes, transfer_syntax_uid: str, digest: str) -> Undescribed | None:
     """Return who the object is whose data set begins with `head`, an image by its class.
 
     None where it may be anything else, or where anything is not as it is as a rule: then it is to be read by
@@ -52,7 +52,7 @@ def scan(head: bytes, transfer_syntax_uid: str, sha256: str) -> Undescribed | No
             study_uid=parse_uid(words[_STUDY], "StudyInstanceUID"),
             series_uid=parse_uid(words[_SERIES], "SeriesInstanceUID"),
             modality=words[_MODALITY],
-            sha256=sha256,
+            digest=digest,
         )
     except Refused:  # `describe` says how
         return None

@@ -83,7 +83,7 @@ class ImageInstance:
     sop_class_uid: Uid
     series_uid: Uid
     study_uid: Uid
-    sha256: str
+    digest: str
     path: Path
     modality: str
     rows: int
@@ -143,7 +143,7 @@ class Annotation:
     sop_class_uid: Uid
     series_uid: Uid
     study_uid: Uid
-    sha256: str
+    digest: str
     path: Path
     kind: AnnotationKind
     references: tuple[Reference, ...]
@@ -165,7 +165,7 @@ class OtherInstance:
     sop_class_uid: Uid
     series_uid: Uid
     study_uid: Uid
-    sha256: str
+    digest: str
     path: Path
     exclusion: Exclusion
 
@@ -181,7 +181,7 @@ class Undescribed:
     sop_class_uid: Uid
     series_uid: Uid
     study_uid: Uid
-    sha256: str
+    digest: str
     modality: str
 
 

@@ -26,7 +26,7 @@ from dicomnode.store.moves import check_move
 from dicomnode.store.spool import Spool
 
 # What is asked for every instance that comes, made once
-_KNOWN = select(tables.instance.c.sha256, tables.instance.c.kind).where(tables.instance.c.sop_uid == bindparam("uid"))
+_KNOWN = select(tables.instance.c.digest, tables.instance.c.kind).where(tables.instance.c.sop_uid == bindparam("uid"))
 _ADDED = insert(tables.instance)
 _MADE = select(tables.artifact.c.sop_uid).where(tables.artifact.c.sop_uid == bindparam("uid"))
 _STUDY = select(tables.study).where(tables.study.c.study_uid == bindparam("uid"))
@@ -185,10 +185,10 @@ def known_keys(database: Database) -> frozenset[str]:
 def _record(connection: Connection, row: dict[str, Any], *, own: bool, strict: bool) -> Recorded:
     if not own and quick.add(connection, row):
         return Recorded.NEW
-    known = {one.sha256: one.kind for one in connection.execute(_KNOWN, {"uid": row["sop_uid"]})}
+    known = {one.digest: one.kind for one in connection.execute(_KNOWN, {"uid": row["sop_uid"]})}
     study_uid, now = row["study_uid"], row["received_at"]
-    if row["sha256"] in known:
-        if row["kind"] == UNDESCRIBED and known[row["sha256"]] == "other":
+    if row["digest"] in known:
+        if row["kind"] == UNDESCRIBED and known[row["digest"]] == "other":
             return Recorded.LEFT_OUT
         if _was_left_out(connection, row):
             _receive(connection, study_uid, now)
@@ -198,7 +198,7 @@ def _record(connection: Connection, row: dict[str, Any], *, own: bool, strict: b
     if not (known and strict):
         connection.execute(_ADDED, row | {"conflict": bool(known)})
     if known:
-        details = {"sop_uid": row["sop_uid"], "sha256": row["sha256"], "used": next(iter(known)), "kept": not strict}
+        details = {"sop_uid": row["sop_uid"], "digest": row["digest"], "used": next(iter(known)), "kept": not strict}
         add_event(connection, Event(at=now, who=row["source_ae"], what=Reason.UID_CONFLICT, details=details))
         return Recorded.REFUSED if strict else Recorded.CONFLICT
     if not own and connection.execute(_MADE, {"uid": row["sop_uid"]}).first() is None:
@@ -218,7 +218,7 @@ def _settle(database: Database, study: StudyRow, after: StudyState, values: Mapp
 def _was_left_out(connection: Connection, row: dict[str, Any]) -> bool:
     """Describe by `row` what an earlier version, which did not read it, has left out; return whether it was so."""
     known = tables.instance.c
-    which = and_(known.sop_uid == row["sop_uid"], known.sha256 == row["sha256"], known.kind == "other")
+    which = and_(known.sop_uid == row["sop_uid"], known.digest == row["digest"], known.kind == "other")
     if row["kind"] == "other":
         return False
     return connection.execute(update(tables.instance).where(which).values(row)).rowcount > 0
@@ -227,7 +227,7 @@ def _was_left_out(connection: Connection, row: dict[str, Any]) -> bool:
 def _row(instance: Instance | Undescribed, arrival: Arrival) -> dict[str, Any]:
     return {
         "sop_uid": instance.sop_instance_uid,
-        "sha256": instance.sha256,
+        "digest": instance.digest,
         "series_uid": instance.series_uid,
         "study_uid": instance.study_uid,
         "key": arrival.key,

@@ -16,7 +16,7 @@ class Conflict:
     """Other bytes under a SOP Instance UID, and those that are in use: their files in the spool."""
 
     sop_uid: Uid
-    sha256: str
+    digest: str
     key: str
     used: str
 
@@ -24,12 +24,12 @@ class Conflict:
 def not_compared(database: Database, limit: int) -> tuple[Conflict, ...]:
     """Return at most `limit` conflicts that were not compared yet."""
     rows, used = tables.instance, tables.instance.alias()
-    query = select(rows.c.sop_uid, rows.c.sha256, rows.c.key, used.c.key.label("used"))
+    query = select(rows.c.sop_uid, rows.c.digest, rows.c.key, used.c.key.label("used"))
     query = query.join(used, and_(used.c.sop_uid == rows.c.sop_uid, ~used.c.conflict))
     query = query.where(rows.c.conflict, rows.c.same_object.is_(None)).limit(limit)
     with database.read() as connection:
         return tuple(
-            Conflict(sop_uid=Uid(row.sop_uid), sha256=row.sha256, key=row.key, used=row.used)
+            Conflict(sop_uid=Uid(row.sop_uid), digest=row.digest, key=row.key, used=row.used)
             for row in connection.execute(query)
         )
 
@@ -37,8 +37,8 @@ def not_compared(database: Database, limit: int) -> tuple[Conflict, ...]:
 def settle(database: Database, conflict: Conflict, *, same: bool, why: str) -> None:
     """Record whether the conflict is one: what is the same object is a duplicate."""
     rows = tables.instance.c
-    which = and_(rows.sop_uid == conflict.sop_uid, rows.sha256 == conflict.sha256)
-    details: dict[str, Any] = {"sop_uid": conflict.sop_uid, "sha256": conflict.sha256, "same": same, "why": why}
+    which = and_(rows.sop_uid == conflict.sop_uid, rows.digest == conflict.digest)
+    details: dict[str, Any] = {"sop_uid": conflict.sop_uid, "digest": conflict.digest, "same": same, "why": why}
     with database.write() as connection:
         connection.execute(update(tables.instance).where(which).values(same_object=same))
         add_event(connection, Event(at=database.now(), who="node", what="conflict_settled", details=details))

@@ -42,7 +42,7 @@ def _none(_job: Job) -> int:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobRow:
-    """One job as the table has it; `inputs` names its instances by (SOP Instance UID, sha256)."""
+    """One job as the table has it; `inputs` names its instances by (SOP Instance UID, digest)."""
 
     key: str
     state: JobState
@@ -94,7 +94,7 @@ def dispatch(
 def load(database: Database, spool: Spool, row: JobRow) -> Job:
     """Return the job of `row` with its instances."""
     stack, options = row.inputs["stack"], row.inputs["options"]
-    named = [((uid, sha256), frame) for uid, sha256, frame in stack["planes"]]
+    named = [((uid, digest), frame) for uid, digest, frame in stack["planes"]]
     annotations = [tuple(identity) for identity in row.inputs["annotations"]]
     with database.read() as connection:
         found = _instances(connection, spool, [*annotations, *dict.fromkeys(identity for identity, _ in named)])
@@ -200,7 +200,7 @@ def _match(connection: Connection, pair: Pair) -> None:
 
 
 def _inputs(job: Job) -> dict[str, Any]:
-    planes = [[image.sop_instance_uid, image.sha256, frame.number] for image, frame in job.images.planes]
+    planes = [[image.sop_instance_uid, image.digest, frame.number] for image, frame in job.images.planes]
     stack = {
         "key": job.images.key,
         "series_uid": job.images.series_uid,
@@ -210,7 +210,7 @@ def _inputs(job: Job) -> dict[str, Any]:
         "planes": planes,
         "split": [list(one) for one in job.images.split],
     }
-    annotations = [[one.sop_instance_uid, one.sha256] for one in (job.annotation, *job.companions)]
+    annotations = [[one.sop_instance_uid, one.digest] for one in (job.annotation, *job.companions)]
     elsewhere = list(job.elsewhere)
     return {"stack": stack, "annotations": annotations, "options": asdict(job.options), "elsewhere": elsewhere}
 
@@ -222,11 +222,11 @@ def _by_number(image: ImageInstance) -> dict[int | None, PlaneSource]:
 def _instances(
     connection: Connection, spool: Spool, identities: list[tuple[str, ...]]
 ) -> dict[tuple[str, ...], Instance]:
-    """Return the instances that `identities`, (SOP Instance UID, sha256), name."""
+    """Return the instances that `identities`, (SOP Instance UID, digest), name."""
     columns = tables.instance.c
     found: dict[tuple[str, ...], Instance] = {}
     for start in range(0, len(identities), 500):  # SQLite binds a limited number of values
         some = identities[start : start + 500]
-        rows = connection.execute(select(tables.instance).where(tuple_(columns.sop_uid, columns.sha256).in_(some)))
-        found |= {(row.sop_uid, row.sha256): instance_of(row.kind, row.facts, spool.path(row.key)) for row in rows}
+        rows = connection.execute(select(tables.instance).where(tuple_(columns.sop_uid, columns.digest).in_(some)))
+        found |= {(row.sop_uid, row.digest): instance_of(row.kind, row.facts, spool.path(row.key)) for row in rows}
     return found

@@ -31,7 +31,7 @@ def describe(database: Database, found: Iterable[Instance]) -> None:
     rows = tables.instance.c
     with database.write() as connection:
         for one in found:
-            which = and_(rows.sop_uid == one.sop_instance_uid, rows.sha256 == one.sha256, rows.kind == UNDESCRIBED)
+            which = and_(rows.sop_uid == one.sop_instance_uid, rows.digest == one.digest, rows.kind == UNDESCRIBED)
             values = {"kind": kind_of(one), "modality": modality_of(one), "facts": facts_of(one)}
             connection.execute(update(tables.instance).where(which).values(values))
 
@@ -48,6 +48,6 @@ def _undescribed(row: Row[Any]) -> Undescribed:
         sop_class_uid=Uid(row.facts["sop_class_uid"]),
         series_uid=Uid(row.series_uid),
         study_uid=Uid(row.study_uid),
-        sha256=row.sha256,
+        digest=row.digest,
         modality=row.modality,
     )

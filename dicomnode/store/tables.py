@@ -60,7 +60,7 @@ instance = Table(
     "instance",
     metadata,
     Column("sop_uid", String, primary_key=True),
-    Column("sha256", String, primary_key=True),
+    Column("digest", String, primary_key=True),  # BLAKE3 of the file, in hex digits
     Column("series_uid", String, nullable=False),
     Column("study_uid", String, nullable=False),
     Column("key", String, nullable=False),  # where it lies in the spool

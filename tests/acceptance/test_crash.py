@@ -60,7 +60,7 @@ def test_a_node_that_is_killed_at_any_step_of_storing_has_what_it_acknowledged(
     with finding_pacs(tmp_path / "pacs") as pacs, serving(tmp_path, pacs) as node:
         power = Power(node.data.parent, tmp_path)
         series = f"{STUDY}/{STUDY}.2"
-        for flushed in (".part", series):  # killed when the file, and when its name was durable, before the index row
+        for flushed in (".dcm", series):  # killed when the file, and when its name was durable, before the index row
             node.environment = {**power.environment, "FORGETFUL_KILL": flushed}
             node.start()
             assert node.waits("node_started", 60)

@@ -181,7 +181,7 @@ def test_a_structure_set_whose_images_never_came_has_each_region_refused(data_di
 
 def test_a_structure_set_of_an_outline_and_isocentres_has_no_prompts(data_dir: Path) -> None:
     (path,) = (data_dir / "pydicom_testfiles").rglob("rtstruct.dcm")
-    found = describe(path, path=path, sha256="")
+    found = describe(path, path=path, digest="")
     assert isinstance(found, Annotation)
     here = replace(stack_at(0, 2.5, 5), frame_of_reference_uid=found.frames_of_reference[0])
     regions = regions_of_rtstruct(read_dataset(path, str(path), pixels=False)[0], found, here, JobOptions())

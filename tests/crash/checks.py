@@ -12,6 +12,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, Protocol
 
+from blake3 import blake3
 from pydicom import dcmread
 
 from tests.crash.modality import Note, data_set_of
@@ -55,7 +56,7 @@ def acknowledged(notes: Iterable[Note]) -> dict[str, str]:
 
 def what_is_lost(kept: Kept, acknowledged: dict[str, str]) -> Iterator[str]:
     """Yield what is not as its sender may trust it to be."""
-    files, rows = kept.files(), kept.rows("SELECT sop_uid, sha256, key, size, conflict FROM instance")
+    files, rows = kept.files(), kept.rows("SELECT sop_uid, digest, key, size, conflict FROM instance")
     used = {row["sop_uid"]: row for row in rows if not row["conflict"]}
     for uid, sha256 in acknowledged.items():
         content = files.get(used[uid]["key"]) if uid in used else None
@@ -67,8 +68,8 @@ def what_is_lost(kept: Kept, acknowledged: dict[str, str]) -> Iterator[str]:
             yield f"{uid}: acknowledged with data set {sha256[:12]}, and {found[:12]} is kept ({len(content)} bytes)"
     for row in rows:
         content = files.get(row["key"], b"")
-        if (len(content), hashlib.sha256(content).hexdigest()) != (row["size"], row["sha256"]):
-            yield f"{row['sop_uid']}: {len(content)} bytes, and its row says {row['size']} {row['sha256'][:12]}"
+        if (len(content), blake3(content).hexdigest()) != (row["size"], row["digest"]):
+            yield f"{row['sop_uid']}: {len(content)} bytes, and its row says {row['size']} {row['digest'][:12]}"
         if row["conflict"]:
             yield f"{row['sop_uid']}: a conflict, and every sender sends the same bytes"
 

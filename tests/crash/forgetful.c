@@ -3,7 +3,7 @@
  * What a flush makes durable is written below FORGETFUL_MEMORY: of a file its content, of a folder its entries, each
  * under an identity that no other file ever has. What was written, made, renamed or removed and not flushed is not there.
  * FORGETFUL_FOLDER is the folder; without FORGETFUL_MEMORY nothing is remembered. FORGETFUL_LIES = files, folders or database: the flushes of these do nothing; a test
- * must notice. FORGETFUL_KILL = part of a path: the process is killed once something with it was flushed.
+ * must notice. FORGETFUL_KILL = end of a path: the process is killed once something with it was flushed.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -99,6 +99,11 @@ static int is_ours(int descriptor, char *path, size_t size) {
     return !strncmp(path, folder, begin) && (!path[begin] || path[begin] == '/');
 }
 
+static int ends_with(const char *path, const char *end) {
+    size_t all = strlen(path), some = strlen(end);
+    return all >= some && !strcmp(path + all - some, end);
+}
+
 static int flush(int descriptor, long call) {
     const char *memory = getenv("FORGETFUL_MEMORY"), *about = getenv("FORGETFUL_LIES"), *last = getenv("FORGETFUL_KILL");
     char path[PATH_MAX];
@@ -107,7 +112,7 @@ static int flush(int descriptor, long call) {
     int failed = syscall(call, descriptor);
     if (failed || !ours) return failed;
     if (memory && remember(descriptor, memory)) abort(); /* what cannot be remembered would look like a loss */
-    if (last && strstr(path, last)) kill(getpid(), SIGKILL);
+    if (last && ends_with(path, last)) kill(getpid(), SIGKILL);
     return 0;
 }
 

@@ -126,7 +126,7 @@ def test_nothing_is_said_where_all_is_well(kept: Kept, acknowledged: dict[str, s
         (lambda kept: the_file(kept).unlink(), "is no file"),
         (cut_short, "is kept"),
         (lambda kept: run_sql(kept, "DELETE FROM instance"), "there is no row of it"),
-        (lambda kept: run_sql(kept, "UPDATE instance SET sha256 = 'aa'"), "its row says"),
+        (lambda kept: run_sql(kept, "UPDATE instance SET digest = 'aa'"), "its row says"),
         (lambda kept: run_sql(kept, "UPDATE instance SET conflict = 1"), "a conflict"),
     ],
 )

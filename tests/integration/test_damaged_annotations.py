@@ -104,7 +104,7 @@ def prompts_of(content: bytes, path: Path, here: tuple[StackImages, Stack], mean
     path.write_bytes(content)
     images, stack = here
     try:
-        found = describe(BytesIO(content), path=path, sha256="")
+        found = describe(BytesIO(content), path=path, digest="")
         if not isinstance(found, Annotation):
             return None
         pairs, left_out = pair([found], [images])

@@ -1,6 +1,5 @@
 """What one file is, said from its header: odd, cut-off and foreign files included."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -20,6 +19,7 @@ from pydicom.uid import (
 )
 
 from dicomnode.dicom.instances import describe
+from dicomnode.digests import new_digest
 from dicomnode.domain import Annotation, ImageInstance, Instance, OtherInstance
 from dicomnode.errors import Reason, Refused
 from tests.builders import ct_series, rtstruct, square
@@ -36,7 +36,7 @@ def encoded(ds: Dataset, syntax: UID = ExplicitVRLittleEndian) -> bytes:
 
 
 def described(content: bytes) -> Instance:
-    return describe(BytesIO(content), path=PATH, sha256=hashlib.sha256(content).hexdigest())
+    return describe(BytesIO(content), path=PATH, digest=new_digest(content).hexdigest())
 
 
 def image(**changes: Any) -> Dataset:  # noqa: ANN401 - any element

@@ -21,7 +21,7 @@ def described(ds: Dataset) -> Instance:
     buffer = BytesIO()
     dcmwrite(buffer, ds, implicit_vr=False, little_endian=True, enforce_file_format=True)
     buffer.seek(0)
-    return describe(buffer, path=Path("x"), sha256="")
+    return describe(buffer, path=Path("x"), digest="")
 
 
 def reason_of(image_type: tuple[str, ...]) -> Reason | None:

@@ -76,7 +76,7 @@ def test_processes_share_the_work_and_the_limit_and_end_as_they_should(
         wire.begin(*object_(number))
     assert [wire.status() for wire in accepted] == [0] * 4
     assert len(list(Spool(tmp_path / "spool").keys())) == 4
-    assert len(rows(database, "SELECT sha256 FROM instance")) == 4
+    assert len(rows(database, "SELECT digest FROM instance")) == 4
     assert {process for (process,) in rows(database, "SELECT process FROM association")} <= set(listeners.processes)
     for wire in accepted:
         wire.release()

@@ -25,7 +25,7 @@ PLACED = {
 def reason_of(data: bytes) -> Reason | None:
     """Return why `data` is left out, None where it is an image."""
     try:
-        found = describe(BytesIO(data), path=Path("x"), sha256="")
+        found = describe(BytesIO(data), path=Path("x"), digest="")
     except Refused as error:
         return error.reason
     assert isinstance(found, ImageInstance | OtherInstance)

@@ -131,7 +131,7 @@ def test_jobs_and_fetches_and_conflicts_are_counted(database: Database, settings
     fetch = {"origin": "annotation", "wanted": {}, "attempts": 1, "created_at": now, "next_at": now}
     for state in ("waiting", "done"):
         standing.put(database, tables.fetch, **fetch, state=state)
-    receive(database, image(), image(sha256="ab"))
+    receive(database, image(), image(digest="ab"))
     seen = overview(database, settings).summary
     assert seen.jobs == {"ready": 1, "running": 1, "done": 2, "refused": 1, "failed": 1}
     assert [one.key for one in seen.running] == ["j1"]

@@ -37,7 +37,7 @@ def encoded(ds: Dataset, syntax: str = ExplicitVRLittleEndian) -> bytes:
 def described(data_set: bytes, syntax: str) -> Instance | None:
     source = BytesIO(anonymous_header(Uid(syntax)) + data_set)
     try:
-        return describe(source, path=Path("it.dcm"), sha256="aa")
+        return describe(source, path=Path("it.dcm"), digest="aa")
     except Refused:
         return None
 
@@ -55,7 +55,7 @@ def test_an_image_is_known_by_its_first_bytes(syntax: UID) -> None:
         sop_class_uid=ds.SOPClassUID,
         series_uid=ds.SeriesInstanceUID,
         study_uid=ds.StudyInstanceUID,
-        sha256="aa",
+        digest="aa",
         modality="CT",
     )
 

@@ -1,4 +1,5 @@
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -79,3 +80,55 @@ def test_what_was_laid_aside_is_gone_once_it_is_put_again(spool: Spool) -> None:
     spool.put("a/one.dcm", [b"body"])
     assert not spool.path("orphans/a/one.dcm").exists()
     assert list(spool.keys()) == ["a/one.dcm"]
+
+
+def test_a_new_file_is_named_before_it_is_flushed_and_one_in_the_place_of_another_flushed_first(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool.put("studies/1/2/before.dcm", [b"makes the folder"])
+    done: list[str] = []
+    rename, fsync = os.rename, os.fsync
+
+    def renamed(source: str, target: str) -> None:
+        done.append("name")
+        rename(source, target)
+
+    def flushed(descriptor: int) -> None:
+        done.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "rename", renamed)
+    monkeypatch.setattr(os, "fsync", flushed)
+    spool.put("studies/1/2/3.dcm", [b"it"])
+    assert done == ["name", "file", "folder"]
+    done.clear()
+    spool.put("studies/1/2/3.dcm", [b"it"])
+    assert done == ["file", "name", "file", "folder"]
+
+
+@pytest.mark.parametrize(
+    "sizes", [[1], [70_000, 70_000], [314, 131_060, 131_060, 131_060, 676], [65_000, 600, 5000, 200_000]]
+)
+def test_what_is_written_in_pieces_of_any_size_is_whole(spool: Spool, sizes: list[int]) -> None:
+    pieces = [bytes([number + 1]) * size for number, size in enumerate(sizes)]
+    with spool.writing() as part:
+        for piece in pieces:
+            part.write(piece)
+        assert part.reading(0, b"").read() == b"".join(pieces)
+        part.write(b"more" * 30_000)
+        part.keep("it")
+    assert spool.path("it").read_bytes() == b"".join(pieces) + b"more" * 30_000
+
+
+def test_what_is_written_ends_with_a_page_until_the_end(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    ends: list[int] = []
+    writev = os.writev
+
+    def written(descriptor: int, pieces: list[bytes]) -> int:
+        size = writev(descriptor, pieces)
+        ends.append(os.lseek(descriptor, 0, os.SEEK_CUR))
+        return size
+
+    monkeypatch.setattr(os, "writev", written)
+    spool.put("it", [b"h" * 314, *[b"x" * 131_060] * 4, b"y" * 676])
+    assert ends == [131_072, 262_144, 393_216, 524_288, 525_230]

@@ -95,7 +95,7 @@ def test_what_fails_in_the_driver_leaves_nothing_and_is_raised(database: Databas
 def test_an_instance_comes_back_as_it_was_recorded(database: Database, spool: Spool, instance: Instance) -> None:
     receive(database, instance)
     (found,) = arrivals.instances_of(database, spool, STUDY)
-    assert found == replace(instance, path=spool.path(f"{instance.sop_instance_uid}-{instance.sha256}.dcm"))
+    assert found == replace(instance, path=spool.path(f"{instance.sop_instance_uid}-{instance.digest}.dcm"))
 
 
 def test_the_same_bytes_again_are_a_duplicate_and_change_nothing(database: Database, spool: Spool) -> None:
@@ -106,16 +106,16 @@ def test_the_same_bytes_again_are_a_duplicate_and_change_nothing(database: Datab
 def test_the_first_of_two_instances_with_one_uid_is_used_and_the_conflict_is_kept(
     database: Database, spool: Spool
 ) -> None:
-    assert receive(database, image(), image(sha256="ee")) == [Recorded.NEW, Recorded.CONFLICT]
-    assert [found.sha256 for found in arrivals.instances_of(database, spool, STUDY)] == ["aa"]
+    assert receive(database, image(), image(digest="ee")) == [Recorded.NEW, Recorded.CONFLICT]
+    assert [found.digest for found in arrivals.instances_of(database, spool, STUDY)] == ["aa"]
     assert arrivals.known_keys(database) == {"1.2.3.1-aa.dcm", "1.2.3.1-ee.dcm"}
     (conflict,) = events(database, "UID_CONFLICT")
     assert conflict.who == "PEER"
-    assert conflict.details == {"sop_uid": "1.2.3.1", "sha256": "ee", "used": "aa", "kept": True}
+    assert conflict.details == {"sop_uid": "1.2.3.1", "digest": "ee", "used": "aa", "kept": True}
 
 
 def test_a_conflict_that_comes_again_is_a_duplicate(database: Database) -> None:
-    assert receive(database, image(), image(sha256="ee"), image(sha256="ee"))[2] is Recorded.DUPLICATE
+    assert receive(database, image(), image(digest="ee"), image(digest="ee"))[2] is Recorded.DUPLICATE
 
 
 def test_a_study_counts_the_open_associations_that_brought_it(database: Database) -> None:

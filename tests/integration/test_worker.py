@@ -114,7 +114,7 @@ def end_the_process() -> FillsTheBox:
 def job(tmp_path: Path) -> Job:
     images = ct_series()
     drawn = rtstruct(images, {"liver": [square(10, 8, 20, 16, 2.5)]})
-    found = [describe(path, path=path, sha256=path.name) for path in save([*images, drawn], tmp_path / "study")]
+    found = [describe(path, path=path, digest=path.name) for path in save([*images, drawn], tmp_path / "study")]
     return job_of(plan(found).pairs[0], JobOptions(), FillsTheBox().identity)
 
 

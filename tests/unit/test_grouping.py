@@ -106,7 +106,7 @@ def test_two_images_at_one_position_that_nothing_tells_apart_are_refused_with_th
 
 def test_the_same_bytes_again_are_a_duplicate_and_other_bytes_a_conflict() -> None:
     first, second = images_at(0, 1)
-    again, other = image("1.3.1", path="copy"), image("1.3.2", path="other", sha256="another")
+    again, other = image("1.3.1", path="copy"), image("1.3.2", path="other", digest="another")
     kept, exclusions = without_repeats([first, second, again, other])
     assert kept == (first, second)
     assert [(one.what, one.reason) for one in exclusions] == [

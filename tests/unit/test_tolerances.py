@@ -108,7 +108,7 @@ def test_directions_are_unit_vectors_at_a_right_angle_within_a_thousandth(
     buffer = BytesIO()
     dcmwrite(buffer, ds, implicit_vr=False, little_endian=True, enforce_file_format=True)
     buffer.seek(0)
-    found = describe(buffer, path=Path("x"), sha256="")
+    found = describe(buffer, path=Path("x"), digest="")
     if within:
         assert isinstance(found, ImageInstance)
     else:

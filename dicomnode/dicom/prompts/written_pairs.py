@@ -1,6 +1,5 @@
 """Pair the boxes that a user writes with the stacks they mean, as annotations that lie in files of their own."""
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 from dicomnode.dicom.prompts.written import WrittenBox, resolve
 from dicomnode.dicom.prompts.written_files import document_of
 from dicomnode.dicom.uids import uid_of
+from dicomnode.digests import new_digest
 from dicomnode.domain import Annotation, AnnotationKind, Exclusion, Pair, PairingRule, StackImages, Uid
 
 _EVIDENCE = "its target names the stack"
@@ -36,7 +36,7 @@ def _pair(boxes: Sequence[WrittenBox], stack: StackImages, folder: Path) -> Pair
         sop_class_uid=Uid(""),
         series_uid=stack.series_uid,
         study_uid=stack.study_uid,
-        sha256=hashlib.sha256(content.encode()).hexdigest(),
+        digest=new_digest(content.encode()).hexdigest(),
         path=path,
         kind=AnnotationKind.BOXES,
         references=(),
