@@ -63,6 +63,7 @@ def put(database: Database, name: str, row: dict[str, Any]) -> None:
 
 def _old_instance(instance: Instance, facts: dict[str, Any], now: datetime) -> dict[str, Any]:
     uids = {"sop_uid": instance.sop_instance_uid, "series_uid": instance.series_uid, "study_uid": instance.study_uid}
+    facts = {"sha256" if name == "digest" else name: value for name, value in facts.items()}
     row = {"sha256": instance.digest, "key": f"{instance.sop_instance_uid}-{instance.digest}.dcm", "size": 9}
     row |= {"kind": kind_of(instance), "modality": modality_of(instance), "facts": facts, "conflict": False}
     return uids | row | {"source_ae": "PEER", "association_id": 1, "received_at": now}
