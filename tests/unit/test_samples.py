@@ -5,6 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from dicomnode.inference.crops import BOX, CHANNELS, SIDE
+from dicomnode.training.bending import SURROUNDINGS
 from dicomnode.training.boxes import EXACT, drawn_box, extent_of
 from dicomnode.training.objects import Labelled, Objects
 from dicomnode.training.samples import Samples
@@ -76,10 +77,20 @@ def test_an_object_at_the_border_of_its_image_ends_there() -> None:
         assert not truth[[0, -1]].all()
 
 
-def test_each_kind_comes_as_often_as_the_others() -> None:
-    many = [volume(block(slice(10, 25), slice(10, 30)), kind="MR", value=1000) for _ in range(9)]
-    objects = Objects.of([*many, volume(block(slice(10, 25), slice(10, 30)), kind="CT")])
-    assert [len(kind) for kind in objects.kinds] == [1, 9]
+def test_a_kind_comes_by_the_root_of_how_many_structures_it_has() -> None:
+    one, other = block(slice(10, 25), slice(10, 30)), block(slice(28, 36), slice(10, 30))
+    objects = Objects.of([volume(one, other, kind="MR"), volume(one, other, kind="MR"), volume(one, kind="CT")])
+    assert list(objects.shares.values()) == [1, 2]
+
+
+def test_half_of_the_objects_are_taken_on_their_planes() -> None:
+    objects, wide, high, deep = Objects.of([volume(block(slice(10, 25), slice(10, 30)))]), 20, 15, 10
+    generator = np.random.default_rng(0)
+    shapes = [objects.drawn(generator)[0].shape for _ in range(300)]
+    on_planes = [shape == (round(high * SURROUNDINGS), round(wide * SURROUNDINGS)) for shape in shapes]
+    assert np.mean(on_planes) == pytest.approx(0.5, abs=0.08)
+    assert (round(deep * SURROUNDINGS), round(wide * SURROUNDINGS)) in shapes
+    assert (round(deep * SURROUNDINGS), round(high * SURROUNDINGS)) in shapes
 
 
 def test_structures_that_are_nowhere_large_enough_are_left_out() -> None:
