@@ -22,7 +22,6 @@ GAMMA, NOISE, INVERTED = 0.25, 0.3, 0.1
 # (deviation, in deviations of the image); and how often all of a section is painted anew instead.
 REPAINTED = 0.4
 RECOLOURED, MOST_RECOLOURED, COLOUR = 0.4, 8, 0.5
-_HALF = 0.5  # of a pixel is inside
 
 
 class Labelled(NamedTuple):
@@ -133,8 +132,9 @@ class _Volume:
         bend = Bend.drawn(generator, place.rows, place.columns)
         number = place.number + structure.first[place.axis]
         image = bend.seen(np.take(self.image, number, place.axis), _shift(structure, place.axis, 1))
-        share = bend.seen_mask(np.take(structure.inside, place.number, place.axis), (0, 0))
-        truth, beside = share > _HALF, _Beside(structure, self.structures, bend, place.axis, number)
+        inside = np.take(structure.inside, place.number, place.axis)
+        share, truth = bend.seen_mask(inside, (0, 0)), bend.truth(inside)
+        beside = _Beside(structure, self.structures, bend, place.axis, number)
         if often(generator, REPAINTED) and truth.any():
             return repainted(generator, image, [*beside.shares(), share], truth), truth
         if often(generator, RECOLOURED):

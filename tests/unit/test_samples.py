@@ -5,7 +5,6 @@ import pytest
 from numpy.typing import NDArray
 
 from dicomnode.inference.crops import BOX, CHANNELS, SIDE
-from dicomnode.training.bending import SURROUNDINGS
 from dicomnode.training.boxes import EXACT, drawn_box, extent_of
 from dicomnode.training.objects import Labelled, Objects
 from dicomnode.training.samples import Samples
@@ -84,13 +83,21 @@ def test_a_kind_comes_by_the_root_of_how_many_structures_it_has() -> None:
 
 
 def test_half_of_the_objects_are_taken_on_their_planes() -> None:
-    objects, wide, high, deep = Objects.of([volume(block(slice(10, 25), slice(10, 30)))]), 20, 15, 10
+    objects, generator = Objects.of([volume(block(slice(10, 25), slice(10, 30)))]), np.random.default_rng(0)
+    shapes = np.array([objects.drawn(generator)[0].shape for _ in range(300)])
+    wide = shapes[:, 1] / shapes[:, 0]  # of 10 planes, 15 rows and 20 columns
+    on_planes, on_rows, on_columns = (np.mean(np.abs(wide - one) < 0.08) for one in (20 / 15, 20 / 10, 15 / 10))
+    assert on_planes == pytest.approx(0.5, abs=0.08)
+    assert on_rows == pytest.approx(0.25, abs=0.08)
+    assert on_columns == pytest.approx(0.25, abs=0.08)
+
+
+def test_finer_pixels_than_the_label_map_s_show_its_blocks() -> None:
+    objects = Objects.of([volume(block(slice(10, 15), slice(10, 15), range(5, 10)))])
     generator = np.random.default_rng(0)
-    shapes = [objects.drawn(generator)[0].shape for _ in range(300)]
-    on_planes = [shape == (round(high * SURROUNDINGS), round(wide * SURROUNDINGS)) for shape in shapes]
-    assert np.mean(on_planes) == pytest.approx(0.5, abs=0.08)
-    assert (round(deep * SURROUNDINGS), round(wide * SURROUNDINGS)) in shapes
-    assert (round(deep * SURROUNDINGS), round(high * SURROUNDINGS)) in shapes
+    sizes = [np.count_nonzero(objects.drawn(generator)[1]) for _ in range(100)]
+    assert min(sizes) < 5 * 5 * 1.5
+    assert max(sizes) > 5 * 5 * 4
 
 
 def test_structures_that_are_nowhere_large_enough_are_left_out() -> None:
