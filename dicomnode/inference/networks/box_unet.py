@@ -1,8 +1,7 @@
-"""The network `box-unet`: a residual U-Net on the crop about one box, with the context of the whole crop at its base.
+"""The network `box-unet`: a residual U-Net on the crop about one box, with the context of the whole crop at each level.
 
 After Ronneberger and others, "U-Net" (MICCAI 2015), He and others, "Deep residual learning" (CVPR 2016), and Hu and
-others, "Squeeze-and-excitation networks" (CVPR 2018), made small, and of what engines compute without laying the
-channels of a pixel out anew: convolutions, sums of equals, and repeated pixels.
+others, "Squeeze-and-excitation networks" (CVPR 2018), made small.
 """
 
 from copy import deepcopy
@@ -15,7 +14,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from dicomnode.inference.crops import CHANNELS
 
-WIDTHS, DEPTHS = (16, 32, 64, 96), (0, 0, 1, 2)  # channels and residual blocks by level, from the finest
+WIDTHS, DEPTHS = (16, 32, 64, 96), (0, 1, 1, 2)  # channels and residual blocks by level, from the finest
 _QUALITY_WIDTH = 32
 
 
@@ -30,13 +29,10 @@ class BoxUnet(nn.Module):
         super().__init__()
         self.stem = _Convolution(CHANNELS, WIDTHS[0])
         self.down = nn.ModuleList(_Convolution(fine, coarse, stride=2) for fine, coarse in pairwise(WIDTHS))
-        self.encoder = nn.ModuleList(
-            nn.Sequential(*((_Aware if width == WIDTHS[-1] else _Block)(width) for _ in range(depth)))
-            for width, depth in zip(WIDTHS, DEPTHS, strict=True)
-        )
+        self.encoder = nn.ModuleList(_blocks(width, depth) for width, depth in zip(WIDTHS, DEPTHS, strict=True))
         self.merge = nn.ModuleList(_Merge(fine, coarse) for fine, coarse in pairwise(WIDTHS))
         self.decoder = nn.ModuleList(
-            _Block(width) if level else _Convolution(width, width) for level, width in enumerate(WIDTHS[:-1])
+            _blocks(width, 1) if level else _Convolution(width, width) for level, width in enumerate(WIDTHS[:-1])
         )
         self.mask = nn.Conv2d(WIDTHS[0], 1, 1)
         self.quality = nn.Sequential(
@@ -50,11 +46,12 @@ class BoxUnet(nn.Module):
         for down, blocks in zip(self.down, self.encoder[1:], strict=True):
             x = blocks(down(x))
             levels.append(x)
-        coarsest = functional.adaptive_avg_pool2d(x, 1)
+        coarsest = x.mean((2, 3))
         for level in reversed(range(len(levels) - 1)):
             x = self.decoder[level](self.merge[level](levels[level], x))
-        seen = torch.cat([coarsest, functional.adaptive_avg_pool2d(x, 1)], 1).flatten(1)
-        return self.mask(x)[:, 0], self.quality(seen)[:, 0].sigmoid()
+        logits = self.mask(x)
+        seen = torch.cat([coarsest, (x * logits.sigmoid()).mean((2, 3))], 1)
+        return logits[:, 0], self.quality(seen)[:, 0].sigmoid()
 
 
 def folded(network: BoxUnet) -> BoxUnet:
@@ -95,24 +92,18 @@ class _Merge(nn.Module):
 
 
 class _Block(nn.Module):
-    """Two convolutions beside a way past them."""
+    """Two convolutions beside a way past them, weighed by channel from what all of the crop holds."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.first, self.second = _Convolution(width, width), _Convolution(width, width, active=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return functional.relu(x + self.second(self.first(x)))
-
-
-class _Aware(_Block):
-    """A block whose convolutions are weighed by channel, and moved, from what all of the crop holds."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__(width)
-        self.scale, self.shift = nn.Conv2d(width, width, 1), nn.Conv2d(width, width, 1)
+        self.context = nn.Linear(width, 2 * width)
 
     def forward(self, x: Tensor) -> Tensor:
         found = self.second(self.first(x))
-        held = functional.adaptive_avg_pool2d(found, 1)
-        return functional.relu(x + found * (2 * self.scale(held).sigmoid()) + self.shift(held))
+        scale, shift = self.context(found.mean((2, 3)))[:, :, None, None].chunk(2, 1)
+        return functional.relu(x + found * (2 * scale.sigmoid()) + shift)
+
+
+def _blocks(width: int, depth: int) -> nn.Sequential:
+    return nn.Sequential(*(_Block(width) for _ in range(depth)))
