@@ -31,7 +31,7 @@ class TrainOptions:
     ] = None
     truth_share: Annotated[
         float, typer.Option("--truth-share", metavar="X", min=0, max=1, help="The share of boxes on these images.")
-    ] = 0.5
+    ] = 0.4
     device: DeviceOption = Device.AUTO
     precision: PrecisionOption = Precision.AUTO
     workers: Annotated[

@@ -5,8 +5,7 @@ import numpy as np
 from dicomnode.training.scenes.choosing import log_uniform, often
 from dicomnode.training.scenes.fields import TURN, Field, Inside, blurred, correlated, stripes, waves, white
 
-# Contrast to noise. Below 1 an edge is not seen in places, and the shape in the box has to do.
-HARDEST, EASIEST = 0.6, 40.0
+HARDEST, EASIEST = 1.2, 40.0
 
 
 def contrast(image: Field, truth: Inside) -> float:

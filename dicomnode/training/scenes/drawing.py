@@ -7,9 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicomnode.training.scenes.anatomy import Subject
-from dicomnode.training.scenes.blocks import in_blocks
 from dicomnode.training.scenes.canvas import canvas
-from dicomnode.training.scenes.choosing import chosen, often
+from dicomnode.training.scenes.choosing import chosen
 from dicomnode.training.scenes.fields import Field, Inside, averaged, sampled
 from dicomnode.training.scenes.kinds import KINDS, Kind
 from dicomnode.training.scenes.layout import Layout, fitted, laid_out
@@ -48,8 +47,7 @@ def _attempt(name: str, kind: Kind, generator: np.random.Generator) -> Scene | N
     subject, wide, tall = found
     layout = laid_out(generator, wide, tall, kind.taking)
     target = subject.target(*layout.grid) > 0
-    share = averaged(target.astype(np.float32), layout.factors)
-    truth = in_blocks(generator, share) if often(generator, kind.blocks) else share > 0.5
+    truth = averaged(target.astype(np.float32), layout.factors) > 0.5
     if not truth.any():
         return None
     image = _painted(generator, kind, layout, subject, target)

@@ -23,10 +23,7 @@ Degraded = Callable[[np.random.Generator, Field, Inside], Field]
 
 
 class Kind(NamedTuple):
-    """Hold a kind's share of all scenes, and what draws its subject, its values, its target, its flaws and its size.
-
-    `blocks` is how often its truth is drawn on a coarser grid than its image.
-    """
+    """Hold a kind's share of all scenes, and what draws its subject, its values, its target, its flaws and its size."""
 
     share: float
     subject: Callable[[np.random.Generator], Subject]
@@ -34,7 +31,6 @@ class Kind(NamedTuple):
     painted: Painter
     degraded: Degraded
     taking: Taking = Taking()
-    blocks: float = 0.0
 
 
 def _single(generator: np.random.Generator, shares: Mapping[Draw, float], rough: float) -> Subject:
@@ -56,24 +52,23 @@ def _parts(generator: np.random.Generator) -> Subject:
 _organ: Callable[[np.random.Generator], Subject] = partial(_single, shares=ORGANS, rough=0.16)
 _lesion: Callable[[np.random.Generator], Subject] = partial(_single, shares=LESIONS, rough=0.09)
 
-LABELLED = 0.4  # of the truths of organs and bones are label maps made at another resolution
 SPINE = Taking(cut=0.25, edge=0.1)
 COARSE = Taking(sizes=(5, 28), small=0, spread=(0.6, 1.5), thick=0.1)
 PROBE = Taking(sizes=(36, 108), small=0.03, spread=(0.4, 1.2), thick=0.0, cut=0.03, edge=0.0)
 
 # Half of all scenes look like CT, as half of the work does; those of no modality keep the network from relying on one.
 KINDS: Mapping[str, Kind] = {
-    "ct-organ": Kind(0.18, _organ, ct, organ, as_ct, blocks=LABELLED),
+    "ct-organ": Kind(0.18, _organ, ct, organ, as_ct),
     "ct-lesion": Kind(0.13, _lesion, ct, lesion, as_ct),
-    "ct-hollow": Kind(0.05, _organ, ct, hollow, as_ct, blocks=LABELLED),
-    "ct-bone": Kind(0.08, bone, ct, skeleton, partial(as_ct, easiest=25), blocks=LABELLED),
-    "ct-parts": Kind(0.06, _parts, ct, skeleton, partial(as_ct, easiest=15), SPINE, LABELLED),
-    "mr-organ": Kind(0.10, _organ, mr, organ, as_mr, blocks=LABELLED),
+    "ct-hollow": Kind(0.05, _organ, ct, hollow, as_ct),
+    "ct-bone": Kind(0.08, bone, ct, skeleton, partial(as_ct, easiest=25)),
+    "ct-parts": Kind(0.06, _parts, ct, skeleton, partial(as_ct, easiest=15), SPINE),
+    "mr-organ": Kind(0.10, _organ, mr, organ, as_mr),
     "mr-lesion": Kind(0.08, _lesion, mr, lesion, as_mr),
-    "mr-parts": Kind(0.05, _parts, mr, skeleton, partial(as_mr, easiest=12), SPINE, LABELLED),
+    "mr-parts": Kind(0.05, _parts, mr, skeleton, partial(as_mr, easiest=12), SPINE),
     "pet": Kind(0.07, _lesion, pet, hot, as_pet, COARSE),
     "us-head": Kind(0.05, _round, echoes, head, as_ultrasound, PROBE),
     "us-nodule": Kind(0.03, _lesion, echoes, nodule, as_ultrasound, PROBE),
-    "plain-organ": Kind(0.06, _organ, any_values, organ, as_any, blocks=LABELLED),
+    "plain-organ": Kind(0.06, _organ, any_values, organ, as_any),
     "plain-lesion": Kind(0.06, _lesion, any_values, lesion, as_any),
 }
