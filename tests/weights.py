@@ -59,7 +59,7 @@ def box_unet_folder(folder: Path) -> Path:
     layout = read_layout(BUILT_IN / LAYOUT_NAME)
     weights = {one.name: _drawn(generator, one.name, one.shape) for one in layout}
     for last in ("mask.weight", "quality.2.weight"):
-        weights[last] = (weights[last] / 40).astype(np.float32)
+        weights[last] = (weights[last] / 20).astype(np.float32)
     shutil.copyfile(BUILT_IN / NETWORK_NAME, folder / NETWORK_NAME)
     write_weights(folder / WEIGHTS_NAME, layout, weights)
     return folder

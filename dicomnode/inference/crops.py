@@ -144,9 +144,10 @@ def _added(image: NDArray[np.float32], taps: _Taps) -> NDArray[np.float32]:
 
 
 def _quantiles(values: NDArray[np.float32]) -> tuple[np.float32, np.float32]:
-    ordered = np.sort(values, axis=None)
-    last = len(ordered) - 1
-    return ordered[round(LOW_QUANTILE * last)], ordered[round(HIGH_QUANTILE * last)]
+    last = values.size - 1
+    low, high = round(LOW_QUANTILE * last), round(HIGH_QUANTILE * last)
+    ordered = np.partition(values, (low, high), axis=None)
+    return ordered[low], ordered[high]
 
 
 def _least_difference(values: NDArray[np.float32]) -> np.float32:

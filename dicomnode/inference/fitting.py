@@ -15,6 +15,9 @@ from dicomnode.inference.runtime import Decoded, Runtime
 
 # What the middle of a box has over the rim of the ellipse in it, in logits: where the values say nothing, this decides.
 PRIOR = 2.0
+# How much of the ellipse is found inside without it where this begins to count, and where all of it does: of branches,
+# shells and several parts the middle of a box is no likelier than the rest.
+BEGINS, WHOLE = 0.3, 0.6
 # By how much all of the box is lifted at the most, so that its sides are reached.
 MOST_LIFT = 0.5
 _INSIDE = 1e-3  # the logit of what just reaches a side
@@ -48,11 +51,21 @@ def fit(logits: NDArray[np.float32], box: NDArray[np.float64]) -> None:
     likeliest = np.unravel_index(window.argmax(), window.shape)
     promised = window[likeliest] > 0
     across, down = _places(columns, box[0], box[2]), _places(rows, box[1], box[3])
-    window += (PRIOR * (1 - down[:, None] ** 2 - across**2)).astype(np.float32)
+    nearness = (1 - down[:, None] ** 2 - across**2).astype(np.float32)
+    window += np.float32(PRIOR * _roundness(window, nearness)) * nearness
     reached = min(side.max() for side in (window[0], window[-1], window[:, 0], window[:, -1]))
     window += np.float32(min(max(_INSIDE - reached, 0.0), MOST_LIFT))
     if promised and not window.max() > 0:
         window[likeliest] = _INSIDE
+
+
+def _roundness(logits: NDArray[np.float32], nearness: NDArray[np.float32]) -> float:
+    """Return how far the object fills the ellipse, where `nearness` >= 0, by `logits`, (row, column) each: 0..1."""
+    within = logits[nearness >= 0]
+    if not within.size:
+        return 1.0
+    share = float(np.mean(0.5 + 0.5 * np.tanh(0.5 * within)))  # the logistic function, which cannot overflow
+    return min(max((share - BEGINS) / (WHOLE - BEGINS), 0.0), 1.0)
 
 
 def _places(pixels: range, low: float, high: float) -> NDArray[np.float64]:

@@ -97,7 +97,8 @@ def _losses(logits: Tensor, quality: Tensor, shown: Shown) -> dict[str, Tensor]:
     entropy = functional.binary_cross_entropy_with_logits(logits, shown.truths, weights)
     shares, inside = logits.sigmoid() * weights, shown.truths * weights
     dice = (1 - (2 * (shares * inside).sum((1, 2)) + 1) / ((shares**2 + inside**2).sum((1, 2)) + 1)).mean()
-    found, true = logits.detach() > 0, shown.truths > HALF
+    box = shown.crops[:, BOX] > 0  # what is found outside of it is no part of the answer
+    found, true = (logits.detach() > 0) & box, (shown.truths > HALF) & box
     overlap = (found & true).sum((1, 2)) / (found | true).sum((1, 2)).clamp(min=1)
     error = functional.mse_loss(quality, overlap)
     return {"loss": entropy + dice + QUALITY_WEIGHT * error, "entropy": entropy, "dice": dice, "quality": error}

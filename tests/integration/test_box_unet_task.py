@@ -50,11 +50,13 @@ def test_an_answer_that_is_right_is_the_best(task: BoxUnetTask) -> None:
     assert wrong["quality"] == pytest.approx(1)
 
 
-def test_what_lies_outside_the_box_does_not_count_for_the_masks(task: BoxUnetTask) -> None:
+def test_what_is_found_outside_the_box_counts_neither_for_the_masks_nor_for_their_overlap(task: BoxUnetTask) -> None:
     right = (truths(task) > 0.5).float() * 40 - 20
     box = torch.from_numpy(task._validation[0].crops[:, BOX])  # noqa: SLF001
     figures = task.validate(Answers(torch.where(box > 0, right, 20.0), 1.0))
     assert figures["mean_dice"] == pytest.approx(1)
+    nothing_outside = task.validate(Answers(torch.where(box > 0, right, -20.0), 1.0))
+    assert figures["quality"] == pytest.approx(nothing_outside["quality"])
 
 
 def test_it_is_judged_on_the_same_samples_each_time_and_on_none_of_training(task: BoxUnetTask) -> None:

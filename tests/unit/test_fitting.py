@@ -57,6 +57,25 @@ def test_the_lift_is_bounded() -> None:
     assert (logits - before).max() <= PRIOR + MOST_LIFT
 
 
+def test_the_middle_counts_more_the_more_of_the_ellipse_is_found() -> None:
+    gained = []
+    for share in (0.2, 0.4, 0.5, 0.9):
+        logits = flat(np.log(share / (1 - share)))
+        before = logits.copy()
+        fit(logits, BOX)
+        gained.append((logits - before)[5, 7])
+    assert gained[0] <= MOST_LIFT
+    assert MOST_LIFT < gained[1] < gained[2]
+    assert gained[3] == pytest.approx(PRIOR, abs=0.1)
+
+
+def test_two_plates_in_a_box_are_not_joined_in_its_middle() -> None:
+    logits = flat(-9)
+    logits[2:9, 3:13] = -1.5
+    logits[[2, 8], 3:13] = 4
+    assert not fitted(logits)[4:7].any()
+
+
 @pytest.mark.parametrize(
     "box", [(20.0, 20.0, 30.0, 30.0), (-9.0, -9.0, -3.0, -3.0), (4.2, 4.2, 4.4, 4.4), (-5.0, -5.0, 40.0, 40.0)]
 )

@@ -30,7 +30,7 @@ class BoxUnet(nn.Module):
         self.stem = _Convolution(CHANNELS, WIDTHS[0])
         self.down = nn.ModuleList(_Convolution(fine, coarse, stride=2) for fine, coarse in pairwise(WIDTHS))
         self.encoder = nn.ModuleList(_blocks(width, depth) for width, depth in zip(WIDTHS, DEPTHS, strict=True))
-        self.merge = nn.ModuleList(_Convolution(fine + coarse, fine, size=1) for fine, coarse in pairwise(WIDTHS))
+        self.merge = nn.ModuleList(_Merge(fine, coarse) for fine, coarse in pairwise(WIDTHS))
         self.decoder = nn.ModuleList(
             _blocks(width, 1) if level else _Convolution(width, width) for level, width in enumerate(WIDTHS[:-1])
         )
@@ -48,8 +48,7 @@ class BoxUnet(nn.Module):
             levels.append(x)
         coarsest = x.mean((2, 3))
         for level in reversed(range(len(levels) - 1)):
-            upper = functional.interpolate(x, scale_factor=2.0, mode="nearest")
-            x = self.decoder[level](self.merge[level](torch.cat([levels[level], upper], 1)))
+            x = self.decoder[level](self.merge[level](levels[level], x))
         logits = self.mask(x)
         seen = torch.cat([coarsest, (x * logits.sigmoid()).mean((2, 3))], 1)
         return logits[:, 0], self.quality(seen)[:, 0].sigmoid()
@@ -77,6 +76,19 @@ class _Convolution(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.norm(self.convolution(x))
         return functional.relu(x) if self._active else x
+
+
+class _Merge(nn.Module):
+    """The sum of a level and the coarser one below it, each through a convolution of single pixels."""
+
+    def __init__(self, fine: int, coarse: int) -> None:
+        super().__init__()
+        self.fine = _Convolution(fine, fine, size=1, active=False)
+        self.coarse = _Convolution(coarse, fine, size=1, active=False)
+
+    def forward(self, fine: Tensor, coarse: Tensor) -> Tensor:
+        below = functional.interpolate(self.coarse(coarse), scale_factor=2.0, mode="nearest")
+        return functional.relu(self.fine(fine) + below)
 
 
 class _Block(nn.Module):
