@@ -54,6 +54,7 @@ def test_killed_and_continued_it_is_the_same_bit_for_bit(whole: Path, tmp_path: 
     program = (
         "import sys; from pathlib import Path; from dicomnode.training.loop import train\n"
         "from tests.integration.test_training import SCHEDULE; from tests.training_tasks import SmallTask\n"
+        f"import torch; torch.set_num_threads({torch.get_num_threads()})\n"  # more of them add in another order
         "train(SmallTask(kill_at=33), SCHEDULE, Path(sys.argv[1]))"
     )
     root = Path(__file__).parents[2]
