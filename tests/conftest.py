@@ -1,9 +1,7 @@
 """What tests ask of the machine: real data, real peers; without them they skip, and say why."""
 
-import gc
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -23,15 +21,6 @@ def data_dir() -> Path:
     if not folder.is_dir():
         without(f"there is no real data: DICOMNODE_TEST_DATA is not set, and {folder} is no folder")
     return folder
-
-
-@pytest.fixture(autouse=True)
-def _left_to_nobody(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Find what a test leaves open that says it does, as long as that is ignored: later it would fail another."""
-    yield
-    ignored = (one for mark in request.node.iter_markers("filterwarnings") for one in mark.args)
-    if any("ResourceWarning" in one for one in ignored):
-        gc.collect()
 
 
 def require_program(name: str) -> str:

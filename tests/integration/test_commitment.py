@@ -46,7 +46,6 @@ from tests.objects import hand_over, seg_by_highdicom
 from tests.rows import Clock
 from tests.senders import Notes, until
 
-NOBODY_LISTENS = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 TRANSACTION = Uid("2.25.77")
 CT = SopReference(Uid(CTImageStorage), Uid("1.2.3"))
 OTHER = SopReference(Uid(CTImageStorage), Uid("1.2.4"))
@@ -171,7 +170,6 @@ def test_what_c_find_does_not_find_is_not_there(desk: Desk, tmp_path: Path) -> N
         assert to(pacs).keeps(parcel)
 
 
-@NOBODY_LISTENS
 def test_a_probe_is_a_c_echo(tmp_path: Path) -> None:
     with Loopback(tmp_path / "pacs") as pacs:
         to(pacs).probe()
@@ -329,7 +327,6 @@ def test_a_mistake_in_a_report_is_tried_later_like_any_other_failure(node: Commi
     assert (row.attempts, row.reason) == (1, "a bug: ZeroDivisionError: ")
 
 
-@NOBODY_LISTENS
 def test_who_cannot_be_told_now_is_told_later_and_given_up_after_days(
     node: Committing, clock: Clock, listen: Callable[[Hooks], Peer]
 ) -> None:

@@ -27,7 +27,6 @@ from tests.builders import STUDY, ct_series, rtstruct, save, square
 from tests.fakes import EndsTheProcess, FillsTheBox, FindsBright, Loopback
 
 QUIET = 0.3
-NOBODY_LISTENS = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 IMAGES = ct_series()
 DRAWN = rtstruct(IMAGES, {"liver": [square(10, 8, 20, 16, 2.5), square(10, 8, 20, 16, 5.0)]})
 
@@ -288,7 +287,6 @@ def test_without_a_destination_the_objects_stay_in_the_outbox(tmp_path: Path, ca
     assert "kept_in_outbox" in [getattr(record, "action", "") for record in caplog.records]
 
 
-@NOBODY_LISTENS
 def test_a_destination_that_is_not_there_does_not_delay_the_other(tmp_path: Path) -> None:
     gone = Destination(name="gone", ae_title="GONE", host="127.0.0.1", port=1)
     with Loopback(tmp_path / "pacs") as pacs:
@@ -303,7 +301,6 @@ def test_a_destination_that_is_not_there_does_not_delay_the_other(tmp_path: Path
     assert row.reason == "GONE at 127.0.0.1 port 1 did not answer"
 
 
-@NOBODY_LISTENS
 def test_what_could_not_be_delivered_is_delivered_once_the_pacs_is_back(tmp_path: Path) -> None:
     with Loopback(tmp_path / "pacs") as pacs:
         site = Site(tmp_path, pacs)

@@ -3,7 +3,6 @@
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
 from pydicom.uid import CTImageStorage
 
 from dicomnode.domain import BreakerState, CommitmentReport, DeliveryState, ProvenBy, SopReference, Uid
@@ -65,7 +64,6 @@ def test_a_node_verifies_what_it_wrote_into_a_folder_and_commits_to_what_it_was_
     assert [(report.transaction_uid, set(report.committed)) for report in heard] == [("2.25.5", set(sent))]
 
 
-@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 def test_a_pacs_that_comes_back_is_sent_what_waited_at_once_the_most_urgent_first_and_nothing_else_waited(
     tmp_path: Path,
 ) -> None:

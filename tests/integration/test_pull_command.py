@@ -33,7 +33,6 @@ IMAGES = ct_series()
 DRAWN = rtstruct(IMAGES, {"liver": [square(10, 8, 20, 16, 2.5)]})
 SERIES = IMAGES[0].SeriesInstanceUID
 OWN = Peer(ae_title="DICOMNODE", host="127.0.0.1", port=free_port())
-NOBODY_LISTENS = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 
 
 class Told:
@@ -143,7 +142,6 @@ def test_a_running_node_fetches_what_is_pulled(here: Path, pacs: Orthanc) -> Non
     assert (told.code, told.json["state"], told.json["found"], told.json["here"]) == (0, "done", 6, 6), told
 
 
-@NOBODY_LISTENS
 def test_a_source_that_is_away_is_left_to_the_next_node(here: Path) -> None:
     told = Told(here, "archive", "--study", STUDY)
     assert (told.code, told.json["state"]) == (1, "waiting")
@@ -156,7 +154,6 @@ def test_a_source_that_is_away_is_left_to_the_next_node(here: Path) -> None:
     assert row.expires_at - row.next_at > timedelta(hours=71)
 
 
-@NOBODY_LISTENS
 def test_a_source_that_is_away_gives_no_files(here: Path) -> None:
     with pytest.raises(PeerUnreachable, match=r"GONE at 127\.0\.0\.1 port 1 did not answer"):
         Told(here, "archive", "--study", STUDY, "--output", here / "out")

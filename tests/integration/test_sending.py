@@ -26,7 +26,6 @@ from tests.builders import ct_series, save
 from tests.fakes import Loopback
 
 # pynetdicom leaves a socket to the garbage collector when nobody listens at the other end.
-NOBODY_LISTENS = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 
 REMOTES = """
 [[destinations]]
@@ -154,7 +153,6 @@ def test_a_peer_of_another_name_says_what_to_do() -> None:
         echo.echo(Peer(ae_title="OTHER", host="127.0.0.1", port=port), "NODE")
 
 
-@NOBODY_LISTENS
 def test_where_nothing_listens_that_is_said() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -162,7 +160,6 @@ def test_where_nothing_listens_that_is_said() -> None:
         echo.echo(Peer(ae_title="PACS", host="127.0.0.1", port=port), "NODE")
 
 
-@NOBODY_LISTENS
 def test_a_host_that_nobody_knows_is_said() -> None:
     with pytest.raises(PeerUnreachable, match="the host name is not known here"):
         echo.echo(Peer(ae_title="PACS", host="nowhere.invalid", port=104), "NODE")

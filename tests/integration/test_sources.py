@@ -191,7 +191,6 @@ def test_a_peer_that_takes_no_retrieval_is_refused_by_name(tmp_path: Path) -> No
             find(pacs.peer, "DICOMNODE", "STUDY", {"StudyInstanceUID": ""})
 
 
-@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 def test_a_peer_that_is_away_is_unavailable() -> None:
     away = Peer(ae_title="GONE", host="127.0.0.1", port=1)
     with pytest.raises(PeerUnreachable, match=r"GONE at 127.0.0.1 port 1 did not answer"):
