@@ -12,7 +12,7 @@ EXTRAS = $(shell $(BIN)/python -c 'import sys; print("[int8,openvino,torch]" if 
 SOURCES := pyproject.toml constraints.txt dicomnode/__init__.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench accuracy crash graphs conformance peers clean
+.PHONY: help demo test check lint mypy pyright bench accuracy crash graphs conformance peers clean
 
 help: ## Say what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 14
@@ -24,13 +24,19 @@ demo: $(VENV)/.product ## Show the whole way on a made-up study
 test: $(VENV)/.test peers ## Run all tests; TESTS="..." narrows them
 	PATH="$$PATH:$(abspath $(BIN))" $(BIN)/pytest --numprocesses=2 --dist=loadfile $(TESTS)
 
-check: $(VENV)/.check ## Lint, check the format, the types, the layers and the Dockerfiles
+check: lint mypy pyright ## Lint, check the format, the types, the layers and the Dockerfiles; --jobs=2 is faster
+
+lint: $(VENV)/.check
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/mypy
-	$(BIN)/basedpyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 	$(BIN)/hadolint Dockerfile Dockerfile.cpu
+
+mypy: $(VENV)/.check
+	$(BIN)/mypy
+
+pyright: $(VENV)/.check
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
 
 bench: $(VENV)/.test ## Measure, as ratios within one run; WEIGHTS=... compares the masks of engines, too
 	$(BIN)/python tests/bench/measure.py
