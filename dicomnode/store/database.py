@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import Lock
 from typing import TypeVar, cast
 from urllib.parse import quote
 
@@ -21,6 +20,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from dicomnode.errors import Unavailable
 from dicomnode.store.group import Group
+from dicomnode.store.writing import WritingTurn
 
 T = TypeVar("T")
 
@@ -48,7 +48,7 @@ class Database:
         self.path = path
         self._engine = _engine(path, existing=existing)
         self._clock = clock
-        self._writing = Lock()  # SQLite has one writer; waiting here is fairer than its sleeping
+        self._writing = WritingTurn(path)
         self._kept: Connection | None = None  # what arrives together is written through it
         self._group = Group(self._write_kept)
 
@@ -114,9 +114,10 @@ class Database:
 
     def close(self) -> None:
         """Close every connection."""
-        with self._writing:
+        with self._writing.threads:
             self._drop()
         self._engine.dispose()
+        self._writing.close()
 
     @contextmanager
     def _write_kept(self) -> Iterator[Connection]:

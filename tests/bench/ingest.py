@@ -30,6 +30,7 @@ INSTANCES, SIDE = 400, 512  # of each sender; 512 KiB of pixels an instance
 SENDERS = (1, 4)
 TURNS = 3
 PDU = 131072
+_STARTING = 3.0  # seconds until the node's other processes have started, too
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -75,7 +76,7 @@ def _measure(senders: Sequence[Path], disk: Path) -> None:
         for count in SENDERS:
             rates, cpu = zip(*found[candidate.name, count], strict=True)
             ratio = median(rates) / median(rate for rate, _ in found["Orthanc", count])
-            line = f"{candidate.name:<18}{count} senders  {median(rates):7.0f}/s [{min(rates):.0f}-{max(rates):.0f}]"
+            line = f"{candidate.name:<23}{count} senders  {median(rates):7.0f}/s [{min(rates):.0f}-{max(rates):.0f}]"
             line += f"  {ratio:5.2f} x Orthanc  {median(cpu):6.2f} ms of CPU an instance  {candidate.durable}"
             sys.stdout.write(line + "\n")
     sys.stdout.write("\n")
@@ -109,6 +110,7 @@ def _ours(**asked: object) -> Callable[[Path, ExitStack], Receiver]:
     def start(folder: Path, running: ExitStack) -> Receiver:
         node = serving(folder, quiet_seconds=3600, listener=asked)
         process = running.enter_context(node.running())
+        time.sleep(_STARTING)
         return Receiver(peer=node.peer, process=process.pid)
 
     return start
@@ -148,9 +150,13 @@ def _listening_on(port: int) -> int:
 
 
 def _cpu_of(process: int) -> float:
-    """Return the seconds of CPU that `process` used, with its children that ended."""
-    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return sum(map(int, fields[11:15])) / _TICKS
+    """Return the seconds of CPU that `process` used, with its children, those that ended and those that run."""
+    told = subprocess.run(["ps", "-o", "pid=", "--ppid", str(process)], stdout=subprocess.PIPE, check=False).stdout
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except FileNotFoundError:  # it ended meanwhile
+        return 0.0
+    return sum(map(int, fields[11:15])) / _TICKS + sum(_cpu_of(int(child)) for child in told.split())
 
 
 def _instances(folder: Path) -> list[Path]:
@@ -179,6 +185,7 @@ def _kind_of(folder: Path) -> str:
 DURABLE = "file, folder and index on the disk before the answer"
 CANDIDATES = (
     Candidate(name="dicomnode", start=_ours(fast=True), durable=DURABLE),
+    Candidate(name="dicomnode, 2 listeners", start=_ours(fast=True, processes=2), durable=DURABLE),
     Candidate(name="dicomnode, stock", start=_ours(fast=False), durable=DURABLE),
     Candidate(name="Orthanc", start=_orthanc, durable="file on the disk; its index may be behind it"),
     Candidate(name="storescp", start=_storescp, durable="nothing on the disk, no index"),

@@ -114,6 +114,7 @@ def prompts_of(content: bytes, path: Path, here: tuple[StackImages, Stack], mean
         return None
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("kind", MAKERS, ids=str)
 def test_a_damaged_annotation_is_refused_or_its_prompts_lie_inside_the_images(
     kind: AnnotationKind, images: StackImages, stack: Stack, means: Means, tmp_path: Path
