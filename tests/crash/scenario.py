@@ -26,6 +26,7 @@ class Asked:
 
     studies: int = 40
     senders: int = 4
+    listeners: int = 1
     kills: int = 60
     cuts: int = 0
     pacs_stops: int = 5
@@ -55,7 +56,12 @@ def crash(folder: Path, asked: Asked) -> Report:
     studies = [made_up(number, asked.planes, folder / "studies", random) for number in range(asked.studies)]
     pacs, report = Pacs(folder / "orthanc"), Report()
     node = Served(folder=folder)
-    node.prepare(pacs.asked.peer, quiet_seconds=asked.quiet_seconds, incomplete_seconds=asked.incomplete_seconds)
+    node.prepare(
+        pacs.asked.peer,
+        quiet_seconds=asked.quiet_seconds,
+        incomplete_seconds=asked.incomplete_seconds,
+        listeners=asked.listeners,
+    )
     with ExitStack() as running:
         running.callback(pacs.end)
         power = running.enter_context(_powered(node, folder, asked))

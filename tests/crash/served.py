@@ -42,8 +42,8 @@ class Served:
         """Return the file that it logs to."""
         return self.folder / "node.log"
 
-    def prepare(self, pacs: Peer, *, quiet_seconds: float, incomplete_seconds: float) -> None:
-        """Write the settings of a node that sends SEGs to `pacs`."""
+    def prepare(self, pacs: Peer, *, quiet_seconds: float, incomplete_seconds: float, listeners: int = 1) -> None:
+        """Write the settings of a node that sends SEGs to `pacs`, and listens with so many processes."""
         self.data.parent.mkdir()
         settings = f"""
             [node]
@@ -51,6 +51,7 @@ class Served:
             [listener]
             host = "127.0.0.1"
             port = {self.port}
+            processes = {listeners}
             [readiness]
             quiet_seconds = {quiet_seconds}
             incomplete_seconds = {incomplete_seconds}
