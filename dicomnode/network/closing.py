@@ -10,7 +10,7 @@ def close_always() -> None:
     """Let pynetdicom close each socket that it is done with.
 
     By itself it closes none that cannot be shut down before, as where nobody listens or where the peer was faster: a
-    destination that is away for days would leave one open a try, until Python collects it.
+    destination that is away for days would leave one open for each try, until Python collects it.
     """
     AssociationSocket._shutdown_socket = _shut_down_and_close  # type: ignore[method-assign, assignment]  # noqa: SLF001
 

@@ -10,7 +10,7 @@ from types import TracebackType
 
 _NAME = "-turn"  # behind the name of the database
 _PAUSE = 0.0002  # seconds between two looks at whether another process has written; SQLite sleeps up to 0.1
-_PATIENCE = 30.0  # seconds; after that SQLite's own lock decides, as where no file can be locked
+_PATIENCE = 5.0  # seconds; then only SQLite's own lock is waited for, as where no file can be locked
 
 
 class WritingTurn:
