@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from pynetdicom.association import Association
 
-from dicomnode.network.bounded import ASSOCIATED
 from dicomnode.network.commands import StoreCommand
+from dicomnode.network.resting import rest, socket_between_messages
 from dicomnode.network.storing import Chunk, Intake, Sent
 
 _HEAD = struct.Struct(">BxLLBB")  # type and length of a PDU; length, context and control of its first PDV
@@ -46,9 +46,10 @@ class FastWay:
     told: Callable[[], None]
 
     def install(self, assoc: Association) -> None:
-        """Let `assoc` read through this."""
+        """Let `assoc` read through this, and rest while nothing comes."""
         stock = assoc.dul._read_pdu_data  # noqa: SLF001 - the seam
         assoc.dul._read_pdu_data = _Reader(assoc, self, stock).read  # type: ignore[method-assign]  # noqa: SLF001
+        rest(assoc)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,7 +81,7 @@ class _Reader:
 
     def read(self) -> None:
         """Take the C-STORE requests that follow one another, or whatever else comes as pynetdicom does."""
-        connection = self._connection()
+        connection = socket_between_messages(self._assoc)
         request = self._next(connection) if connection is not None else None
         if connection is None or request is None:
             self._stock()
@@ -93,14 +94,6 @@ class _Reader:
                 request = self._next(connection) if self._is_followed(connection) else None
         finally:
             going.set()
-
-    def _connection(self) -> socket.socket | None:
-        """Return the socket where a request may be taken from it now: associated, and not within a message."""
-        transport, dimse = self._dul.socket, self._assoc.dimse
-        between = dimse.message is None and dimse.msg_queue.empty()
-        associated = self._assoc.is_established and self._dul.state_machine.current_state == ASSOCIATED
-        connection = transport.socket if transport and between and associated else None
-        return connection if type(connection) is socket.socket else None  # one with TLS cannot be looked into
 
     def _next(self, connection: socket.socket) -> _Request | None:
         """Return the C-STORE request that comes next, unread, or None where something else does."""
@@ -223,7 +216,7 @@ class _Reader:
     def _is_followed(self, connection: socket.socket) -> bool:
         """Return whether the peer says something soon, and this side has nothing to say."""
         self._dul._idle_timer.restart()  # noqa: SLF001
-        if self._connection() is None or not self._dul.event_queue.empty():
+        if socket_between_messages(self._assoc) is None or not self._dul.event_queue.empty():
             return False
         if self._poll is None:
             self._poll = select.poll()

@@ -335,6 +335,45 @@ def test_the_other_thread_of_an_association_rests_while_objects_come_and_goes_on
     assert goes == [not ways.fast]
 
 
+@pytest.mark.parametrize("ways", [Ways()], ids=["fast"])
+@pytest.mark.usefixtures("ways")
+def test_a_silent_association_is_looked_at_a_few_times_a_second_and_takes_what_comes_then(
+    start: Callable[..., Listener], data_set: bytes
+) -> None:
+    notes = Notes()
+    listener = start(notes.hooks())
+    with Wire(listener.port) as wire:
+        wire.associate()
+        (assoc,) = listener._server.active_associations  # noqa: SLF001 - nothing else tells
+        Event().wait(0.2)
+        looks = 0
+        look = assoc.dul._process_recv_primitive  # noqa: SLF001
+
+        def counted() -> bool:
+            nonlocal looks
+            looks += 1
+            return look()
+
+        assoc.dul._process_recv_primitive = counted  # type: ignore[method-assign]  # noqa: SLF001
+        Event().wait(1)
+        assert 0 < looks < 30  # pynetdicom looks a thousand times
+        assert wire.store(UID, data_set) == 0
+        Event().wait(0.2)
+        wire.release()
+    until(lambda: closed(listener, notes))
+    assert notes.closed == [AssociationEnd.RELEASED]
+
+
+def test_a_silent_association_with_a_closed_socket_ends(start: Callable[..., Listener]) -> None:
+    notes = Notes()
+    listener = start(notes.hooks())
+    with Wire(listener.port) as wire:
+        wire.associate()
+        Event().wait(0.3)
+    until(lambda: closed(listener, notes))
+    assert notes.closed == [AssociationEnd.LOST]
+
+
 # --- what is private in pynetdicom, or not promised ------------------------------------------------------------------
 
 
@@ -346,6 +385,7 @@ def test_the_seam_is_where_it_was_in_pynetdicom() -> None:
     assert "self.socket.recv(6)" in reading
     assert "self.socket.recv(pdu_length)" in reading
     looking = inspect.getsource(dul.DULServiceProvider.__dict__["_is_transport_event"])
+    assert list(inspect.signature(dul.DULServiceProvider.__dict__["_is_transport_event"]).parameters) == ["self"]
     assert "if self.socket and self.socket.ready:\n            self._read_pdu_data()" in looking
     running = inspect.getsource(dul.DULServiceProvider.run_reactor)
     assert running.index("self._process_recv_primitive()") < running.index("self._is_transport_event()")
