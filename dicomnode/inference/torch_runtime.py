@@ -25,6 +25,7 @@ from dicomnode.inference.engines import (
     refusal,
     settle,
 )
+from dicomnode.inference.networks.arithmetic import cpu_computes_in_bf16
 from dicomnode.inference.networks.lite_medsam import LiteMedSam
 from dicomnode.inference.networks.loading import load_box_unet, load_network
 from dicomnode.inference.networks.mask_decoder import PlaneFeatures
@@ -35,7 +36,6 @@ T = TypeVar("T")
 N = TypeVar("N", bound=nn.Module)
 
 _DTYPES = {Precision.FP32: torch.float32, Precision.BF16: torch.bfloat16, Precision.FP16: torch.float16}
-_ON_CPU = (Precision.FP32, Precision.BF16)
 _GPU_BATCH = 8  # planes
 
 
@@ -199,7 +199,7 @@ def _identity(device: Device, precision: Precision, why: str) -> EngineIdentity:
 def _precisions(device: Device) -> tuple[tuple[Precision, ...], Precision]:
     """Return which precisions `device` has, and the best."""
     if device is Device.CPU:
-        return _ON_CPU, Precision.FP32
+        return (Precision.FP32, Precision.BF16) if cpu_computes_in_bf16() else (Precision.FP32,), Precision.FP32
     if torch.cuda.is_bf16_supported():
         return tuple(_DTYPES), Precision.BF16
     return (Precision.FP32, Precision.FP16), Precision.FP16

@@ -18,7 +18,7 @@ from dicomnode.training.box_unet import BoxUnetTask
 from dicomnode.training.checkpoints import LATEST_NAME, read_checkpoint
 from dicomnode.training.loop import Schedule, Told, train
 from dicomnode.training.objects import Labelled, Objects
-from dicomnode.training.places import chosen_device, chosen_precision
+from dicomnode.training.places import chosen_device, chosen_precision, fastest_on_cpu
 from dicomnode.training.truths.case import Case
 from dicomnode.training.truths.gathering import cases_in
 from dicomnode.training.wishes import Sight
@@ -77,7 +77,7 @@ def train_built_in(
         warm_up=min(WARM_UP, plan.steps),
         ema=AVERAGE,
         clip=CLIP,
-        precision=chosen_precision(plan.precision, device, Precision.BF16),
+        precision=chosen_precision(plan.precision, device, fastest_on_cpu()),
         channels_last=True,
         workers=plan.workers,
         validate_every=EVERY,

@@ -3,6 +3,7 @@
 import torch
 
 from dicomnode.inference.engines import Device, Precision
+from dicomnode.inference.networks.arithmetic import cpu_computes_in_bf16
 
 
 def chosen_device(wanted: Device) -> Device:
@@ -19,3 +20,8 @@ def chosen_precision(wanted: Precision, device: Device, on_cpu: Precision) -> Pr
     if device is not Device.CUDA:
         return on_cpu
     return Precision.BF16 if torch.cuda.is_bf16_supported() else Precision.FP16
+
+
+def fastest_on_cpu() -> Precision:
+    """Return bf16 where the CPU computes in it, else fp32."""
+    return Precision.BF16 if cpu_computes_in_bf16() else Precision.FP32

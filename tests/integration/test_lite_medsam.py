@@ -18,6 +18,7 @@ from dicomnode.inference.engines import Device, Engine, EngineName, EngineWish, 
 from dicomnode.inference.layouts import layout_of
 from dicomnode.planning import plan
 from tests import lite_medsam_reference as reference
+from tests.arithmetic import require_bf16
 from tests.folders import planes_of
 from tests.reading import dice
 from tests.weights import lite_medsam_layout, model_folder, random_weights
@@ -202,6 +203,7 @@ def test_images_together_give_what_torch_gives_for_each(bench: Bench, name: Engi
 
 @pytest.mark.parametrize("name", [EngineName.OPENVINO, EngineName.TORCH])
 def test_half_as_many_bits_change_little(bench: Bench, name: EngineName) -> None:
+    require_bf16(name)
     exact = bench.engine(name).decode(bench.features(name, 1), BOXES)[0]
     engine = bench.engine(name, Precision.BF16)
     (features,) = engine.encode(images_of([1]))
