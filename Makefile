@@ -20,9 +20,10 @@ help: ## Say what can be made
 demo: $(VENV)/.product ## Show the whole way on a made-up study
 	$(BIN)/dicomnode demo
 
-# The environment comes last on the PATH: pynetdicom brings programs called as DCMTK's are.
+# The environment comes last on the PATH: pynetdicom brings programs called as DCMTK's are. Three processes on two cores:
+# a quarter of the time each waits for what it started.
 test: $(VENV)/.test peers ## Run all tests; TESTS="..." narrows them
-	PATH="$$PATH:$(abspath $(BIN))" $(BIN)/pytest --numprocesses=2 --dist=loadfile $(TESTS)
+	PATH="$$PATH:$(abspath $(BIN))" $(BIN)/pytest --numprocesses=3 --dist=loadfile $(TESTS)
 
 check: lint mypy pyright ## Lint, check the format, the types, the layers and the Dockerfiles; --jobs=2 is faster
 
