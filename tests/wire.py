@@ -25,7 +25,7 @@ A_RELEASE_RQ = struct.pack(">BxL4x", 5, 4)
 class Wire:
     """A connection to a listener on this machine."""
 
-    def __init__(self, port: int, timeout: float = 30) -> None:
+    def __init__(self, port: int, timeout: float = 10) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pynetdicom.association import Association
 
 from dicomnode.network.commands import StoreCommand
-from dicomnode.network.resting import rest, socket_between_messages
+from dicomnode.network.resting import halted, let_rest, socket_between_messages
 from dicomnode.network.storing import Chunk, Intake, Sent
 
 _HEAD = struct.Struct(">BxLLBB")  # type and length of a PDU; length, context and control of its first PDV
@@ -49,7 +49,7 @@ class FastWay:
         """Let `assoc` read through this, and rest while nothing comes."""
         stock = assoc.dul._read_pdu_data  # noqa: SLF001 - the seam
         assoc.dul._read_pdu_data = _Reader(assoc, self, stock).read  # type: ignore[method-assign]  # noqa: SLF001
-        rest(assoc)
+        let_rest(assoc)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,14 +86,10 @@ class _Reader:
         if connection is None or request is None:
             self._stock()
             return
-        going = self._assoc._reactor_checkpoint  # noqa: SLF001 - what its other thread waits at, to look for messages
-        going.clear()  # it has none to look for, and would every millisecond
-        try:
+        with halted(self._assoc):  # the other thread has nothing to look for
             while request is not None:
                 self._serve(connection, request)
                 request = self._next(connection) if self._is_followed(connection) else None
-        finally:
-            going.set()
 
     def _next(self, connection: socket.socket) -> _Request | None:
         """Return the C-STORE request that comes next, unread, or None where something else does."""

@@ -3,8 +3,8 @@
 import select
 import socket
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 from pynetdicom.association import Association
 
@@ -14,7 +14,7 @@ _AWAKE = 0.1  # seconds of silence in which pynetdicom looks as often as it does
 _REST = 50  # milliseconds from then on between two looks; what comes ends them, and what this side says waits for them
 
 
-def rest(assoc: Association) -> None:
+def let_rest(assoc: Association) -> None:
     """Let both threads of `assoc` rest where neither side has anything to say; before they start."""
     stock = assoc.dul._is_transport_event  # noqa: SLF001 - the seam
     assoc.dul._is_transport_event = _Resting(assoc, stock).look  # type: ignore[method-assign]  # noqa: SLF001
@@ -27,6 +27,17 @@ def socket_between_messages(assoc: Association) -> socket.socket | None:
     associated = assoc.is_established and assoc.dul.state_machine.current_state == ASSOCIATED
     connection = transport.socket if transport and between and associated else None
     return connection if type(connection) is socket.socket else None  # one with TLS cannot be looked into
+
+
+@contextmanager
+def halted(assoc: Association) -> Iterator[None]:
+    """Let the other thread of `assoc`, which looks for messages every millisecond, wait in here."""
+    going = assoc._reactor_checkpoint  # noqa: SLF001 - what it waits at
+    going.clear()
+    try:
+        yield
+    finally:
+        going.set()
 
 
 class _Resting:
@@ -53,12 +64,7 @@ class _Resting:
         self._awake_until = time.monotonic() + _AWAKE
 
     def _wait(self, connection: socket.socket) -> None:
-        going = self._assoc._reactor_checkpoint  # noqa: SLF001 - what its other thread waits at, to look for messages
-        going.clear()
-        try:
-            poll = select.poll()
-            with suppress(OSError, ValueError):  # it was closed meanwhile: `stock` sees it
-                poll.register(connection, select.POLLIN)
-                poll.poll(_REST)
-        finally:
-            going.set()
+        poll = select.poll()
+        with halted(self._assoc), suppress(OSError, ValueError):  # it was closed meanwhile: `stock` sees it
+            poll.register(connection, select.POLLIN)
+            poll.poll(_REST)

@@ -152,7 +152,7 @@ def _fill(place: Path) -> None:
     """Send to a node on the disk at `place` until that is full, and again when there is room."""
     node = serving(place, quiet_seconds=3600, more="[storage]\nstop_free_gib = 0.0")
     (large,) = ct_series(planes=1, shape=(1024, 1024))
-    with node.running(), Wire(node.port) as wire:
+    with node.running(), Wire(node.port, timeout=30) as wire:
         wire.associate(called="DICOMNODE")
         statuses = []
         for number in range(12):

@@ -364,6 +364,15 @@ def test_a_silent_association_is_looked_at_a_few_times_a_second_and_takes_what_c
     assert notes.closed == [AssociationEnd.RELEASED]
 
 
+def test_a_silent_association_hears_of_it_when_the_node_stops(start: Callable[..., Listener]) -> None:
+    listener = start(Notes().hooks())
+    with Wire(listener.port) as wire:
+        wire.associate()
+        Event().wait(0.3)
+        listener.stop(0)
+        assert wire.pdu()[0] == ABORTED
+
+
 def test_a_silent_association_with_a_closed_socket_ends(start: Callable[..., Listener]) -> None:
     notes = Notes()
     listener = start(notes.hooks())
