@@ -96,7 +96,7 @@ def _look(desk: Desk, orders: Orders, study: StudyRow) -> int:
     have come in another study.
     """
     if study.open_associations:
-        return _wait(desk, study, _judge(desk, orders, study, None, {}), {})
+        return _wait(desk, study, readiness.still_sent(study.open_associations), {})
     seen = {"last": study.last_instance_at.isoformat(), "instances": studies.count_of(desk.database, study.study_uid)}
     found = None
     if study.evidence.get("seen") != seen:
@@ -116,12 +116,10 @@ def _look(desk: Desk, orders: Orders, study: StudyRow) -> int:
     return 0
 
 
-def _judge(
-    desk: Desk, orders: Orders, study: StudyRow, content: Content | None, now_seen: Mapping[str, Any]
-) -> Verdict:
+def _judge(desk: Desk, orders: Orders, study: StudyRow, content: Content, now_seen: Mapping[str, Any]) -> Verdict:
     """Judge `study`; what a PACS told counts while there is as much here as when it was asked."""
     told = study.evidence.get("told")
-    fresh = told and told["instances"] == now_seen.get("instances")
+    fresh = told and told["instances"] == now_seen["instances"]
     seen = Seen(
         now=desk.database.now(),
         last_instance_at=study.last_instance_at,

@@ -43,13 +43,12 @@ class Seen:
     """What is known of a study; `told` is how many images a PACS has of a series.
 
     `sendings` are the associations that brought it, and others of their callers that are open or began later.
-    `content` may be None while an association is open.
     """
 
     now: datetime
     last_instance_at: datetime
     sendings: tuple[Sending, ...]
-    content: Content | None = None
+    content: Content
     told: Mapping[Uid, int] | None = None
 
 
@@ -102,14 +101,18 @@ def judge(seen: Seen, patience: Patience) -> Verdict:
     What proves that its series are whole lets it start at once; what says that something is missing holds it up for
     `patience.incomplete`; where neither is known it has to be quiet for `patience.quiet`.
     """
-    open_ = sum(one.brought and one.closed_at is None for one in seen.sendings)
-    if open_ or seen.content is None:
-        words = f"{open_} of its associations are open"
-        return Verdict(decision=Decision.WAIT, findings=(Finding(kind=Kind.ASSOCIATIONS, supports=False, words=words),))
+    if open_ := sum(one.brought and one.closed_at is None for one in seen.sendings):
+        return still_sent(open_)
     proofs = tuple(_proofs(seen, seen.content))
     findings = (*_released(seen, patience, proofs), *_named(seen, seen.content, patience), *proofs)
     findings += (*_doubts(seen, seen.content, patience, proofs), *_others(seen, patience, proofs))
     return _weigh(seen, patience, findings)
+
+
+def still_sent(open_associations: int) -> Verdict:
+    """Return that a study waits, whatever else is known of it: associations that brought some of it are open."""
+    words = f"{open_associations} of its associations are open"
+    return Verdict(decision=Decision.WAIT, findings=(Finding(kind=Kind.ASSOCIATIONS, supports=False, words=words),))
 
 
 def shortfall(images: int, annotations: int, exclusions: Iterable[Exclusion]) -> Shortfall:
@@ -134,7 +137,7 @@ def _weigh(seen: Seen, patience: Patience, findings: tuple[Finding, ...]) -> Ver
         words = f"{patience.quiet.total_seconds():g} s without another instance are asked for"
         waits = Finding(kind=Kind.QUIET, supports=False, words=words, until=quiet_at)
         return Verdict(decision=Decision.WAIT, findings=(*findings, waits), until=quiet_at)
-    if seen.content and not seen.content.pairs:
+    if not seen.content.pairs:
         return Verdict(decision=Decision.INCOMPLETE, findings=findings)
     if seen.now < missing:
         return Verdict(decision=Decision.INCOMPLETE, findings=findings, until=missing)

@@ -1,8 +1,7 @@
 """Listeners that note or keep what they get, and senders that say anything to them."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -63,11 +62,10 @@ class Run:
 class FullSpool(Spool):
     """A spool on a disk with no room."""
 
-    @contextmanager
-    def writing(self) -> Iterator[Part]:
-        with super().writing() as part:
-            part.keep = self._fail  # type: ignore[method-assign]
-            yield part
+    def writing(self) -> Part:
+        part = super().writing()
+        part.keep = self._fail  # type: ignore[method-assign]
+        return part
 
     def _fail(self, key: str) -> None:
         raise OSError(28, f"No space left on device for {key}")

@@ -2,13 +2,18 @@
 
 import re
 import struct
+from collections.abc import Container, Iterable
+from dataclasses import dataclass
 from functools import cache
+from threading import local
+from typing import Self
 
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian, MediaStorageDirectoryStorage
 
+from dicomnode.dicom.elements import Element, elements_until
 from dicomnode.dicom.instances import MANUFACTURER
 from dicomnode.dicom.prompts.references import KINDS
-from dicomnode.domain import Undescribed, parse_uid
+from dicomnode.domain import Uid, Undescribed, parse_uid
 from dicomnode.errors import Refused
 
 SCANNED_BYTES = 1 << 14  # of a data set: its UIDs come in its first groups
@@ -16,16 +21,12 @@ SCANNED_BYTES = 1 << 14  # of a data set: its UIDs come in its first groups
 _CLASS, _INSTANCE, _MODALITY, _EQUIPMENT = 0x00080016, 0x00080018, 0x00080060, 0x0018A001
 _STUDY, _SERIES = 0x0020000D, 0x0020000E
 _VRS = {_CLASS: b"UI", _INSTANCE: b"UI", _MODALITY: b"CS", _EQUIPMENT: b"SQ", _STUDY: b"UI", _SERIES: b"UI"}
-_FIRST = 0x00080000
-_ITEM, _ENDS, _ITEM_ENDS = 0xFFFEE000, 0xFFFEE0DD, b"\xfe\xff\x0d\xe0\0\0\0\0"
-_UNDEFINED = 0xFFFFFFFF  # a length
-_DEEPEST = 8  # of sequences in one another
-_SHORT = frozenset(b"AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split())  # PS3.5 7.1.2
-_LONG = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
-_EXPLICIT, _IMPLICIT, _LENGTH = struct.Struct("<HH2sH"), struct.Struct("<HHL"), struct.Struct("<L")
-_HEAD_SIZE = 8  # bytes of either
-_TEXT = re.compile(rb"[A-Z0-9_.]*")  # of a UID or a modality
+_LAST = _SERIES
+_UID, _WORD = re.compile(rb"[0-9.]+"), re.compile(rb"[A-Z0-9_]*")  # of one value, as are most
 _PADDING = b" \0"
+_NO_IMAGES: Container[str] = frozenset({*KINDS, MediaStorageDirectoryStorage})
+
+_scanned = local()  # `last`: what this thread scanned; an association, which brings one series as a rule, has its own
 
 
 def scan(head: bytes, transfer_syntax_uid: str, digest: str) -> Undescribed | None:
@@ -34,28 +35,61 @@ def scan(head: bytes, transfer_syntax_uid: str, digest: str) -> Undescribed | No
     None where it may be anything else, or where anything is not as it is as a rule: then it is to be read by
     `describe`, as is what may have been made by dicomnode. It is never another one than `describe` finds.
     """
+    last: _Pattern | None = getattr(_scanned, "last", None)
+    if last is not None and last.syntax == transfer_syntax_uid and (found := last.next(head, digest)) is not None:
+        return found
     implicit = transfer_syntax_uid == ImplicitVRLittleEndian
-    readable = implicit or _is_explicit(transfer_syntax_uid)
-    found = _sought(head[:SCANNED_BYTES], explicit=not implicit) if readable else None
-    if found is None or MANUFACTURER.encode() in found.get(_EQUIPMENT, b""):
+    if not (implicit or _is_explicit(transfer_syntax_uid)):
         return None
-    values = {tag: found.get(tag, b"").rstrip(_PADDING) for tag in (_CLASS, _INSTANCE, _MODALITY, _STUDY, _SERIES)}
-    if not all(map(_TEXT.fullmatch, values.values())):
+    elements = elements_until(_LAST, head[:SCANNED_BYTES], explicit=not implicit)
+    if elements is None or not all(implicit or one.vr == _VRS.get(one.tag, one.vr) for one in elements):
         return None
-    words = {tag: value.decode("ascii") for tag, value in values.items()}
-    if words[_CLASS] in KINDS or words[_CLASS] == MediaStorageDirectoryStorage:
-        return None
-    try:
+    found = _identity({one.tag: head[one.start : one.end] for one in elements if one.tag in _VRS}, digest)
+    if found is not None:
+        _scanned.last = _Pattern.of(head, elements, found, transfer_syntax_uid)
+    return found
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Pattern:
+    """How a data set begins, to know the next one by, which is `like` it but for its UID and what is not looked at.
+
+    `fixed` takes out of a head what must be the same: all that says which elements there are and where they end, and
+    the values that are sought, without the SOP Instance UID at `own`.
+    """
+
+    syntax: str
+    fixed: struct.Struct
+    same: tuple[bytes, ...]
+    own: slice
+    like: Undescribed
+
+    @classmethod
+    def of(cls, head: bytes, elements: Iterable[Element], like: Undescribed, syntax: str) -> Self:
+        """Return the pattern of the `elements` that `head` begins with, by which `like` was found."""
+        parts, own = "", slice(0)
+        for one in elements:
+            if one.tag == _INSTANCE:
+                own = slice(one.start, one.end)
+            must_be_same = one.ends_itself or (one.tag in _VRS and one.tag != _INSTANCE)
+            parts += f"{one.start - one.position}s{one.end - one.start}{'s' if must_be_same else 'x'}"
+        fixed = struct.Struct(parts)
+        return cls(syntax=syntax, fixed=fixed, same=fixed.unpack_from(head), own=own, like=like)
+
+    def next(self, head: bytes, digest: str) -> Undescribed | None:
+        """Return who the object is that begins with `head`, None where that does not follow the pattern."""
+        if len(head) < self.fixed.size or self.fixed.unpack_from(head) != self.same:
+            return None
+        if (uid := _uid(head[self.own])) is None:
+            return None
         return Undescribed(
-            sop_class_uid=parse_uid(words[_CLASS], "SOPClassUID"),
-            sop_instance_uid=parse_uid(words[_INSTANCE], "SOPInstanceUID"),
-            study_uid=parse_uid(words[_STUDY], "StudyInstanceUID"),
-            series_uid=parse_uid(words[_SERIES], "SeriesInstanceUID"),
-            modality=words[_MODALITY],
+            sop_class_uid=self.like.sop_class_uid,
+            sop_instance_uid=uid,
+            study_uid=self.like.study_uid,
+            series_uid=self.like.series_uid,
+            modality=self.like.modality,
             digest=digest,
         )
-    except Refused:  # `describe` says how
-        return None
 
 
 @cache
@@ -65,65 +99,32 @@ def _is_explicit(transfer_syntax_uid: str) -> bool:
     return uid == ExplicitVRLittleEndian or (not uid.is_private and uid.is_transfer_syntax and uid.is_encapsulated)
 
 
-def _sought(head: bytes, *, explicit: bool) -> dict[int, bytes] | None:
-    """Return the values of the elements sought, None where one before the last of them is unusual.
-
-    Each must have a known VR, an end, and a higher tag than the one before it (PS3.5 7.1). One with a VR has, read as
-    one without, a length beyond what is scanned.
-    """
-    found: dict[int, bytes] = {}
-    before, position = _FIRST - 1, 0
-    while before != _SERIES:
-        if (element := _element(head, position, explicit=explicit, depth=0)) is None:
-            return None
-        tag, vr, start, position = element
-        if not before < tag <= _SERIES:
-            return None
-        if tag in _VRS:
-            if explicit and vr != _VRS[tag]:
-                return None
-            found[tag] = head[start:position]
-        before = tag
-    return found
-
-
-def _element(head: bytes, position: int, *, explicit: bool, depth: int) -> tuple[int, bytes, int, int] | None:
-    """Return tag and VR of the element at `position`, and where its value begins and ends, None where it is odd."""
-    start = position + _HEAD_SIZE
-    if start + _LENGTH.size > len(head):
+def _identity(found: dict[int, bytes], digest: str) -> Undescribed | None:
+    """Return who the object is of which the sought values were `found`, None where it is to be read whole."""
+    if MANUFACTURER.encode() in found.get(_EQUIPMENT, b""):
         return None
-    vr = b"SQ"
-    if explicit:
-        group, element, vr, size = _EXPLICIT.unpack_from(head, position)
-        if vr in _LONG:
-            (size,) = _LENGTH.unpack_from(head, start)
-            start += _LENGTH.size
-        elif vr not in _SHORT:
-            return None
-    else:
-        group, element, size = _IMPLICIT.unpack_from(head, position)
-    if size != _UNDEFINED:
-        end: int | None = start + size
-    else:
-        end = _end_of_items(head, start, explicit=explicit, depth=depth) if vr == b"SQ" else None
-    return None if end is None or end > len(head) else (group << 16 | element, vr, start, end)
+    sop_class, sop_instance, study, series = (_uid(found.get(tag, b"")) for tag in (_CLASS, _INSTANCE, _STUDY, _SERIES))
+    modality = found.get(_MODALITY, b"").rstrip(_PADDING)
+    if sop_class is None or sop_instance is None or study is None or series is None or not _WORD.fullmatch(modality):
+        return None
+    if sop_class in _NO_IMAGES:
+        return None
+    return Undescribed(
+        sop_class_uid=sop_class,
+        sop_instance_uid=sop_instance,
+        study_uid=study,
+        series_uid=series,
+        modality=modality.decode("ascii"),
+        digest=digest,
+    )
 
 
-def _end_of_items(head: bytes, position: int, *, explicit: bool, depth: int) -> int | None:
-    """Return where the sequence ends whose items begin at `position`, by its delimiter (PS3.5 7.5)."""
-    while depth < _DEEPEST and position + _HEAD_SIZE <= len(head):
-        group, element, size = _IMPLICIT.unpack_from(head, position)
-        tag, position = group << 16 | element, position + _HEAD_SIZE
-        if tag == _ENDS:
-            return position if size == 0 else None
-        if tag != _ITEM:
-            return None
-        if size != _UNDEFINED:
-            position += size
-            continue
-        while head[position : position + _HEAD_SIZE] != _ITEM_ENDS:
-            if (inner := _element(head, position, explicit=explicit, depth=depth + 1)) is None:
-                return None
-            position = inner[-1]
-        position += _HEAD_SIZE
-    return None
+def _uid(value: bytes) -> Uid | None:
+    """Return the UID that is `value`, None where it is none, of which `describe` says how."""
+    text = value.rstrip(_PADDING)
+    if not _UID.fullmatch(text):
+        return None
+    try:
+        return parse_uid(text.decode("ascii"), "UID")
+    except Refused:
+        return None

@@ -21,6 +21,7 @@ _COMMAND, _LAST = 1, 2
 _LONGEST_COMMAND = 1024  # bytes
 _LEAST_PDU = 512  # bytes that a peer must take for a whole response, with the longest UIDs, to fit into one
 _PEEK, _PEEK_ALL = int(socket.MSG_PEEK), int(socket.MSG_PEEK | socket.MSG_WAITALL)  # made once: `|` of flags is slow
+_PEEK_NOW = int(socket.MSG_PEEK | socket.MSG_DONTWAIT)
 _ALL = int(socket.MSG_WAITALL)
 _GATHERED = 1 << 18  # bytes of a data set that are handed on together: each time costs a change of threads
 _SILENCE = 20  # milliseconds without another request, after which pynetdicom waits for it
@@ -74,7 +75,8 @@ class _Reader:
         self._dul = assoc.dul
         self._way = way
         self._stock = stock
-        self._contexts: dict[int, tuple[str, str]] | None = None
+        self._contexts: dict[int, tuple[str, str]] | None = None  # of storage classes: what is sent in each, and how
+        self._peer_ae = ""
         self._known = memoryview(bytearray(_HEAD.size + _LONGEST_COMMAND))  # what was looked at before it is read
         self._room = memoryview(b"")
         self._poll: select.poll | None = None
@@ -112,23 +114,27 @@ class _Reader:
 
     def _sent(self, command: StoreCommand, context_id: int) -> Sent | None:
         """Return what is sent in the context, or None where that was not accepted or is of no storage class."""
-        if 0 < (self._assoc.requestor.maximum_length or 0) < _LEAST_PDU:
-            return None
         if self._contexts is None:
-            self._contexts = {
-                context.context_id or 0: (str(context.abstract_syntax), str(context.transfer_syntax[0]))
-                for context in self._assoc.accepted_contexts
-            }
-        abstract_syntax, transfer_syntax = self._contexts.get(context_id, ("", ""))
-        if not self._way.is_storage(abstract_syntax):
+            self._contexts = self._storage_contexts()
+            self._peer_ae = self._assoc.requestor.ae_title
+        if context_id not in self._contexts:
             return None
+        abstract_syntax, transfer_syntax = self._contexts[context_id]
         return Sent(
             sop_class_uid=command.sop_class_uid,
             sop_instance_uid=command.sop_instance_uid,
             abstract_syntax=abstract_syntax,
             transfer_syntax=transfer_syntax,
-            peer_ae=self._assoc.requestor.ae_title,
+            peer_ae=self._peer_ae,
         )
+
+    def _storage_contexts(self) -> dict[int, tuple[str, str]]:
+        """Return class and syntax of each context that an object may come in; none where no response would fit."""
+        if 0 < (self._assoc.requestor.maximum_length or 0) < _LEAST_PDU:
+            return {}
+        accepted = self._assoc.accepted_contexts
+        found = {one.context_id or 0: (str(one.abstract_syntax), str(one.transfer_syntax[0])) for one in accepted}
+        return {number: what for number, what in found.items() if self._way.is_storage(what[0])}
 
     def _serve(self, connection: socket.socket, request: _Request) -> None:
         """Take the object of `request`, and answer."""
@@ -136,7 +142,7 @@ class _Reader:
             self._room = memoryview(bytearray(_GATHERED + self._way.max_pdu_bytes))
         number = self._way.identify(self._assoc)
         try:
-            self._receive(connection, self._known[: request.size])
+            self._receive(connection, request.size, self._known[: request.size])
             data_set = self._fragments(connection, request.context_id, request.left)
             status = self._way.intake.take(request.sent, number, data_set)
             self._answer(connection, request, status)
@@ -151,14 +157,16 @@ class _Reader:
         control = filled = 0
         while not control & _LAST:
             if left:
-                self._receive(connection, self._known[: _ITEM.size])
+                self._receive(connection, _ITEM.size, self._known[: _ITEM.size])
                 (size, context, control), known = _ITEM.unpack_from(self._known), 0
                 left = _rest(size, left)
             else:
+                if not filled:
+                    self._check_that_it_goes_on()
                 length, size, context, control = self._head(connection)
                 left, known = _rest(size, length), _HEAD.size
             end = filled + size - _CONTROL
-            self._receive(connection, self._known[:known], self._room[filled:end])
+            self._receive(connection, known + end - filled, self._known[:known], self._room[filled:end])
             if context != context_id or control & _COMMAND:
                 raise BrokenOffError(_INVALID)
             filled = end
@@ -170,9 +178,19 @@ class _Reader:
 
     def _head(self, connection: socket.socket) -> tuple[int, int, int, int]:
         """Return the length of the next PDU, and length, context and control of its first PDV, unread."""
-        self._dul._idle_timer.restart()  # noqa: SLF001 - else a long object looks like silence
-        if not self._dul.to_provider_queue.empty():  # this side has something to say: that it aborts
+        head = _peek(connection, _HEAD.size, _PEEK_NOW)
+        if len(head) < _HEAD.size:
+            head = self._awaited_head(connection)
+        kind, length, size, context, control = _HEAD.unpack(head)
+        if kind == _A_ABORT:
             raise BrokenOffError(None)
+        if kind != _P_DATA or length > self._way.max_pdu_bytes:
+            raise BrokenOffError(_INVALID)
+        return length, size, context, control
+
+    def _awaited_head(self, connection: socket.socket) -> bytes:
+        """Return the first bytes of the next PDU where they have yet to come; those of an abort are fewer."""
+        self._check_that_it_goes_on()
         head = _peek(connection, _HEAD.size)
         if head[:1] == bytes([_A_ABORT]):
             raise BrokenOffError(None)
@@ -184,14 +202,16 @@ class _Reader:
             head = _peek(connection, _HEAD.size, _PEEK_ALL) if long_enough else head
         if len(head) < _HEAD.size:
             raise BrokenOffError(_INVALID if len(head) == _PDU else _CLOSED)
-        _, length, size, context, control = _HEAD.unpack(head)
-        if length > self._way.max_pdu_bytes:
-            raise BrokenOffError(_INVALID)
-        return length, size, context, control
+        return head
 
-    def _receive(self, connection: socket.socket, *places: memoryview) -> None:
-        """Fill `places` with the next bytes."""
-        size = sum(map(len, places))
+    def _check_that_it_goes_on(self) -> None:
+        """Leave the object where this side has something to say: that it aborts."""
+        self._dul._idle_timer.restart()  # noqa: SLF001 - else a long object looks like silence
+        if not self._dul.to_provider_queue.empty():
+            raise BrokenOffError(None)
+
+    def _receive(self, connection: socket.socket, size: int, *places: memoryview) -> None:
+        """Fill `places`, of `size` bytes together, with the next ones."""
         try:
             got = connection.recvmsg_into(places, 0, _ALL)[0] if size else 0  # asked for none, it waits for one
         except OSError as error:  # also where it stalled

@@ -31,9 +31,7 @@ _ADDED = insert(tables.instance)
 _MADE = select(tables.artifact.c.sop_uid).where(tables.artifact.c.sop_uid == bindparam("uid"))
 _STUDY = select(tables.study).where(tables.study.c.study_uid == bindparam("uid"))
 _CAME = (
-    update(tables.study)
-    .where(tables.study.c.study_uid == bindparam("uid"))
-    .values(last_instance_at=bindparam("now"), reason=None)
+    update(tables.study).where(tables.study.c.study_uid == bindparam("uid")).values(last_instance_at=bindparam("now"))
 )
 
 
@@ -273,11 +271,13 @@ def _receive(connection: Connection, study_uid: Uid, now: datetime) -> None:
 
 
 def _studies() -> Select[tuple[object, ...]]:
-    """Select studies, each with the number of associations that brought instances of it and are open."""
-    brought, open_ = tables.instance, tables.association
-    joined = brought.join(open_, brought.c.association_id == open_.c.id)
-    count = select(func.count(open_.c.id.distinct())).select_from(joined)
-    count = count.where(brought.c.study_uid == tables.study.c.study_uid, open_.c.closed_at.is_(None))
+    """Select studies, each with the number of associations that brought instances of it and are open.
+
+    From those that are open, each is looked up: a study may have thousands of instances, and is looked at often.
+    """
+    brought, open_ = tables.instance.c, tables.association.c
+    did = exists().where(brought.association_id == open_.id, brought.study_uid == tables.study.c.study_uid)
+    count = select(func.count()).select_from(tables.association).where(open_.closed_at.is_(None), did)
     return select(tables.study, count.scalar_subquery().label("open_associations"))
 
 

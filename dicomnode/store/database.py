@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import NamedTuple, TypeVar, cast
 from urllib.parse import quote
 
 from alembic import command
@@ -41,6 +41,13 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+class _Kept(NamedTuple):
+    """A connection that stays open, and what it is to the driver."""
+
+    connection: Connection
+    driver: sqlite3.Connection
+
+
 class Database:
     """A SQLite file whose committed transactions survive a power loss; an `existing` one is not made."""
 
@@ -49,7 +56,7 @@ class Database:
         self._engine = _engine(path, existing=existing)
         self._clock = clock
         self._writing = WritingTurn(path)
-        self._kept: Connection | None = None  # what arrives together is written through it
+        self._kept: _Kept | None = None  # what arrives together is written through it
         self._group = Group(self._write_kept)
 
     def now(self) -> datetime:
@@ -123,8 +130,7 @@ class Database:
     def _write_kept(self) -> Iterator[Connection]:
         """Lend the same as `write`, through a connection that stays open until something goes wrong with it."""
         with self._writing, translated():
-            connection = self._kept = self._kept or self._engine.connect().execution_options(begun=True)
-            driver = cast("sqlite3.Connection", connection.connection.driver_connection)
+            connection, driver = self._kept = self._kept or self._keep()
             try:
                 driver.execute(_BEGIN_TO_WRITE)
                 yield connection
@@ -137,10 +143,14 @@ class Database:
                 self._drop()
                 raise
 
+    def _keep(self) -> "_Kept":
+        connection = self._engine.connect().execution_options(begun=True)
+        return _Kept(connection, cast("sqlite3.Connection", connection.connection.driver_connection))
+
     def _drop(self) -> None:
         kept, self._kept = self._kept, None
         if kept is not None:
-            kept.close()
+            kept.connection.close()
 
     def _take_turn(self, connection: Connection, _cursor: object, statement: str, *_: object) -> None:
         if statement.lstrip()[:6].upper() in _WRITES and not connection.info.get(_TURN):

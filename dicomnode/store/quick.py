@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import ClauseElement, Connection, bindparam, exists, insert, literal_column, null, select, update
+from sqlalchemy import ClauseElement, Connection, bindparam, exists, false, insert, literal_column, null, select, update
 from sqlalchemy.dialects import sqlite
 
 from dicomnode.domain import StudyState
@@ -11,6 +11,7 @@ from dicomnode.store import tables
 
 _DIALECT = sqlite.dialect(paramstyle="named")
 _ROW = {column.key: bindparam(column.key, type_=column.type) for column in tables.instance.columns}
+_AS_A_RULE = {"conflict": false(), "same_object": null()}
 
 
 def _text(statement: ClauseElement) -> str:
@@ -20,7 +21,7 @@ def _text(statement: ClauseElement) -> str:
 _ADD = _text(
     insert(tables.instance).from_select(
         list(_ROW),
-        select(*_ROW.values()).where(
+        select(*(_ROW | _AS_A_RULE).values()).where(
             ~exists().where(tables.instance.c.sop_uid == _ROW["sop_uid"]),
             ~exists().where(tables.artifact.c.sop_uid == _ROW["sop_uid"]),
             exists().where(
@@ -33,12 +34,13 @@ _ADD = _text(
 _CAME = _text(
     update(tables.study)
     .where(tables.study.c.study_uid == _ROW["study_uid"])
-    .values(last_instance_at=_ROW["received_at"], reason=null())
+    .values(last_instance_at=_ROW["received_at"])
 )
 _TO_SQL = {
     column.key: convert
     for column in tables.instance.columns
-    if (convert := column.type.dialect_impl(_DIALECT).bind_processor(_DIALECT)) is not None
+    if column.key not in _AS_A_RULE
+    and (convert := column.type.dialect_impl(_DIALECT).bind_processor(_DIALECT)) is not None
 }
 
 
@@ -49,7 +51,7 @@ def add(connection: Connection, row: Mapping[str, Any]) -> bool:
     is left as it is, to those who know what it means.
     """
     driver: Any = connection.connection.driver_connection
-    values = {**row, "conflict": False, "same_object": None}
+    values = dict(row)
     for name, convert in _TO_SQL.items():
         values[name] = convert(values[name])
     if not driver.execute(_ADD, values).rowcount:

@@ -3,13 +3,13 @@
 import io
 import os
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import datetime
 from itertools import count
 from pathlib import Path
 from secrets import token_hex
 from threading import Lock
-from typing import BinaryIO, cast
+from typing import BinaryIO, Self, cast
 
 _MOST_KNOWN = 10_000  # folders
 _BLOCK = 1 << 16  # bytes of a file read at a time
@@ -17,7 +17,7 @@ _PAGE = 1 << 12  # bytes in which the system keeps what is written
 
 
 class Part:
-    """A file that is being written; it goes unless it is kept."""
+    """A file that is being written, within a `with` statement; at the end of it it goes unless it was kept."""
 
     def __init__(self, path: str, place: Callable[[str], str], aside: Callable[[str], str]) -> None:
         self._path = path
@@ -65,7 +65,11 @@ class Part:
         if os.path.lexists(aside):  # it was laid aside, and has come again
             _unlink(aside)
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        """Return it."""
+        return self
+
+    def __exit__(self, *raised: object) -> None:
         """Let go of the file, and remove it if it was not kept."""
         with suppress(OSError):  # what was not written is told by `keep`
             os.close(self._descriptor)
@@ -97,15 +101,10 @@ class Spool:
         """Return the folder."""
         return self._root
 
-    @contextmanager
-    def writing(self) -> Iterator[Part]:
-        """Lend a new file to write; what was not kept of it is removed at the end."""
+    def writing(self) -> Part:
+        """Return a new file to write."""
         name = f"{os.getpid()}-{self._token}-{next(self._numbers)}.part"
-        part = Part(f"{self._incoming}/{name}", self._target, self._aside)
-        try:
-            yield part
-        finally:
-            part.close()
+        return Part(f"{self._incoming}/{name}", self._target, self._aside)
 
     def put(self, key: str, chunks: Iterable[bytes]) -> None:
         """Write `chunks` as the file `key`, durable on return; a file that was there is replaced."""

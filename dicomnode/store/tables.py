@@ -75,9 +75,9 @@ instance = Table(
     Column("received_at", UtcTime, nullable=False),
 )
 Index(None, instance.c.study_uid)
-Index(None, instance.c.association_id)
+Index(None, instance.c.association_id, instance.c.study_uid)
 Index(None, instance.c.series_uid)
-Index(None, instance.c.conflict, instance.c.same_object)
+Index(None, instance.c.same_object, sqlite_where=instance.c.conflict)
 
 study = Table(
     "study",

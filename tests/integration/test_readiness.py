@@ -352,6 +352,20 @@ def test_what_a_study_waits_for_is_told_and_written_once(box: Inbox, tmp_path: P
     other.close()
 
 
+def test_a_study_that_is_still_sent_is_told_so_once(box: Inbox, tmp_path: Path) -> None:
+    association = box.open()
+    box.put(association, *IMAGES[:2])
+    box.sweep()
+    assert (box.study().open_associations, box.study().reason) == (1, "1 of its associations are open")
+    box.put(association, IMAGES[2])
+    with sqlite3.connect(tmp_path / "node.sqlite") as other:
+        before = other.execute("PRAGMA data_version").fetchone()
+        for _ in range(3):
+            box.sweep(after=1)
+        assert other.execute("PRAGMA data_version").fetchone() == before
+    other.close()
+
+
 def test_a_study_that_waits_for_long_is_looked_at_only_while_it_can_start(box: Inbox) -> None:
     box.send(*IMAGES)
     box.sweep(after=20)

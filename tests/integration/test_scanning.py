@@ -15,6 +15,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     MediaStorageDirectoryStorage,
+    RTStructureSetStorage,
 )
 from pynetdicom.dsutils import encode
 
@@ -124,6 +125,65 @@ def test_what_is_refused_or_odd_is_left_to_be_read(keyword: str, value: str) -> 
     assert scan(encoded(ds), ExplicitVRLittleEndian, "aa") is None
 
 
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+def test_the_next_of_a_series_is_known_by_what_differs(syntax: UID) -> None:
+    for ds in ct_series(planes=12):
+        ds.ContentTime = f"1200{ds.InstanceNumber:02}"
+        content = encoded(ds, syntax)
+        found, whole = scan(content, syntax, ds.SOPInstanceUID), described(content, syntax)
+        assert found is not None
+        assert whole is not None
+        assert identity(found) == identity(whole)
+        assert (found.modality, found.digest) == ("CT", ds.SOPInstanceUID)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value", "known"),
+    [
+        ("StudyInstanceUID", "1.2.3.4.5.6.7", True),
+        ("SOPClassUID", "1.2.840.10008.5.1.4.1.1.4", True),
+        ("Modality", "MR", True),
+        ("SOPInstanceUID", "1.2.x", False),
+        ("Modality", "", True),
+        ("SOPClassUID", RTStructureSetStorage, False),
+        ("AccessionNumber", "longer", True),
+        ("ContributingEquipmentSequence", "dicomnode", False),
+    ],
+)
+def test_one_that_differs_in_more_is_not_taken_for_the_next(keyword: str, value: str, *, known: bool) -> None:
+    first, second = ct_series(planes=2)
+    for ds in (first, second):
+        ds.ContributingEquipmentSequence = [Dataset()]
+        ds.ContributingEquipmentSequence[0].Manufacturer = "ACME"
+    assert scan(encoded(first), ExplicitVRLittleEndian, "aa") is not None
+    if keyword == "ContributingEquipmentSequence":
+        second.ContributingEquipmentSequence[0].Manufacturer = value
+    else:
+        setattr(second, keyword, value)
+    found = scan(encoded(second), ExplicitVRLittleEndian, "bb")
+    assert (found is not None) is known
+    if found is not None:
+        assert identity(found) == (
+            second.SOPClassUID,
+            second.SOPInstanceUID,
+            second.StudyInstanceUID,
+            second.SeriesInstanceUID,
+        )
+        assert (found.modality, found.digest) == (second.Modality, "bb")
+
+
+def test_a_sequence_without_a_length_may_end_elsewhere_in_the_next() -> None:
+    first, second = ct_series(planes=2)
+    for ds, meaning in ((first, "ACME 1"), (second, "1")):
+        ds.ProcedureCodeSequence = [Dataset()]
+        ds.ProcedureCodeSequence[0].CodeMeaning = meaning
+        ds["ProcedureCodeSequence"].is_undefined_length = True
+    for ds in (first, second):
+        found = scan(encoded(ds), ExplicitVRLittleEndian, "aa")
+        assert found is not None
+        assert (found.sop_instance_uid, found.series_uid) == (ds.SOPInstanceUID, ds.SeriesInstanceUID)
+
+
 @given(st.data())
 def test_a_damaged_header_is_known_as_it_is_read_or_not_at_all(data: st.DataObject) -> None:
     syntax = data.draw(st.sampled_from([ExplicitVRLittleEndian, ImplicitVRLittleEndian]))
@@ -135,6 +195,10 @@ def test_a_damaged_header_is_known_as_it_is_read_or_not_at_all(data: st.DataObje
     for _ in range(data.draw(st.integers(0, 3))):
         if content:
             content[data.draw(st.integers(0, min(len(content), 600) - 1))] = data.draw(st.integers(0, 255))
+    if data.draw(st.booleans()):  # behind one of the same series
+        (before,) = ct_series(planes=1)
+        before.ProcedureCodeSequence = ds.ProcedureCodeSequence
+        assert scan(encoded(before, syntax), syntax, "aa") is not None
     found, whole = scan(bytes(content), syntax, "aa"), described(bytes(content), syntax)
     assert found is None or whole is None or identity(found) == identity(whole)
 

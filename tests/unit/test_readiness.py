@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from dicomnode.domain import AssociationEnd, Content, Exclusion, Sending, SeriesCount, StudyState, Uid
 from dicomnode.errors import Reason
-from dicomnode.readiness import Decision, Kind, Patience, Seen, Verdict, judge, shortfall
+from dicomnode.readiness import Decision, Kind, Patience, Seen, Verdict, judge, shortfall, still_sent
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 PATIENCE = Patience(quiet=timedelta(seconds=10), incomplete=timedelta(seconds=600))
@@ -37,7 +37,7 @@ BROKEN = sending(8, 5, "aborted", last=6)
 
 
 def judged(
-    content: Content | None = LISTED,
+    content: Content = LISTED,
     *sendings: Sending,
     quiet_for: float = 2.0,
     told: Mapping[Uid, int] | None = None,
@@ -52,12 +52,13 @@ def kinds(verdict: Verdict, *, supports: bool) -> set[Kind]:
     return {one.kind for one in verdict.findings if one.supports is supports}
 
 
-@pytest.mark.parametrize("content", [None, BARE, LISTED])
+@pytest.mark.parametrize("content", [BARE, LISTED])
 @pytest.mark.parametrize("quiet_for", [0.0, 3600.0])
 def test_nothing_starts_while_an_association_that_brought_some_of_it_is_open(
-    content: Content | None, quiet_for: float
+    content: Content, quiet_for: float
 ) -> None:
     verdict = judged(content, RELEASED, sending(9, None, last=4), quiet_for=quiet_for, told=TOLD)
+    assert verdict == still_sent(1)
     assert (verdict.decision, verdict.until) == (Decision.WAIT, None)
     assert str(verdict) == "1 of its associations are open"
 
