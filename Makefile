@@ -43,6 +43,7 @@ bench: $(VENV)/.test ## Measure, as ratios within one run; WEIGHTS=... compares 
 	$(BIN)/python tests/bench/measure.py
 	$(BIN)/python tests/bench/writing.py
 	$(BIN)/python tests/bench/ingest.py
+	$(BIN)/python tests/bench/turnaround.py
 	$(BIN)/python tests/bench/inference.py $(WEIGHTS)
 
 accuracy: $(VENV)/.test ## Measure a model on the real data beside the filled ellipse; ACCURACY="--model NAME ..."

@@ -1,6 +1,7 @@
 """Say what the instances are of which only the identity was read when they came, before anybody has to know."""
 
 import logging
+from collections.abc import Iterable
 from pathlib import Path
 
 from dicomnode.dicom import instances
@@ -13,6 +14,7 @@ from dicomnode.store.pending import Pending
 log = logging.getLogger(__name__)
 
 AT_ONCE = 100  # in a transaction
+FEW = 60  # instances between two looks that are described beside what comes: those of a sender at its fastest are more
 
 
 def instances_of(desk: Desk, study_uid: Uid) -> tuple[Instance, ...]:
@@ -25,6 +27,16 @@ def describe_pending(desk: Desk, study_uid: Uid) -> None:
     """Describe what came of the study and is not described yet."""
     while found := pending.of_study(desk.database, study_uid, AT_ONCE):
         pending.describe(desk.database, [described(desk, one) for one in found])
+
+
+def are_few(desk: Desk, studies: Iterable[Uid]) -> bool:
+    """Return whether what is not described yet of all `studies` is little enough to be described while more comes."""
+    left = FEW
+    for study in studies:
+        left -= len(pending.of_study(desk.database, study, left + 1))
+        if left < 0:
+            return False
+    return True
 
 
 def described(desk: Desk, one: Pending) -> Instance:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from dicomnode import planning, readiness
-from dicomnode.describing import describe_pending, instances_of
+from dicomnode.describing import are_few, describe_pending, instances_of
 from dicomnode.dicom.completeness import Named, content_of, named_by
 from dicomnode.domain import (
     Annotation,
@@ -65,8 +65,13 @@ class _Found:
 
 
 def start_studies(desk: Desk, orders: Orders) -> int:
-    """Make the jobs of every study that is ready; return how many jobs are new."""
-    return sum(_try(desk, orders, study) for study in studies.to_judge(desk.database))
+    """Make the jobs of every study that is ready; return how many jobs are new.
+
+    What came slowly is described while more comes, so that little is left to be done behind the last of it.
+    """
+    found = studies.to_judge(desk.database)
+    slowly = are_few(desk, [study.study_uid for study in found if study.open_associations])
+    return sum(_try(desk, orders, study, slowly=slowly) for study in found)
 
 
 def give_up_studies(desk: Desk, orders: Orders) -> None:
@@ -76,9 +81,11 @@ def give_up_studies(desk: Desk, orders: Orders) -> None:
         log.warning("a study has waited too long", extra={"action": "study_expired", "study": study})
 
 
-def _try(desk: Desk, orders: Orders, study: StudyRow) -> int:
+def _try(desk: Desk, orders: Orders, study: StudyRow, *, slowly: bool) -> int:
     """Look at `study`; a bug that only its headers bring out holds it, and not those that wait behind it."""
     try:
+        if study.open_associations:
+            return _let_come(desk, study, slowly=slowly)
         return _look(desk, orders, study)
     except Unavailable:
         raise
@@ -89,14 +96,19 @@ def _try(desk: Desk, orders: Orders, study: StudyRow) -> int:
         return 0
 
 
+def _let_come(desk: Desk, study: StudyRow, *, slowly: bool) -> int:
+    """Describe what came of `study` so far, where that is done beside what comes, and record that more may come."""
+    if slowly:
+        describe_pending(desk, study.study_uid)
+    return _wait(desk, study, readiness.still_sent(study.open_associations), {})
+
+
 def _look(desk: Desk, orders: Orders, study: StudyRow) -> int:
     """Start `study` if it is ready, else record what it waits for; return how many jobs are new.
 
     Its headers are read again only where something came, and before anything is done about it, as what it names may
     have come in another study.
     """
-    if study.open_associations:
-        return _wait(desk, study, readiness.still_sent(study.open_associations), {})
     seen = {"last": study.last_instance_at.isoformat(), "instances": studies.count_of(desk.database, study.study_uid)}
     found = None
     if study.evidence.get("seen") != seen:

@@ -220,7 +220,7 @@ def _recipient(desk: Desk, errand: Errand, refused: set[Uid]) -> Recipient:
 
     return Recipient(
         opened=partial(associations.open_association, desk.database),
-        closed=partial(associations.close_association, desk.database),
+        closed=partial(associations.end_association, desk),
         intake=replace(errand.intake, receive=receive),
     )
 

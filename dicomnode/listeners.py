@@ -13,6 +13,7 @@ from os import _exit
 from pathlib import Path
 from threading import Event, Lock, Thread
 from types import FrameType
+from typing import Self
 
 from dicomnode import logs
 from dicomnode.domain import OutputProfile
@@ -23,6 +24,7 @@ from dicomnode.store import associations
 from dicomnode.store.database import Database
 from dicomnode.store.desk import Desk
 from dicomnode.store.disk import Disk
+from dicomnode.store.queueing import Hurry
 from dicomnode.store.spool import Spool
 
 log = logging.getLogger(__name__)
@@ -39,12 +41,17 @@ def no_services(_desk: Desk) -> Sequence[Service]:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Place:
-    """Where rows and files lie, in plain values."""
+class _Place:
+    """Where the rows and files of a desk lie, in plain values."""
 
     database: Path
     spool: Path
     destinations: Mapping[str, OutputProfile]
+
+    @classmethod
+    def of(cls, desk: Desk) -> Self:
+        """Return that of `desk`."""
+        return cls(database=desk.database.path, spool=desk.spool.root, destinations=desk.destinations)
 
 
 class Listeners:
@@ -54,14 +61,10 @@ class Listeners:
     (spawned), so a program that uses them guards its start with `if __name__ == "__main__"`.
     """
 
-    def __init__(
-        self, how: Listening, place: Place, database: Database, *, processes: int, services: ServicesOf = no_services
-    ) -> None:
+    def __init__(self, how: Listening, desk: Desk, *, processes: int, services: ServicesOf = no_services) -> None:
         self._how = how
-        self._place = place
-        self._database = database
+        self._desk = desk
         self._services = services
-        self._spool = Spool(place.spool)
         self._context = get_context("spawn")
         self._socket = bind(how.host, how.port, how.limits.idle_seconds)
         self._port: int = self._socket.getsockname()[1]
@@ -120,28 +123,32 @@ class Listeners:
         """Record how the associations of a process that ended did, if it has not; return how many those are."""
         if child.pid is None:
             return 0
-        self._spool.drop_parts(child.pid)
-        return associations.close_orphans(self._database, child.pid)
+        self._desk.spool.drop_parts(child.pid)
+        return associations.close_orphans(self._desk.database, child.pid)
 
     def _child(self, patience: float) -> SpawnProcess:
         heard, told = self._context.Pipe(duplex=False)
         child = self._context.Process(
             target=_listen,
-            args=(self._how, self._place, self._socket, (self._collar, told), (self._services, patience)),
+            args=(self._how, _Place.of(self._desk), self._socket, (self._collar, told), (self._services, patience)),
             name="listener",
             daemon=True,
         )
         child.start()
         told.close()  # it is the child's now
-        Thread(target=_log, args=(heard,), daemon=True).start()
+        Thread(target=_hear, args=(heard, self._desk.hurry), daemon=True).start()
         return child
 
 
-def _log(heard: Connection) -> None:
-    """Log what a child tells until it ends."""
+def _hear(heard: Connection, hurry: Hurry) -> None:
+    """Log what a child tells, and let the sweeps that it names be made, until it ends."""
     with heard, suppress(EOFError, OSError):
         while True:
-            logs.take_over(heard.recv())
+            told = heard.recv()
+            if isinstance(told, str):
+                hurry(told)
+            else:
+                logs.take_over(told)
 
 
 # --- in the child ---------------------------------------------------------------------------------------------------
@@ -149,16 +156,18 @@ def _log(heard: Connection) -> None:
 
 def _listen(
     how: Listening,
-    place: Place,
+    place: _Place,
     bound: socket.socket,
     pipes: tuple[Connection, Connection],
     rest: tuple[ServicesOf, float],
 ) -> None:
     """Listen until the parent says that it is enough, or ends."""
-    stopping = _prepare(*pipes)
+    collar, told = pipes
+    tell = _one_at_a_time(told.send)
+    stopping = _prepare(collar, tell)
     services, patience = rest
     database = Database(place.database)
-    desk = Desk(database=database, spool=Spool(place.spool), destinations=place.destinations)
+    desk = Desk(database=database, spool=Spool(place.spool), destinations=place.destinations, hurry=tell)
     listens = listener(how, desk, Disk(place.spool), bound=bound, services=services(desk))
     listens.start()
     while not stopping.wait(_REAP_SECONDS):
@@ -167,7 +176,18 @@ def _listen(
     database.close()
 
 
-def _prepare(collar: Connection, told: Connection) -> Event:
+def _one_at_a_time(send: Callable[[object], None]) -> Callable[[object], None]:
+    """Return `send` for several threads, as what two send at once would be mixed; nobody may be left to hear it."""
+    sending = Lock()
+
+    def tell(what: object) -> None:
+        with sending, suppress(OSError):
+            send(what)
+
+    return tell
+
+
+def _prepare(collar: Connection, tell: Callable[[object], None]) -> Event:
     """Leave logging to the parent, and do not outlive it; return what is set when it asks to stop."""
     stopping = Event()
 
@@ -176,7 +196,7 @@ def _prepare(collar: Connection, told: Connection) -> Event:
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, stop)
-    logs.hand_over(told.send)
+    logs.hand_over(tell)
     Thread(target=_end_with_the_parent, args=(collar,), daemon=True).start()
     return stopping
 

@@ -56,7 +56,7 @@ def hooks(how: Listening, desk: Desk, disk: Disk) -> Hooks:
     takes = intake(how, desk, disk)
     return Hooks(
         opened=partial(_open, how, desk),
-        closed=partial(associations.close_association, desk.database),
+        closed=partial(associations.end_association, desk),
         receive=takes.receive,
         rejected=partial(_reject, desk),
         room=takes.room,

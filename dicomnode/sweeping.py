@@ -12,7 +12,7 @@ from dicomnode.fetching import ask_pull, wanted_of
 from dicomnode.listeners import Listeners
 from dicomnode.network.listener import Listener
 from dicomnode.queue.committing import report_next
-from dicomnode.queue.courier import Courier
+from dicomnode.queue.courier import Courier, attending
 from dicomnode.queue.delivering import attend
 from dicomnode.queue.engine import EXECUTOR, Engine
 from dicomnode.queue.reconciling import break_off_unwanted, deliveries_due, fetches_due, give_turns, take_back
@@ -21,7 +21,7 @@ from dicomnode.retention import Keep, delete_old, free_bytes, make_room
 from dicomnode.settings import Pull, Settings
 from dicomnode.store import jobs, nodes, superseding
 from dicomnode.store.desk import Desk
-from dicomnode.store.queueing import QueueName
+from dicomnode.store.queueing import STUDIES, QueueName
 from dicomnode.wiring import reporter_of
 from dicomnode.worker import Workers
 
@@ -72,7 +72,7 @@ def _of_studies(settings: Settings, desk: Desk, model: ModelIdentity, count: Cou
         priorities=tuple(rule.value() for rule in settings.jobs.priorities),
     )
     found = {
-        "studies": Sweep(do=partial(start_studies, desk, orders), every=_OFTEN),
+        STUDIES: Sweep(do=partial(start_studies, desk, orders), every=_OFTEN),
         "expiry": Sweep(do=partial(give_up_studies, desk, orders), every=_NOW_AND_THEN),
         "conflicts": Sweep(do=partial(settle_conflicts, desk), every=_SOON),
     }
@@ -93,7 +93,7 @@ def _of_work(settings: Settings, parts: Parts) -> dict[str, Sweep]:
         "lost": Sweep(do=partial(take_back, desk, engine), every=_NOW_AND_THEN),
     }
     for name in courier.destinations:
-        found[f"destination {name}"] = Sweep(do=partial(attend, courier, name), every=_OFTEN)
+        found[attending(name)] = Sweep(do=partial(attend, courier, name), every=_OFTEN)
     if settings.listener.storage_commitment:
         found["commitments"] = Sweep(do=partial(report_next, courier, reporter_of(settings)), every=_SOON)
     return found

@@ -8,7 +8,7 @@ from dicomnode import listening
 from dicomnode.counting import Count
 from dicomnode.domain import CommitmentReport
 from dicomnode.fetching import Errand, count
-from dicomnode.listeners import Listeners, Place
+from dicomnode.listeners import Listeners
 from dicomnode.listening import Listening
 from dicomnode.network import commitment
 from dicomnode.network.admission import Limits, Ways
@@ -67,8 +67,7 @@ def listener_of(settings: Settings, desk: Desk) -> Listener | Listeners:
     how, data_dir, services = _listening(settings), settings.node.data_dir, partial(_services, settings)
     if settings.listener.processes == 1:
         return listening.listener(how, desk, Disk(data_dir), services=services(desk))
-    place = Place(database=desk.database.path, spool=desk.spool.root, destinations=desk.destinations)
-    return Listeners(how, place, desk.database, processes=settings.listener.processes, services=services)
+    return Listeners(how, desk, processes=settings.listener.processes, services=services)
 
 
 def _services(settings: Settings, desk: Desk) -> Sequence[Service]:

@@ -36,6 +36,11 @@ class Courier:
         )
 
 
+def attending(destination: str) -> str:
+    """Return the name of the sweep that attends to a destination."""
+    return f"destination {destination}"
+
+
 def about(row: DeliveryRow, action: str) -> dict[str, Any]:
     """Return what goes with a line in the log on a delivery."""
     return {"action": action, "object": row.sop_uid, "destination": row.destination, "attempts": row.attempts}

@@ -6,7 +6,7 @@ from typing import Any
 
 from dicomnode.domain import DeliveryState, ObjectKind
 from dicomnode.errors import ClassRefused, PeerRejected, Refused, Unavailable
-from dicomnode.queue.courier import Courier, about, tell_opened
+from dicomnode.queue.courier import Courier, about, attending, tell_opened
 from dicomnode.queue.proving import prove
 from dicomnode.store import breakers, deliveries
 from dicomnode.store.deliveries import DeliveryKey, DeliveryRow, Failure
@@ -61,6 +61,7 @@ def send_one(courier: Courier, key: str) -> None:
         deliveries.delivered(courier.desk.database, row, status)
         told = about(row, "delivered") | {"status": f"0x{status:04X}"}
         log.log(logging.WARNING if status else logging.INFO, "an object is delivered", extra=told)
+        courier.desk.hurry(attending(row.destination))
 
 
 def fail_delivery(courier: Courier, key: str, reason: str) -> None:

@@ -2,9 +2,11 @@
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime
 
+from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
 
@@ -30,19 +32,25 @@ class Sweeps:
     `on_death`.
     """
 
-    def __init__(self, sweeps: Mapping[str, Sweep], on_death: Callable[[str], None]) -> None:
+    def __init__(self, on_death: Callable[[str], None]) -> None:
         logging.getLogger("apscheduler").setLevel(logging.ERROR)  # it tells of every call
         self._on_death = on_death
         self._failing: set[str] = set()
+        self._scheduler = BackgroundScheduler(timezone=UTC)
+
+    def start(self, sweeps: Mapping[str, Sweep]) -> None:
+        """Begin to make `sweeps`, each under its name."""
         defaults = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
         pool = {"type": "threadpool", "max_workers": max(len(sweeps), 1)}  # a slow one keeps no other waiting
-        self._scheduler = BackgroundScheduler(executors={"default": pool}, job_defaults=defaults, timezone=UTC)
+        self._scheduler.configure(executors={"default": pool}, job_defaults=defaults, timezone=UTC)
         for name, sweep in sweeps.items():
             self._add(name, sweep)
-
-    def start(self) -> None:
-        """Begin to sweep."""
         self._scheduler.start()
+
+    def hurry(self, name: str) -> None:
+        """Make the sweep `name` now, unless it is being made; where there is none, as before the start, do nothing."""
+        with suppress(JobLookupError):
+            self._scheduler.modify_job(name, next_run_time=datetime.now(UTC))
 
     def stop(self) -> None:
         """Stop, once the sweeps that are going on have ended."""

@@ -8,6 +8,8 @@ from dicomnode.domain import AssociationEnd
 from dicomnode.errors import LimitReached
 from dicomnode.store import tables
 from dicomnode.store.database import Database
+from dicomnode.store.desk import Desk
+from dicomnode.store.queueing import STUDIES
 
 _OPEN = select(tables.association.c.peer_ae, tables.association.c.peer_host).where(
     tables.association.c.closed_at.is_(None), tables.association.c.process.is_not(None)
@@ -52,6 +54,12 @@ def close_association(database: Database, association_id: int, ended: Associatio
     with database.write() as connection:
         which = tables.association.c.id == association_id
         connection.execute(update(tables.association).where(which).values(closed_at=database.now(), ended=ended.value))
+
+
+def end_association(desk: Desk, association_id: int, ended: AssociationEnd) -> None:
+    """Record how the association ended, and let what came in it be looked at, which may be whole now."""
+    close_association(desk.database, association_id, ended)
+    desk.hurry(STUDIES)
 
 
 def close_orphans(database: Database, process: int | None = None) -> int:

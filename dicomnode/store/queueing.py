@@ -26,6 +26,15 @@ class Enqueue(Protocol):
         """Enqueue the row; that it is enqueued already changes nothing."""
 
 
+Hurry: TypeAlias = Callable[[str], None]  # lets the sweep of a name look at once; one that looks just now is let be
+
+STUDIES = "studies"  # the sweep that starts what is ready
+
+
+def leave_to_its_time(sweep: str) -> None:
+    """Let `sweep` look when its time has come."""
+
+
 def leave_to_the_sweep(
     transaction: Transaction, queue: QueueName, key: str, attempt: int, priority: int, partition: str | None
 ) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from pydicom import Dataset
+from pydicom.uid import UID
 from pynetdicom.dsutils import encode
 
 from dicomnode.describing import describe_pending, instances_of
@@ -46,9 +47,27 @@ def put_bytes(box: Inbox, association: int, ds: Dataset, more: bytes = b"", size
     receive(box.desk, request, [content[:size] + more])
 
 
-def test_images_are_described_once_nobody_is_sending_them(box: Inbox) -> None:
+def test_images_that_come_slowly_are_described_while_more_come(box: Inbox) -> None:
     association = box.open()
-    box.put(association, *IMAGES)
+    box.put(association, *IMAGES[:3])
+    assert box.sweep() == 0
+    assert kinds(box) == {"image"}
+    box.put(association, *IMAGES[3:])
+    assert kinds(box) == {"image", "undescribed"}
+    box.sweep()
+    assert kinds(box) == {"image"}
+    assert box.study().open_associations == 1
+
+
+def test_images_that_come_fast_are_described_once_nobody_is_sending_them(
+    box: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dicomnode.describing.FEW", 7)
+    other = ct_series(planes=2, StudyInstanceUID=f"{STUDY}.9", SeriesInstanceUID=f"{STUDY}.9.1")
+    for number, ds in enumerate(other):
+        ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = UID(f"{STUDY}.9.2.{number}")
+    association = box.open()
+    box.put(association, *IMAGES, *other)  # more than 7 of both together
     assert box.sweep() == 0
     assert kinds(box) == {"undescribed"}
     box.close(association)

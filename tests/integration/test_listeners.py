@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dicomnode.domain import SEG_ONLY, CommitmentReport, DeliveryState, ProvenBy, SegType, SopReference, Uid
-from dicomnode.listeners import Listeners, Place
+from dicomnode.listeners import Listeners
 from dicomnode.listening import Listening
 from dicomnode.network import commitment
 from dicomnode.network.associations import Peer
@@ -19,6 +19,7 @@ from dicomnode.store import commitments, deliveries, proofs
 from dicomnode.store.associations import Most
 from dicomnode.store.database import Database
 from dicomnode.store.desk import Desk
+from dicomnode.store.queueing import STUDIES
 from dicomnode.store.spool import Spool
 from dicomnode.wiring import listener_of
 from tests.builders import STUDY, ct_series
@@ -39,10 +40,16 @@ def database(tmp_path: Path) -> Iterator[Database]:
 
 
 @pytest.fixture
-def listeners(tmp_path: Path, database: Database) -> Iterator[Listeners]:
+def hurried() -> list[str]:
+    """Return the names of the sweeps that are to be made at once."""
+    return []
+
+
+@pytest.fixture
+def listeners(tmp_path: Path, database: Database, hurried: list[str]) -> Iterator[Listeners]:
     how = Listening(ae_title="NODE", host="127.0.0.1", port=0, most=Most(in_all=4))
-    place = Place(database=tmp_path / "node.sqlite", spool=tmp_path / "spool", destinations={})
-    listeners = Listeners(how, place, database, processes=2)
+    desk = Desk(database=database, spool=Spool(tmp_path / "spool"), destinations={}, hurry=hurried.append)
+    listeners = Listeners(how, desk, processes=2)
     listeners.start()
     yield listeners
     listeners.stop(patience=1)
@@ -66,7 +73,7 @@ def object_(number: int) -> tuple[str, bytes]:
 
 
 def test_processes_share_the_work_and_the_limit_and_end_as_they_should(
-    listeners: Listeners, database: Database, tmp_path: Path
+    listeners: Listeners, database: Database, tmp_path: Path, hurried: list[str]
 ) -> None:
     wires = [Wire(listeners.port, timeout=30) for _ in range(5)]
     answers = [wire.associate()[0] for wire in wires]
@@ -81,6 +88,7 @@ def test_processes_share_the_work_and_the_limit_and_end_as_they_should(
     for wire in accepted:
         wire.release()
     until(lambda: rows(database, "SELECT ended FROM association") == [("released",)] * 4)
+    until(lambda: hurried == [STUDIES] * 4)
     for wire in wires:
         wire.socket.close()
     _a_process_that_dies_is_replaced(listeners, database, tmp_path / "spool" / "incoming")

@@ -358,6 +358,7 @@ def test_a_study_that_is_still_sent_is_told_so_once(box: Inbox, tmp_path: Path) 
     box.sweep()
     assert (box.study().open_associations, box.study().reason) == (1, "1 of its associations are open")
     box.put(association, IMAGES[2])
+    box.sweep()
     with sqlite3.connect(tmp_path / "node.sqlite") as other:
         before = other.execute("PRAGMA data_version").fetchone()
         for _ in range(3):

@@ -216,13 +216,27 @@ def test_a_bug_that_one_study_brings_out_holds_that_study(desk: Desk) -> None:
 
 def test_a_sweep_is_done_again_and_again_until_it_is_stopped() -> None:
     done: list[float] = []
-    sweeps = Sweeps({"count": Sweep(do=lambda: done.append(time.monotonic()), every=0.05)}, on_death=nobody)
-    sweeps.start()
+    sweeps = Sweeps(on_death=nobody)
+    sweeps.start({"count": Sweep(do=lambda: done.append(time.monotonic()), every=0.05)})
     _until(lambda: len(done) >= 3)
     sweeps.stop()
     count = len(done)
     time.sleep(0.15)
     assert len(done) == count
+
+
+def test_a_sweep_is_made_at_once_where_it_is_hurried() -> None:
+    done: list[float] = []
+    sweeps = Sweeps(on_death=nobody)
+    sweeps.hurry("count")
+    sweeps.start({"count": Sweep(do=lambda: done.append(time.monotonic()), every=3600)})
+    sweeps.hurry("another")
+    for number in range(1, 4):
+        sweeps.hurry("count")
+        _until(lambda number=number: len(done) == number)
+    sweeps.stop()
+    sweeps.hurry("count")
+    assert len(done) == 3
 
 
 def test_a_sweep_that_cannot_work_now_says_so_once_and_goes_on(caplog: pytest.LogCaptureFixture) -> None:
@@ -232,8 +246,8 @@ def test_a_sweep_that_cannot_work_now_says_so_once_and_goes_on(caplog: pytest.Lo
         tries.append(1)
         raise Unavailable("the database cannot be used now")
 
-    sweeps = Sweeps({"look": Sweep(do=do, every=0.05)}, on_death=nobody)
-    sweeps.start()
+    sweeps = Sweeps(on_death=nobody)
+    sweeps.start({"look": Sweep(do=do, every=0.05)})
     _until(lambda: len(tries) >= 3)
     sweeps.stop()
     assert [record.message for record in caplog.records] == [
@@ -243,8 +257,8 @@ def test_a_sweep_that_cannot_work_now_says_so_once_and_goes_on(caplog: pytest.Lo
 
 def test_a_bug_in_a_sweep_is_told() -> None:
     dead = Event()
-    sweeps = Sweeps({"bug": Sweep(do=lambda: 1 / 0, every=0.05)}, on_death=lambda _name: dead.set())
-    sweeps.start()
+    sweeps = Sweeps(on_death=lambda _name: dead.set())
+    sweeps.start({"bug": Sweep(do=lambda: 1 / 0, every=0.05)})
     assert dead.wait(5)
     sweeps.stop()
 
