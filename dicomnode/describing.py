@@ -14,7 +14,7 @@ from dicomnode.store.pending import Pending
 log = logging.getLogger(__name__)
 
 AT_ONCE = 100  # in a transaction
-FEW = 60  # instances between two looks that are described beside what comes: those of a sender at its fastest are more
+FEW = 20  # instances between two looks that are described beside what comes: of more, a fast sender would be slowed
 
 
 def instances_of(desk: Desk, study_uid: Uid) -> tuple[Instance, ...]:
@@ -25,8 +25,16 @@ def instances_of(desk: Desk, study_uid: Uid) -> tuple[Instance, ...]:
 
 def describe_pending(desk: Desk, study_uid: Uid) -> None:
     """Describe what came of the study and is not described yet."""
-    while found := pending.of_study(desk.database, study_uid, AT_ONCE):
+    while describe_some(desk, study_uid, AT_ONCE):
+        pass
+
+
+def describe_some(desk: Desk, study_uid: Uid, limit: int) -> int:
+    """Describe at most `limit` instances of what came of the study and is not described yet; return how many."""
+    found = pending.of_study(desk.database, study_uid, limit)
+    if found:
         pending.describe(desk.database, [described(desk, one) for one in found])
+    return len(found)
 
 
 def are_few(desk: Desk, studies: Iterable[Uid]) -> bool:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from dicomnode import planning, readiness
-from dicomnode.describing import are_few, describe_pending, instances_of
+from dicomnode.describing import FEW, are_few, describe_pending, describe_some, instances_of
 from dicomnode.dicom.completeness import Named, content_of, named_by
 from dicomnode.domain import (
     Annotation,
@@ -99,7 +99,7 @@ def _try(desk: Desk, orders: Orders, study: StudyRow, *, slowly: bool) -> int:
 def _let_come(desk: Desk, study: StudyRow, *, slowly: bool) -> int:
     """Describe what came of `study` so far, where that is done beside what comes, and record that more may come."""
     if slowly:
-        describe_pending(desk, study.study_uid)
+        describe_some(desk, study.study_uid, FEW)  # what comes meanwhile is left to the next look
     return _wait(desk, study, readiness.still_sent(study.open_associations), {})
 
 

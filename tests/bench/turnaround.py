@@ -32,7 +32,7 @@ from tests.serving import free_port, serving, until
 
 SIDE = 512
 STUDIES = 4  # of each kind: the first, after which everything is loaded, is told apart
-KINDS = ((30, 0.0), (120, 0.0), (400, 0.0), (120, 0.02), (400, 0.02))  # images, and seconds from one to the next
+KINDS = ((30, 0.0), (120, 0.0), (400, 0.0), (120, 0.04), (400, 0.04))  # images, and seconds from one to the next
 _STARTING = 3.0  # seconds until the node's other processes have started, too
 _UIDS = count(1)
 
@@ -103,8 +103,8 @@ def _send_slowly(study: Sequence[Dataset], peer: Peer, pause: float) -> None:
     due = time.monotonic()
     for ds in study:
         time.sleep(max(0.0, due - time.monotonic()))
-        if association.send_c_store(ds).Status:
-            raise RuntimeError("an object was not taken")
+        if (answer := association.send_c_store(ds).get("Status")) != 0:
+            raise RuntimeError(f"an object was not taken: {answer or 'no answer came'}")
         due += pause
     association.release()
 
