@@ -1,4 +1,4 @@
-"""Tell the engine of rows that have something to be done, within the transaction that made it so."""
+"""Tell the engine of rows that have something to be done, in the transaction that made it so, and sweeps to hurry."""
 
 from collections.abc import Callable
 from enum import StrEnum

@@ -8,7 +8,7 @@ import pytest
 from dicomnode.domain import SEG_ONLY, BreakerState, DeliveryState, Uid
 from dicomnode.errors import PeerRejected, PeerUnreachable, Reason, Refused
 from dicomnode.network.destinations import Parcel
-from dicomnode.queue.courier import Courier
+from dicomnode.queue.courier import Courier, attending
 from dicomnode.queue.delivering import send
 from dicomnode.store import breakers, deliveries, tables
 from dicomnode.store.database import Database
@@ -54,6 +54,16 @@ def down(error: Exception) -> tuple[Pretends, Outage]:
 
 def states(desk: Desk, name: str = "pacs") -> list[DeliveryState]:
     return [row.state for row in deliveries.all_deliveries(desk.database) if row.destination == name]
+
+
+def test_what_is_delivered_is_to_be_proven_at_once_and_what_is_not_is_not(desk: Desk) -> None:
+    hurried: list[str] = []
+    pacs, _ = down(PeerUnreachable("nobody answers"))
+    courier = courier_of(replace(desk, hurry=hurried.append), pacs=pacs, other=Pretends())
+    serve(courier, "pacs")
+    assert hurried == []
+    serve(courier, "other")
+    assert hurried == [attending("other")]
 
 
 def test_a_destination_is_left_alone_after_some_failures_in_a_row(desk: Desk, clock: Clock) -> None:

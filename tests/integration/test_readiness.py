@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from random import Random
@@ -13,9 +14,13 @@ from dicomnode.counting import ask_counts
 from dicomnode.dispatching import give_up_studies
 from dicomnode.domain import AssociationEnd, FetchState, StudyState, Uid
 from dicomnode.errors import PeerUnreachable
+from dicomnode.listening import Listening, hooks
+from dicomnode.network.admission import Caller
 from dicomnode.store import arrivals, associations, fetches, studies
+from dicomnode.store.disk import Disk
 from dicomnode.store.events import events
 from dicomnode.store.fetches import FOR_ANNOTATION
+from dicomnode.store.queueing import STUDIES
 from tests.builders import STUDY, ct_series, rtstruct, square
 from tests.inbox import Inbox, inbox, other_study
 
@@ -365,6 +370,16 @@ def test_a_study_that_is_still_sent_is_told_so_once(box: Inbox, tmp_path: Path) 
             box.sweep(after=1)
         assert other.execute("PRAGMA data_version").fetchone() == before
     other.close()
+
+
+def test_the_end_of_an_association_has_its_study_looked_at_at_once(box: Inbox, tmp_path: Path) -> None:
+    hurried: list[str] = []
+    desk = replace(box.desk, hurry=hurried.append)
+    told = hooks(Listening(ae_title="NODE", host="127.0.0.1", port=0), desk, Disk(tmp_path))
+    number = told.opened(Caller(calling_ae="SENDER", called_ae="NODE", host="127.0.0.1"))
+    assert hurried == []
+    told.closed(number, AssociationEnd.RELEASED)
+    assert hurried == [STUDIES]
 
 
 def test_a_study_that_waits_for_long_is_looked_at_only_while_it_can_start(box: Inbox) -> None:
